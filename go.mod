@@ -1,0 +1,3 @@
+module github.com/compactify/compactify
+
+go 1.26
