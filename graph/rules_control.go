@@ -1,0 +1,3 @@
+package graph
+
+func controlRules() map[string]*Rule { return map[string]*Rule{} }

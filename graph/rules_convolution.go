@@ -1,0 +1,3 @@
+package graph
+
+func convolutionRules() map[string]*Rule { return map[string]*Rule{} }

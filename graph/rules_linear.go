@@ -1,0 +1,3 @@
+package graph
+
+func linearRules() map[string]*Rule { return map[string]*Rule{} }

@@ -1,0 +1,3 @@
+package graph
+
+func normalizationRules() map[string]*Rule { return map[string]*Rule{} }

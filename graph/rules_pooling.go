@@ -1,0 +1,3 @@
+package graph
+
+func poolingRules() map[string]*Rule { return map[string]*Rule{} }

@@ -1,0 +1,3 @@
+package graph
+
+func recurrentRules() map[string]*Rule { return map[string]*Rule{} }

@@ -1,0 +1,3 @@
+package graph
+
+func reductionRules() map[string]*Rule { return map[string]*Rule{} }

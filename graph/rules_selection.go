@@ -1,0 +1,3 @@
+package graph
+
+func selectionRules() map[string]*Rule { return map[string]*Rule{} }

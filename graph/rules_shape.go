@@ -1,0 +1,3 @@
+package graph
+
+func shapeRules() map[string]*Rule { return map[string]*Rule{} }

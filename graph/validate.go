@@ -1,0 +1,119 @@
+package graph
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/compactify/compactify/tensor"
+)
+
+// Validate checks that the graph is well formed: every value is produced once
+// and before it is read, names are unique, parameters agree with their types.
+// The error names node, input and reason. Types are [Graph.Infer]'s business.
+func (g *Graph) Validate() error {
+	return g.validate(make(map[*Value]bool), make(map[string]bool))
+}
+
+func (g *Graph) validate(defined map[*Value]bool, names map[string]bool) error {
+	define := func(v *Value, what string) error {
+		if v.Name == "" {
+			return fmt.Errorf("graph %q: %s has no name", g.Name, what)
+		}
+		if names[v.Name] || defined[v] {
+			return fmt.Errorf("graph %q: %s: value %q is defined twice", g.Name, what, v.Name)
+		}
+		names[v.Name], defined[v] = true, true
+		return nil
+	}
+	for _, v := range g.Inputs {
+		if err := define(v, "input"); err != nil {
+			return err
+		}
+	}
+	for _, p := range g.Params {
+		if err := define(p.Value, "parameter"); err != nil {
+			return err
+		}
+		if err := p.check(); err != nil {
+			return err
+		}
+	}
+	for _, n := range g.Nodes {
+		if err := n.validate(defined, names); err != nil {
+			return err
+		}
+		for _, v := range n.Out {
+			if v == nil {
+				continue
+			}
+			if err := define(v, n.String()); err != nil {
+				return err
+			}
+		}
+	}
+	for _, v := range g.Outputs {
+		if !defined[v] {
+			return fmt.Errorf("graph %q: output %q: nothing produces it", g.Name, v.Name)
+		}
+	}
+	return nil
+}
+
+func (n *Node) validate(defined map[*Value]bool, names map[string]bool) error {
+	for i, v := range n.In {
+		if v != nil && !defined[v] {
+			return fmt.Errorf("%s: input %d %q: not defined before it is read", n, i, v.Name)
+		}
+	}
+	for _, a := range n.Attrs {
+		for _, sub := range a.Subgraphs() {
+			inner, innerNames := maps.Clone(defined), maps.Clone(names)
+			if err := sub.validate(inner, innerNames); err != nil {
+				return fmt.Errorf("%s: attribute %q: %w", n, a.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Param) check() error {
+	if p.Data.IsZero() {
+		return fmt.Errorf("parameter %q: has no data", p.Name)
+	}
+	if sizes, ok := p.Type.Static(); !ok || p.Type.DType != p.Data.DType() || !slices.Equal(sizes, p.Data.Shape()) {
+		return fmt.Errorf("parameter %q: type: got %v, want %v as its data", p.Name, p.Type, p.Data.Type())
+	}
+	return nil
+}
+
+// CheckFinite reports the first floating-point parameter that holds a NaN or an
+// infinity: such a model cannot be compressed or compared.
+func (g *Graph) CheckFinite() error {
+	for _, p := range g.Params {
+		if !p.Data.DType().IsFloat() {
+			continue
+		}
+		if i, ok := firstNonFinite(p.Data); ok {
+			return fmt.Errorf("parameter %q: element %d: got %v, want a finite number", p.Name, i, p.Data.At(i))
+		}
+	}
+	return nil
+}
+
+func firstNonFinite(t tensor.Tensor) (int, bool) {
+	if t.DType() == tensor.Float32 {
+		for i, x := range tensor.Data[float32](t) {
+			if x-x != 0 {
+				return i, true
+			}
+		}
+		return 0, false
+	}
+	for i, n := 0, t.Len(); i < n; i++ {
+		if x := t.At(i); x-x != 0 {
+			return i, true
+		}
+	}
+	return 0, false
+}
