@@ -52,18 +52,17 @@ func New(d DType, shape ...int) Tensor {
 		t.text = make([]string, n)
 		return t
 	}
-	t.raw = aligned(size)
+	t.raw = Bytes(size)
 	return t
 }
 
-// aligned allocates bytes whose address is a multiple of 8, as every typed
-// view of at most 8-byte words wants it.
-func aligned(size int) []byte {
-	words := make([]uint64, (size+7)/8)
-	if len(words) == 0 {
-		return []byte{}
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(words)*8)[:size:size]
+// Bytes allocates zeroed memory whose address is a multiple of 64: a cache line,
+// and the widest vector.
+func Bytes(size int) []byte {
+	const line = 64
+	raw := make([]byte, size+line)
+	skip := -int(uintptr(unsafe.Pointer(&raw[0]))) & (line - 1)
+	return raw[skip : skip+size : skip+size]
 }
 
 // FromRaw makes a tensor of bytes already in ONNX's raw layout, without a
@@ -159,10 +158,17 @@ func Data[T Element](t Tensor) []T {
 	if t.dtype.Bits() != 8*int(unsafe.Sizeof(zero)) {
 		panic(fmt.Sprintf("tensor: view of %v as %T", t.dtype, zero))
 	}
-	if len(t.raw) == 0 {
+	return View[T](t.raw)
+}
+
+// View sees bytes as elements of T; a rest too short for one element is left out.
+func View[T Element](raw []byte) []T {
+	var zero T
+	n := len(raw) / int(unsafe.Sizeof(zero))
+	if n == 0 {
 		return nil
 	}
-	return unsafe.Slice((*T)(unsafe.Pointer(&t.raw[0])), t.Len())
+	return unsafe.Slice((*T)(unsafe.Pointer(&raw[0])), n)
 }
 
 // DType is the element type.
@@ -204,6 +210,13 @@ func (t Tensor) Reshape(shape ...int) (Tensor, error) {
 	return t, nil
 }
 
+// As views the same elements in a shape of the same size, which is shared and
+// not checked: the engine binds shapes once and reshapes without allocating.
+func (t Tensor) As(shape []int) Tensor {
+	t.shape = shape
+	return t
+}
+
 // Clone copies the elements.
 func (t Tensor) Clone() Tensor {
 	c := t
@@ -212,7 +225,7 @@ func (t Tensor) Clone() Tensor {
 		c.text = slices.Clone(t.text)
 		return c
 	}
-	c.raw = aligned(len(t.raw))
+	c.raw = Bytes(len(t.raw))
 	copy(c.raw, t.raw)
 	return c
 }
