@@ -72,8 +72,8 @@ func (p *Pool) PanelWidth() int { return sTiles[p.set].nr }
 //
 //	c[i·ldc+j] ← alpha·Σ_p a[i·rsa+p·csa]·b[p·rsb+j] + beta·c[i·ldc+j],  0 ≤ p < k
 //
-// and does not read c if beta is 0. Packed operands have rsa = 1, csa = mr and
-// rsb = nr; any others are read in place. Its sums run over p in order.
+// and does not read c if beta is 0. B is packed into panels with rsb = nr, or is
+// read in place. Sums run over p in order.
 type tiles[T Float] struct {
 	mr, nr int
 	micro  func(rows, k int, a []T, rsa, csa int, b []T, rsb int, c []T, ldc int, alpha, beta T)
@@ -109,6 +109,7 @@ type gemm[T Float] struct {
 	// The block in progress: rows [ic, ic+mb), columns [jc, jc+nb), depth [pc, pc+kb).
 	ic, mb, jc, nb, pc, kb int
 	packA, packB           bool
+	strideA                int  // scratch per packed row of A
 	freshB                 bool // this pack step includes B
 	gridM, gridN           int  // rectangles that the block's panels are split into
 
@@ -231,7 +232,8 @@ func (g *gemm[T]) block() {
 	mr, nr := g.tile.mr, g.tile.nr
 	rows, cols := ceilDiv(g.mb, mr), ceilDiv(g.nb, nr)
 	if g.packA {
-		g.bufA = grow(g.bufA, rows*mr*g.kb)
+		g.packedRows()
+		g.bufA = grow(g.bufA, rows*mr*g.strideA)
 	}
 	g.bufB = grow(g.bufB, cols*nr*g.kb)
 	g.edge = grow(g.edge, g.pool.threads*mr*nr)
@@ -276,7 +278,25 @@ func (g *gemm[T]) packPanels(_, lo, hi int) {
 	mr := g.tile.mr
 	for r := max(lo, cols) - cols; r < hi-cols; r++ {
 		i := r * mr
-		packPanel(g.bufA[i*g.kb:], mr, g.a[(g.ic+i)*g.rsa+g.pc*g.csa:], g.rsa, g.csa, min(mr, g.mb-i), g.kb)
+		a, height := g.a[(g.ic+i)*g.rsa+g.pc*g.csa:], min(mr, g.mb-i)
+		if g.csa == 1 {
+			copyRows(g.bufA[i*g.strideA:], g.strideA, a, g.rsa, height, g.kb)
+		} else {
+			packPanel(g.bufA[i*g.strideA:], mr, a, g.rsa, g.csa, height, g.kb)
+		}
+	}
+}
+
+// rowPad keeps packed rows of A from falling into the same cache sets.
+const rowPad = 16
+
+// packedRows chooses how A is packed. The micro-kernel reads single elements of
+// A, so that rows may stay rows, which is a plain copy; only if A is transposed
+// is it packed into panels [kb, mr].
+func (g *gemm[T]) packedRows() {
+	g.strideA = g.kb
+	if g.csa == 1 {
+		g.strideA = (g.kb+rowPad-1)/rowPad*rowPad + rowPad
 	}
 }
 
@@ -357,8 +377,11 @@ func (g *gemm[T]) multiplyColumn(worker, r0, r1, col int) {
 		i := r * mr
 		height := min(mr, g.mb-i)
 		a, rsa, csa := g.a[(g.ic+i)*g.rsa+g.pc*g.csa:], g.rsa, g.csa
-		if g.packA {
-			a, rsa, csa = g.bufA[i*g.kb:], 1, mr
+		switch {
+		case g.packA && g.csa == 1:
+			a, rsa = g.bufA[i*g.strideA:], g.strideA
+		case g.packA:
+			a, rsa, csa = g.bufA[i*g.strideA:], 1, mr
 		}
 		c := g.c[(g.ic+i)*g.ldc+g.jc+j:]
 		if width == nr {
