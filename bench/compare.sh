@@ -125,11 +125,27 @@ fastest_variant() {
 # median reads an odd count of lines.
 median() { sort -g | sed -n "$(((repeats + 1) / 2))p"; }
 
+# On a busy machine the barriers of OpenMP threads cost a peer up to 99 % of its
+# speed, and a ratio to that would flatter ours. Two signs of it: busy, whether
+# other programs use over a tenth of the processors while nothing of this script
+# runs; and noisy, which reads rates: whether the best is over 1.25 times the median.
+busy() {
+	{
+		grep '^cpu ' /proc/stat
+		sleep 0.5
+		grep '^cpu ' /proc/stat
+	} | awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; idle = $5 + $6 }
+		NR == 1 { all0 = all; idle0 = idle }
+		END { exit !(idle - idle0 < 0.9 * (all - all0)) }'
+}
+noisy() { sort -g | awk -v middle=$(((repeats + 1) / 2)) 'NR == middle { m = $1 } END { exit !($1 > 1.25 * m) }'; }
+
 # measure WORK SIZE THREADS UNIT prints a row of the table and keeps it for the
 # results file. Ours and the peer take turns, so that a slow moment of the
 # machine meets both.
 measure() {
-	local work=$1 size=$2 threads=$3 unit=$4 variant i name ours_rate peer_rate ratio="-" verdict=""
+	local work=$1 size=$2 threads=$3 unit=$4 variant i name ours_rate peer_rate ratio="-" verdict="" was_busy=false
+	if busy; then was_busy=true; fi
 	variant=$(fastest_variant "$work" "$size" "$threads")
 	: >"$scratch/ours.rates" >"$scratch/peer.rates"
 	for ((i = 0; i < repeats; i++)); do
@@ -142,10 +158,14 @@ measure() {
 	if [[ -n $ours ]]; then
 		ratio=$(awk -v a="$ours_rate" -v b="$peer_rate" 'BEGIN { printf "%.2f", a / b }')
 		verdict=reached
-		greater "${goals[$work]}" "$ratio" && verdict=missed
+		if greater "${goals[$work]}" "$ratio"; then verdict=missed; fi
+	fi
+	if $was_busy || noisy <"$scratch/peer.rates" || noisy <"$scratch/ours.rates"; then
+		verdict=noisy
+		noisy_rows=$((noisy_rows + 1))
 	fi
 	name="$work, ${threads}T"
-	[[ $work == sgemm ]] && name="$work $size, ${threads}T"
+	if [[ $work == sgemm ]]; then name="$work $size, ${threads}T"; fi
 	printf '%-20s %10s %10s %-7s %6s %5s  %-8s %s\n' \
 		"$name" "$ours_rate" "$peer_rate" "$unit" "$ratio" "${goals[$work]}" "$verdict" "$variant"
 	printf '%s (%s; %s)\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
@@ -163,12 +183,14 @@ date=$(date -u +%Y-%m-%d)
 echo "$machine, commit $commit; medians of $repeats runs of $seconds s"
 echo "OpenBLAS detects $("$scratch/sgemm" --core); load $(cut -d' ' -f1-3 /proc/loadavg)"
 printf '%-20s %10s %10s %-7s %6s %5s  %-8s %s\n' work ours peer unit ratio goal "" "fastest peer"
+noisy_rows=0
 for threads in 1 2; do
 	if ((threads > $(nproc))); then continue; fi
 	for size in $sizes; do measure sgemm "$size" "$threads" GFLOP/s; done
 	for work in mlp lenet5 lenet5-caffe; do measure "$work" 128 "$threads" img/s; done
 done
 
+((noisy_rows == 0)) || die "the machine is busy: $noisy_rows rows are noisy and say nothing; run again when it is quiet"
 if [[ -n $ours ]] && ! $quick; then
 	printf 'work\tours\tpeer\tratio\tgoal\tcommit\tmachine\tdate\n' | cat - "$scratch/rows" >"$results"
 	echo "written: $results"
