@@ -126,9 +126,10 @@ fastest_variant() {
 median() { sort -g | sed -n "$(((repeats + 1) / 2))p"; }
 
 # On a busy machine the barriers of OpenMP threads cost a peer up to 99 % of its
-# speed, and a ratio to that would flatter ours. Two signs of it: busy, whether
-# other programs use over a tenth of the processors while nothing of this script
-# runs; and noisy, which reads rates: whether the best is over 1.25 times the median.
+# speed, and a ratio to that would flatter ours. There are two signs of it.
+#
+# busy: whether other programs use over a tenth of the processors while nothing
+# of this script runs.
 busy() {
 	{
 		grep '^cpu ' /proc/stat
@@ -138,6 +139,8 @@ busy() {
 		NR == 1 { all0 = all; idle0 = idle }
 		END { exit !(idle - idle0 < 0.9 * (all - all0)) }'
 }
+
+# noisy reads rates: whether the best is over 1.25 times the median.
 noisy() { sort -g | awk -v middle=$(((repeats + 1) / 2)) 'NR == middle { m = $1 } END { exit !($1 > 1.25 * m) }'; }
 
 # measure WORK SIZE THREADS UNIT prints a row of the table and keeps it for the
