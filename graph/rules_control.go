@@ -1,3 +1,10 @@
 package graph
 
-func controlRules() map[string]*Rule { return map[string]*Rule{} }
+import "maps"
+
+func controlRules() map[string]*Rule {
+	all := arithmeticRules()
+	maps.Copy(all, activationRules())
+	maps.Copy(all, internalRules())
+	return all
+}

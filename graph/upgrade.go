@@ -98,6 +98,24 @@ var typeSince = map[tensor.DType]int{
 	tensor.Int2:           25,
 }
 
+// grew dates optional parts of operators that came later without changing the
+// rest: attributes by name, inputs and outputs as "input 3", "output 1". They
+// count where a node uses them.
+var grew = map[string]map[string]int{
+	"ArgMax":      {"select_last_index": 12},
+	"ArgMin":      {"select_last_index": 12},
+	"AveragePool": {"count_include_pad": 7, "ceil_mode": 10, "dilations": 19},
+	"Cast":        {"saturate": 19, "round_mode": 24},
+	"CastLike":    {"saturate": 19, "round_mode": 24},
+	"Constant": {"sparse_value": 11, "value_float": 12, "value_floats": 12,
+		"value_int": 12, "value_ints": 12, "value_string": 12, "value_strings": 12},
+	"LpPool":  {"ceil_mode": 18, "dilations": 18},
+	"MaxPool": {"storage_order": 8, "output 1": 8, "ceil_mode": 10, "dilations": 10},
+	"Pad":     {"input 3": 18},
+	"Reshape": {"allowzero": 14},
+	"Shape":   {"start": 15, "end": 15},
+}
+
 // MinOpset is the oldest opset in which the graph, once in the newest form, may
 // be written: no operator younger than it, no form younger than it, no number
 // type younger than it.
@@ -120,7 +138,24 @@ func (n *Node) since(r *Rule) int {
 	case "QuantizeLinear", "DequantizeLinear":
 		return n.sinceQuantize()
 	}
+	for part, opset := range grew[n.Op] {
+		if n.uses(part) {
+			oldest = max(oldest, opset)
+		}
+	}
 	return oldest
+}
+
+// uses reports whether the node has an optional part as [grew] names it.
+func (n *Node) uses(part string) bool {
+	var i int
+	if _, err := fmt.Sscanf(part, "input %d", &i); err == nil {
+		return n.Input(i) != nil
+	}
+	if _, err := fmt.Sscanf(part, "output %d", &i); err == nil {
+		return n.Output(i) != nil
+	}
+	return n.Attrs.Has(part)
 }
 
 // sinceQuantize dates the two quantisation operators: per tensor 10, per axis
