@@ -221,12 +221,12 @@ func FakeQuantizeRange(n *Node) (lo, hi float64) {
 
 func lowerFakeQuantize(b *Builder, n *Node) []*Value {
 	x := n.In[0]
-	scale := b.alongAxis(n, n.In[1])
+	scale := b.spreadAlong(n, n.In[1])
 	q := b.Op("Round", b.Op("Div", x, scale))
 	lo, hi := FakeQuantizeRange(n)
 	var zero *Value
 	if n.Input(2) != nil {
-		zero = b.alongAxis(n, n.In[2])
+		zero = b.spreadAlong(n, n.In[2])
 		q = b.Op("Add", q, zero)
 	}
 	q = b.Op("Clip", q, b.ConstLike(x, lo), b.ConstLike(x, hi))
@@ -236,9 +236,9 @@ func lowerFakeQuantize(b *Builder, n *Node) []*Value {
 	return []*Value{b.Op("Mul", q, scale)}
 }
 
-// alongAxis gives a vector the axes behind it that make it broadcast along the
+// spreadAlong gives a vector the axes behind it that make it broadcast along the
 // node's axis.
-func (b *Builder) alongAxis(n *Node, v *Value) *Value {
+func (b *Builder) spreadAlong(n *Node, v *Value) *Value {
 	if v.Type.Rank() != 1 || v.Type.Shape[0].Size == 1 {
 		return v
 	}
@@ -254,7 +254,7 @@ func (b *Builder) alongAxis(n *Node, v *Value) *Value {
 	if axis+1 == rank {
 		return v
 	}
-	return b.Op("Unsqueeze", v, b.Const(tensor.Ints(upTo(1, rank-axis)...)))
+	return b.Op("Unsqueeze", v, b.Const(tensor.Ints(axisRange(1, rank-axis)...)))
 }
 
 func inferReluGrad(c *Inference) error {

@@ -72,12 +72,12 @@ func lowerGlobalPool(reduce string) func(*Builder, *Node) []*Value {
 			b.Fail(err)
 			rank = 2
 		}
-		return []*Value{b.Op(reduce, n.In[0], b.Const(tensor.Ints(upTo(2, rank)...)))}
+		return []*Value{b.Op(reduce, n.In[0], b.Const(tensor.Ints(axisRange(2, rank)...)))}
 	}
 }
 
-// upTo lists the integers from a to b-1.
-func upTo(a, b int) []int {
+// axisRange lists the integers from a to b-1.
+func axisRange(a, b int) []int {
 	var list []int
 	for ; a < b; a++ {
 		list = append(list, a)

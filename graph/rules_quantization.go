@@ -283,7 +283,7 @@ func lowerConvInteger(b *Builder, n *Node) []*Value {
 		if err != nil {
 			b.Fail(err)
 		}
-		zero = b.Op("Unsqueeze", zero, b.Const(tensor.Ints(upTo(1, rank)...)))
+		zero = b.Op("Unsqueeze", zero, b.Const(tensor.Ints(axisRange(1, rank)...)))
 	}
 	y := b.With("Conv", n.Attrs, b.centred(n.In[0], n.Input(2)), b.centred(n.In[1], zero))
 	return []*Value{b.With("Cast", castTo(tensor.Int32), y)}

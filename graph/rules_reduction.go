@@ -65,7 +65,7 @@ func (c *Inference) reducedShape() ([]tensor.Dim, error) {
 		return nil, nil
 	}
 	if len(axes) == 0 {
-		axes = upTo(0, x.Rank())
+		axes = axisRange(0, x.Rank())
 	}
 	axes, err := normAxes(axes, x.Rank())
 	if err != nil {

@@ -43,7 +43,7 @@ func (c *Inference) sliceAxes(rank int) (axes []int, known bool, err error) {
 		if n > rank {
 			return nil, false, c.Errorf("input 1: got %d starts for %d axes", n, rank)
 		}
-		return upTo(0, n), n >= 0, nil
+		return axisRange(0, n), n >= 0, nil
 	}
 	axes, known = c.ints(3)
 	if !known {

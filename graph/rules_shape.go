@@ -151,7 +151,7 @@ func inferTranspose(c *Inference) error {
 		return nil
 	}
 	if perm == nil {
-		perm = upTo(0, x.Rank())
+		perm = axisRange(0, x.Rank())
 		slices.Reverse(perm)
 	}
 	if len(perm) != x.Rank() {
@@ -170,7 +170,7 @@ func inferTranspose(c *Inference) error {
 }
 
 func inferConcat(c *Inference) error {
-	all := upTo(0, len(c.Node.In))
+	all := axisRange(0, len(c.Node.In))
 	d, err := c.same(all...)
 	if err != nil {
 		return err
@@ -385,7 +385,7 @@ func inferPad(c *Inference) error {
 
 func (c *Inference) padded(in []tensor.Dim) ([]tensor.Dim, error) {
 	pads, known := c.ints(1)
-	axes, knownAxes := upTo(0, len(in)), true
+	axes, knownAxes := axisRange(0, len(in)), true
 	if c.HasIn(3) {
 		axes, knownAxes = c.ints(3)
 	}

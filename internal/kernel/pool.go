@@ -34,6 +34,9 @@ type Pool struct {
 
 	scratch32 freeList[gemm[float32]]
 	scratch64 freeList[gemm[float64]]
+	jobs32    freeList[job[float32]]
+	jobs64    freeList[job[float64]]
+	quantize  freeList[quantizing]
 }
 
 // NewPool starts a pool of the given number of threads, of which the caller of
