@@ -12,17 +12,17 @@ import (
 // given. The figures were chosen so that the two models in the comment of
 // openGlyphs stay on their sides of 90 % and 98 % with room.
 const (
-	glyphMinHeight = 14.0
+	glyphMinHeight = 15.0
 	glyphMaxHeight = 21.0
-	glyphAspect    = 0.12 // standard deviation of log(width/height)
-	glyphRotation  = 0.20 // standard deviation, radians; at most twice that
-	glyphShear     = 0.18 // standard deviation, x per y; at most twice that
-	glyphShift     = 3.0  // largest, along each axis
-	glyphElastic   = 0.9  // standard deviation of a control point
-	glyphStroke    = 0.35 // standard deviation of half the change in stroke width
-	glyphMaxBlur   = 0.9  // standard deviation of the widest blur
-	glyphMaxNoise  = 0.12 // standard deviation of the strongest noise, of full scale
-	glyphStrokes   = 3    // most clutter strokes
+	glyphAspect    = 0.10 // standard deviation of log(width/height)
+	glyphRotation  = 0.15 // standard deviation, radians; at most twice that
+	glyphShear     = 0.15 // standard deviation, x per y; at most twice that
+	glyphShift     = 2.5  // largest, along each axis
+	glyphElastic   = 0.8  // standard deviation of a control point
+	glyphStroke    = 0.25 // standard deviation of half the change in stroke width
+	glyphMaxBlur   = 0.8  // standard deviation of the widest blur
+	glyphMaxNoise  = 0.08 // standard deviation of the strongest noise, of full scale
+	glyphStrokes   = 2    // most clutter strokes
 )
 
 // elasticGrid is control points per side of the displacement field.
@@ -48,7 +48,7 @@ func newGlyphPainter() *glyphPainter {
 
 // paint draws one distorted digit into dst, bright on dark.
 func (p *glyphPainter) paint(dst []byte, digit outline, r *rand.Rand) {
-	background := 0.25 * r.Float64()
+	background := 0.2 * r.Float64()
 	for i := range p.ink {
 		p.ink[i] = background
 	}
@@ -69,7 +69,7 @@ func (p *glyphPainter) drawDigit(digit outline, r *rand.Rand) {
 	place := randomAffine(r)
 	bend := randomElastic(r)
 	offset := glyphStroke * normal(r)
-	brightness := 0.55 + 0.45*r.Float64()
+	brightness := 0.6 + 0.4*r.Float64()
 	p.raster.Reset(glyphSide, glyphSide)
 	for _, contour := range digit {
 		p.poly = p.poly[:0]
@@ -93,7 +93,7 @@ func (p *glyphPainter) drawClutter(r *rand.Rand) {
 		centre.sub(along).sub(across), centre.add(along).sub(across),
 		centre.add(along).add(across), centre.sub(along).add(across),
 	}, 0)
-	p.composite(0.3 + 0.6*r.Float64())
+	p.composite(0.3 + 0.4*r.Float64())
 }
 
 // addPolygon adds a closed polygon whose edges are moved outwards by offset.

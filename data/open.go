@@ -1,8 +1,11 @@
 package data
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -96,7 +99,42 @@ func openKind(spec string, o Options, unlabeled bool) (Source, error) {
 	if info.IsDir() {
 		return openFolder(spec, o, unlabeled)
 	}
-	return Source{}, fmt.Errorf("open data %q: unknown format", spec)
+	base := strings.TrimSuffix(strings.ToLower(filepath.Base(spec)), ".gz")
+	switch ext := filepath.Ext(base); {
+	case ext == ".npz":
+		return openNPZ(spec, o, unlabeled)
+	case ext == ".tar", ext == ".tgz":
+		return openTar(spec, o, unlabeled)
+	case ext == ".bin":
+		return openCIFAR(spec, o)
+	case ext == ".csv":
+		return openCSV(spec, o, unlabeled)
+	case ext == ".txt":
+		return Source{}, fmt.Errorf("open data %q: plain text feeds language models only; LIBSVM text needs a name that does not end in .txt", spec)
+	}
+	return openText(spec, o, unlabeled)
+}
+
+// openText reads CSV or LIBSVM text, told apart by a comma in the first line.
+func openText(spec string, o Options, unlabeled bool) (Source, error) {
+	in, err := openInput(spec, o.maxBytes())
+	if err != nil {
+		return Source{}, err
+	}
+	defer in.Close()
+	const sniff = 64 << 10
+	head, err := bufio.NewReaderSize(in, sniff).Peek(sniff)
+	if len(head) == 0 && err != nil {
+		return Source{}, fmt.Errorf("read %q: %w", spec, noEOF(err))
+	}
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	if bytes.IndexByte(line, 0) >= 0 {
+		return Source{}, fmt.Errorf("open data %q: unknown format: neither text nor a known extension", spec)
+	}
+	if bytes.IndexByte(line, ',') >= 0 {
+		return openCSV(spec, o, unlabeled)
+	}
+	return openLIBSVM(spec, o, unlabeled)
 }
 
 // openFolder tells the kinds of folder apart by the names in them.
@@ -114,7 +152,10 @@ func openFolder(dir string, o Options, unlabeled bool) (Source, error) {
 	} else if len(files) > 0 {
 		return openIDX(dir, files, o, unlabeled)
 	}
-	return Source{}, fmt.Errorf("open data %q: unknown kind of folder", dir)
+	if train, test := findCIFAR(names); len(train)+len(test) > 0 {
+		return openCIFARFolder(dir, train, test, o)
+	}
+	return openImageFolder(dir, o, unlabeled)
 }
 
 // newSet finishes a set whose rows have the given shape.

@@ -23,6 +23,7 @@ type Set struct {
 	layout      layout  // from stored to presented order
 	scale       scaling
 	labels      labels
+	features    []string // names of the columns of a table, if it has them
 }
 
 // labels describes what is known of each stored row.
@@ -65,6 +66,9 @@ func (s *Set) Classes() int {
 
 // ClassNames names the classes in label order.
 func (s *Set) ClassNames() []string { return slices.Clone(s.labels.names) }
+
+// FeatureNames names the values of an example, or is nil if the source has no names.
+func (s *Set) FeatureNames() []string { return slices.Clone(s.features) }
 
 // Label is the class of example i, in [0, Classes()), and −1 without classes.
 func (s *Set) Label(i int) int {
