@@ -10,12 +10,13 @@ import (
 // error stays ([Builder.Err]); after it every call returns a value of unknown
 // type, so rules can be written without checking each step.
 type Builder struct {
-	g     *Graph
-	facts *Facts
-	used  map[string]bool
-	next  int
-	stem  string
-	err   error
+	g      *Graph
+	facts  *Facts
+	used   map[string]bool
+	next   int
+	stem   string
+	wanted map[*Value]bool // restricts the cotangents VJP rules build; nil: all
+	err    error
 }
 
 // NewBuilder appends to g. New values are named after the stem.

@@ -49,7 +49,7 @@ var rules map[string]*Rule
 func init() {
 	rules = make(map[string]*Rule)
 	for _, family := range []map[string]*Rule{
-		elementwiseRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
+		arithmeticRules(), activationRules(), internalRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
 		reductionRules(), shapeRules(), selectionRules(), quantizationRules(), controlRules(), recurrentRules(),
 	} {
 		for op, r := range family {
@@ -57,6 +57,13 @@ func init() {
 				panic(fmt.Sprintf("graph: two rules for operator %s", op))
 			}
 			rules[op] = r
+		}
+	}
+	for _, family := range []map[string]vjpFunc{elementwiseVJPs(), linearVJPs(), shapeVJPs(), reductionVJPs()} {
+		for op, f := range family {
+			if r := rules[op]; r != nil {
+				r.VJP = f
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 func arithmeticRules() map[string]*Rule {
 	return map[string]*Rule{
+		"Add": {Since: []int{1, 6, 7}, MinIn: 2, MaxIn: 2, Infer: inferArithmetic(addDims)},
 		"Sub": {Since: []int{1, 6, 7}, MinIn: 2, MaxIn: 2, Infer: inferArithmetic(subDims)},
 		"Mul": {Since: []int{1, 6, 7}, MinIn: 2, MaxIn: 2, Infer: inferArithmetic(mulDims)},
 		"Div": {Since: []int{1, 6, 7}, MinIn: 2, MaxIn: 2, Infer: inferArithmetic(divDims)},

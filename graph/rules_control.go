@@ -1,10 +1,3 @@
 package graph
 
-import "maps"
-
-func controlRules() map[string]*Rule {
-	all := arithmeticRules()
-	maps.Copy(all, activationRules())
-	maps.Copy(all, internalRules())
-	return all
-}
+func controlRules() map[string]*Rule { return map[string]*Rule{} }

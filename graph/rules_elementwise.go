@@ -6,12 +6,6 @@ import (
 	"github.com/compactify/compactify/tensor"
 )
 
-func elementwiseRules() map[string]*Rule {
-	return map[string]*Rule{
-		"Add": {Since: []int{7}, MinIn: 2, MaxIn: 2, Infer: inferBroadcast, VJP: vjpAdd},
-	}
-}
-
 // inferBroadcast gives the one output the inputs' number type and the shape
 // they broadcast to.
 func inferBroadcast(c *Inference) error {
@@ -67,36 +61,4 @@ func broadcast(a, b []tensor.Dim) ([]tensor.Dim, error) {
 		}
 	}
 	return out, nil
-}
-
-func vjpAdd(b *Builder, n *Node, dy []*Value) []*Value {
-	return []*Value{b.unbroadcast(dy[0], n.In[0]), b.unbroadcast(dy[0], n.In[1])}
-}
-
-// unbroadcast sums a cotangent over the axes along which v was broadcast.
-func (b *Builder) unbroadcast(d, v *Value) *Value {
-	from, to := d.Type.Shape, v.Type.Shape
-	if from == nil || to == nil {
-		b.Fail(fmt.Errorf("gradient of %q: rank unknown", v.Name))
-		return d
-	}
-	lead := len(from) - len(to)
-	var axes []int
-	for i := range from {
-		if i < lead || (to[i-lead].Size == 1 && from[i].Size != 1) {
-			axes = append(axes, i)
-		}
-	}
-	if len(axes) == 0 {
-		return d
-	}
-	d = b.With("ReduceSum", Attributes{Int("keepdims", 1)}, d, b.Const(tensor.Ints(axes...)))
-	if lead > 0 {
-		drop := make([]int, lead)
-		for i := range drop {
-			drop[i] = i
-		}
-		d = b.Op("Squeeze", d, b.Const(tensor.Ints(drop...)))
-	}
-	return d
 }

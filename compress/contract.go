@@ -1,0 +1,140 @@
+package compress
+
+import (
+	"math"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/internal/jsonnum"
+)
+
+// Keeping is what may be said of a budget.
+type Keeping string
+
+// The verdicts of a contract.
+const (
+	Met       Keeping = "MET"                // the worse end of the interval is inside the limit
+	MetWithin Keeping = "MET (within noise)" // only the estimate is
+	NotMet    Keeping = "NOT MET"
+)
+
+// Contract compares a compact model with the original on the same examples.
+type Contract struct {
+	Kind     string           `json:"kind"`
+	Limit    jsonnum.Float    `json:"limit"`
+	Measured jsonnum.Float    `json:"measured"` // in the budget's unit
+	CI95     [2]jsonnum.Float `json:"ci95"`     // paired 95 % interval of Measured
+	Verdict  Keeping          `json:"verdict"`
+	Examples int              `json:"examples"`
+}
+
+// normal95 is the 97.5 % point of the standard normal distribution.
+const normal95 = 1.959963984540054
+
+// newContract judges outcomes on the same examples against a budget.
+func newContract(b compactify.Budget, original, compact Outcome) Contract {
+	estimate, lo, hi := interval(b, original, compact)
+	c := Contract{Kind: string(b.Kind), Limit: jsonnum.Float(b.Limit), Measured: jsonnum.Float(estimate),
+		CI95: [2]jsonnum.Float{jsonnum.Float(lo), jsonnum.Float(hi)}, Verdict: NotMet, Examples: len(original.Loss)}
+	worse := hi
+	if b.Kind == compactify.MinSNR {
+		worse = lo
+	}
+	switch {
+	case b.Within(worse):
+		c.Verdict = Met
+	case b.Within(estimate):
+		c.Verdict = MetWithin
+	}
+	return c
+}
+
+// worst is the end of the interval on the wrong side, as a share of the limit's
+// unit: what a careful choice must keep inside the budget.
+func (c Contract) worst() float64 {
+	if c.Kind == string(compactify.MinSNR) {
+		return float64(c.CI95[0])
+	}
+	return float64(c.CI95[1])
+}
+
+// interval estimates the budget's quantity with a paired 95 % interval.
+func interval(b compactify.Budget, original, compact Outcome) (estimate, lo, hi float64) {
+	switch b.Kind {
+	case compactify.MetricDrop:
+		if original.Base > 0 {
+			return pairedMean(compact.Score, original.Score, 100/original.Base)
+		}
+		return pairedProportions(original.Score, compact.Score)
+	case compactify.LossRise:
+		return pairedMean(compact.Loss, original.Loss, 1)
+	case compactify.KLFrom:
+		return pairedMean(compact.KL, nil, 1)
+	}
+	return ratioInterval(compact.Power, compact.Noise)
+}
+
+// pairedMean is factor times the mean of x − y (y nil counts as zero), with its
+// 95 % interval by the normal approximation.
+func pairedMean(x, y []float64, factor float64) (estimate, lo, hi float64) {
+	n := float64(len(x))
+	at := func(i int) float64 {
+		if y == nil {
+			return factor * x[i]
+		}
+		return factor * (x[i] - y[i])
+	}
+	for i := range x {
+		estimate += at(i) / n
+	}
+	half := math.Inf(1)
+	if n > 1 {
+		squares := 0.0
+		for i := range x {
+			squares += (at(i) - estimate) * (at(i) - estimate)
+		}
+		half = normal95 * math.Sqrt(squares/(n-1)/n)
+	}
+	return estimate, estimate - half, estimate + half
+}
+
+// pairedProportions is the drop of accuracy in percentage points with the
+// adjusted Wald interval for matched pairs, which adds half an observation to
+// each of the four cells and so does not collapse when no answer changed.
+//
+// Source: A. Agresti and Y. Min, "Simple improved confidence intervals for
+// comparing matched proportions", Statistics in Medicine 24 (2005), 729–740.
+func pairedProportions(original, compact []float64) (estimate, lo, hi float64) {
+	var lost, won float64
+	for i := range original {
+		switch {
+		case original[i] > compact[i]:
+			lost++
+		case original[i] < compact[i]:
+			won++
+		}
+	}
+	n := float64(len(original))
+	estimate = 100 * (lost - won) / n
+	lost, won, n = lost+0.5, won+0.5, n+2
+	centre := (lost - won) / n
+	half := normal95 * math.Sqrt((lost+won)-(lost-won)*(lost-won)/n) / n
+	return estimate, 100 * (centre - half), 100 * (centre + half)
+}
+
+// ratioInterval is the signal-to-noise ratio in dB with an interval by the delta
+// method for the ratio of two means.
+func ratioInterval(power, noise []float64) (estimate, lo, hi float64) {
+	p, q := mean(power), mean(noise)
+	estimate = decibels(p, q)
+	n := float64(len(power))
+	if q == 0 || n < 2 {
+		return estimate, estimate, estimate
+	}
+	variance := 0.0
+	for i := range power {
+		d := power[i]/p - noise[i]/q
+		variance += d * d
+	}
+	half := normal95 * 10 / math.Ln10 * math.Sqrt(variance/(n-1)/n)
+	return estimate, estimate - half, estimate + half
+}

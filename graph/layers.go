@@ -1,0 +1,91 @@
+package graph
+
+import "slices"
+
+// Layer is a matrix or a stack of filters in a parameter of its own: what
+// pruning, quantisation and factorisation work on.
+type Layer struct {
+	Param *Param
+	Nodes []*Node // that read it as their weight; more than one if it is shared
+	Axis  int     // the axis of the output channels
+}
+
+// Name is the parameter's name.
+func (l Layer) Name() string { return l.Param.Name }
+
+// Channels is the number of output channels.
+func (l Layer) Channels() int { return l.Param.Data.Shape()[l.Axis] }
+
+// Layers lists the weight matrices of convolutions and matrix products, in the
+// order of the graph. A parameter that several nodes read along different axes,
+// or that something else reads too, is left out: changing it for one reader
+// would change it for the other.
+func (g *Graph) Layers() []Layer {
+	params := g.ParamsByValue()
+	readers := g.Consumers()
+	var list []Layer
+	seen := make(map[*Param]bool)
+	for _, n := range g.Nodes {
+		for i, v := range n.In {
+			p := params[v]
+			axis, ok := weightAxis(n, i)
+			if p == nil || !ok || seen[p] || !p.Data.DType().IsFloat() || p.Data.Rank() < 2 {
+				continue
+			}
+			seen[p] = true
+			l := Layer{Param: p, Axis: axis}
+			if l.readBy(readers[v]) && !slices.Contains(g.Outputs, v) {
+				list = append(list, l.with(readers[v]))
+			}
+		}
+	}
+	return list
+}
+
+// weightAxis tells whether input i of n is a weight, and which of its axes
+// counts the output channels.
+func weightAxis(n *Node, i int) (axis int, ok bool) {
+	rank := n.In[min(i, len(n.In)-1)].typeRank()
+	switch n.Kind() {
+	case "Conv":
+		return 0, i == 1
+	case "ConvTranspose":
+		return 1, i == 1 && n.Attrs.Int("group", 1) == 1
+	case "Gemm":
+		return 1 - n.Attrs.Int("transB", 0), i == 1
+	case "MatMul":
+		return rank - 1, i == 1
+	}
+	return 0, false
+}
+
+func (v *Value) typeRank() int {
+	if v == nil {
+		return -1
+	}
+	return v.Type.Rank()
+}
+
+// readBy reports whether all readers use the parameter as a weight along the
+// layer's axis.
+func (l Layer) readBy(readers []*Node) bool {
+	for _, n := range readers {
+		for i, v := range n.In {
+			if v != l.Param.Value {
+				continue
+			}
+			if axis, ok := weightAxis(n, i); !ok || axis != l.Axis {
+				return false
+			}
+		}
+		if !slices.Contains(n.In, l.Param.Value) { // captured by a subgraph
+			return false
+		}
+	}
+	return true
+}
+
+func (l Layer) with(nodes []*Node) Layer {
+	l.Nodes = nodes
+	return l
+}

@@ -1,0 +1,149 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/compactify/compactify/tensor"
+)
+
+func reductionVJPs() map[string]vjpFunc {
+	return map[string]vjpFunc{
+		"ReduceSum":  vjpReduceSum,
+		"ReduceMean": vjpReduceMean,
+		"ReduceMax":  vjpReduceExtreme,
+		"ReduceMin":  vjpReduceExtreme,
+		"Softmax":    vjpSoftmax,
+		"LogSoftmax": vjpLogSoftmax,
+		"MaxPool":    vjpMaxPool,
+		"AveragePool": func(b *Builder, n *Node, dy []*Value) []*Value {
+			return []*Value{b.With("compactify.AveragePoolGrad", n.Attrs, dy[0], b.Op("Shape", n.In[0]))}
+		},
+		"compactify.AveragePoolGrad": func(b *Builder, n *Node, dy []*Value) []*Value {
+			return []*Value{b.With("AveragePool", n.Attrs, dy[0]), nil}
+		},
+		"GlobalAveragePool": vjpGlobalAveragePool,
+		"compactify.MaxPoolScatter": func(b *Builder, n *Node, dy []*Value) []*Value {
+			return []*Value{b.Op("compactify.MaxPoolGather", dy[0], n.In[1]), nil, nil}
+		},
+		"compactify.MaxPoolGather": func(b *Builder, n *Node, dy []*Value) []*Value {
+			return []*Value{b.Op("compactify.MaxPoolScatter", dy[0], n.In[1], b.Op("Shape", n.In[0])), nil}
+		},
+		"compactify.FakeQuantize":        vjpFakeQuantize,
+		"compactify.SoftmaxCrossEntropy": vjpSoftmaxCrossEntropy,
+	}
+}
+
+// restore brings a reduced value (or its cotangent) back to a rank that
+// broadcasts against the reduction's input.
+func (b *Builder) restore(n *Node, d *Value) *Value {
+	if n.Attrs.Int("keepdims", 1) != 0 || d.Type.Rank() == 0 {
+		return d
+	}
+	axes := n.Input(1)
+	if axes == nil {
+		return d // reduced to a scalar
+	}
+	return b.Op("Unsqueeze", d, axes)
+}
+
+func vjpReduceSum(b *Builder, n *Node, dy []*Value) []*Value {
+	x := n.In[0]
+	d := b.Op("Expand", b.restore(n, dy[0]), b.Op("Shape", x))
+	return append([]*Value{d}, make([]*Value, len(n.In)-1)...)
+}
+
+// vjpReduceMean divides by the number of elements that were averaged.
+func vjpReduceMean(b *Builder, n *Node, dy []*Value) []*Value {
+	x, y := n.In[0], n.Out[0]
+	to := Attributes{Int("to", int(x.Type.DType))}
+	count := b.Op("Div", b.Op("Size", x), b.Op("Size", y))
+	return vjpReduceSum(b, n, []*Value{b.div(dy[0], b.With("Cast", to, count))})
+}
+
+// vjpReduceExtreme shares the cotangent evenly among the elements that attain
+// the extreme.
+func vjpReduceExtreme(b *Builder, n *Node, dy []*Value) []*Value {
+	x := n.In[0]
+	to := Attributes{Int("to", int(x.Type.DType))}
+	hit := b.With("Cast", to, b.Op("Equal", x, b.restore(n, n.Out[0])))
+	attrs := Attributes{Int("keepdims", 1)}
+	in := append([]*Value{hit}, n.In[1:]...)
+	count := b.With("ReduceSum", attrs, in...)
+	d := b.mul(hit, b.div(b.restore(n, dy[0]), count))
+	return append([]*Value{d}, make([]*Value, len(n.In)-1)...)
+}
+
+// vjpSoftmax: dx = y ∘ (dy − Σ dy∘y).
+func vjpSoftmax(b *Builder, n *Node, dy []*Value) []*Value {
+	y := n.Out[0]
+	axis := n.Attrs.Int("axis", -1)
+	inner := b.sum(b.mul(dy[0], y), true, axis)
+	return []*Value{b.mul(y, b.sub(dy[0], inner))}
+}
+
+// vjpLogSoftmax: dx = dy − softmax(x)·Σ dy.
+func vjpLogSoftmax(b *Builder, n *Node, dy []*Value) []*Value {
+	axis := n.Attrs.Int("axis", -1)
+	return []*Value{b.sub(dy[0], b.mul(b.Op("Exp", n.Out[0]), b.sum(dy[0], true, axis)))}
+}
+
+// vjpMaxPool sends every cotangent to the element that was the maximum. It adds
+// the indices to the forward node's outputs if they are not there.
+func vjpMaxPool(b *Builder, n *Node, dy []*Value) []*Value {
+	if n.Output(1) == nil {
+		indices := b.Value(n.Out[0].Type.With(tensor.Int64))
+		n.Out = append(n.Out[:1:1], indices)
+	}
+	return []*Value{b.Op("compactify.MaxPoolScatter", dy[0], n.Out[1], b.Op("Shape", n.In[0]))}
+}
+
+func vjpGlobalAveragePool(b *Builder, n *Node, dy []*Value) []*Value {
+	x := n.In[0]
+	to := Attributes{Int("to", int(x.Type.DType))}
+	count := b.With("Cast", to, b.Op("Div", b.Op("Size", x), b.Op("Size", n.Out[0])))
+	return []*Value{b.Op("Expand", b.div(dy[0], count), b.Op("Shape", x))}
+}
+
+// vjpFakeQuantize is the straight-through estimator for x and the learned-step
+// gradient for the scale: inside the range ∂y/∂s = round(x/s) − x/s, outside it
+// is the bound. Sources: Y. Bengio, N. Léonard and A. Courville, "Estimating or
+// propagating gradients through stochastic neurons", 2013; S. Esser et al.,
+// "Learned step size quantization", ICLR 2020, equations 2 and 3.
+func vjpFakeQuantize(b *Builder, n *Node, dy []*Value) []*Value {
+	x, d := n.In[0], dy[0]
+	out := make([]*Value, len(n.In))
+	lo, hi := FakeQuantizeRange(n)
+	scale := b.spreadAlong(n, n.In[1])
+	v := b.div(x, scale)
+	if zero := n.Input(2); zero != nil {
+		to := Attributes{Int("to", int(x.Type.DType))}
+		z := b.spreadAlong(n, b.With("Cast", to, zero))
+		v = b.add(v, z)
+		if b.active(n.In[1]) {
+			b.Fail(fmt.Errorf("gradient of %s: the scale has no rule beside a zero point", n))
+		}
+	}
+	inside := b.Op("And",
+		b.Op("GreaterOrEqual", v, b.ConstLike(v, lo)),
+		b.Op("LessOrEqual", v, b.ConstLike(v, hi)))
+	out[0] = b.mask(inside, d)
+	if b.active(n.In[1]) {
+		q := b.Op("Round", b.Op("Clip", v, b.ConstLike(v, lo), b.ConstLike(v, hi)))
+		slope := b.Op("Where", inside, b.sub(q, v), q)
+		out[1] = b.shapeLike(b.unbroadcast(b.mul(d, slope), scale), n.In[1])
+	}
+	return out
+}
+
+// vjpSoftmaxCrossEntropy: the loss is linear in the target and its gradient in
+// the logits is (softmax − target)/N where the target sums to one.
+func vjpSoftmaxCrossEntropy(b *Builder, n *Node, dy []*Value) []*Value {
+	out := make([]*Value, 2)
+	if b.active(n.In[0]) {
+		out[0] = b.Op("compactify.SoftmaxCrossEntropyGrad", n.In[0], n.In[1], dy[0])
+	}
+	if b.wanted != nil && b.wanted[n.In[1]] {
+		b.Fail(fmt.Errorf("gradient of %s: the target has no rule", n))
+	}
+	return out
+}

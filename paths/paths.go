@@ -1,0 +1,65 @@
+// Package paths holds the curves along which models are compressed, one file
+// per kind, each with its exact boundary model at t=1.
+//
+// [Kinds] lists them all: there is no registration, so a reader sees the whole
+// list in one place, and a worker rebuilds a path from its name and numbers.
+package paths
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/graph"
+)
+
+// Kind is a kind of path that can be walked by name.
+type Kind struct {
+	Name  string
+	About string // one line for users: what t is and where the path ends
+	New   func(*graph.Graph, Options) (compactify.Path, error)
+}
+
+// Options are the settings a path may be given by name. Zero values work.
+type Options struct {
+	PerLayer bool // prune: the same fraction of every layer instead of the smallest weights overall
+	Tune     Tune // what to do with a model before it is measured; nil means nothing
+}
+
+// Kinds is the list of all paths.
+var Kinds = []Kind{
+	{"prune", "t is the fraction of weights removed, smallest first; at t=1 all are zero",
+		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPrune(g, o) }},
+	{"quantize", "fewer bits per weight: t=(32−bits)/31; at t=1 one bit, α·sign θ",
+		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewQuantize(g, o) }},
+}
+
+// New makes the path of the given kind over a trained model.
+func New(kind string, g *graph.Graph, o Options) (compactify.Path, error) {
+	i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Name == kind })
+	if i < 0 {
+		var names []string
+		for _, k := range Kinds {
+			names = append(names, k.Name)
+		}
+		return nil, fmt.Errorf("path %q: unknown kind: want %s", kind, strings.Join(names, " or "))
+	}
+	return Kinds[i].New(g, o)
+}
+
+func checkT(kind string, t float64) error {
+	if !(t >= 0 && t <= 1) {
+		return fmt.Errorf("path %s: t: got %v, want a number from 0 to 1", kind, t)
+	}
+	return nil
+}
+
+// layersOf lists what there is to compress, or says that there is nothing.
+func layersOf(kind string, g *graph.Graph) ([]graph.Layer, error) {
+	layers := g.Layers()
+	if len(layers) == 0 {
+		return nil, fmt.Errorf("path %s: graph %q: no weights of convolutions or matrix products to work on", kind, g.Name)
+	}
+	return layers, nil
+}

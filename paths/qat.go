@@ -1,0 +1,95 @@
+package paths
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Quantisation-aware training works on a model in which every quantised weight
+// θ passes through FakeQuantize(θ, s): the forward pass sees the grid, the
+// backward pass the identity, and both θ and the step s are learned.
+// [FakeQuantizeWeights] makes that model, [Harden] turns it into one that stores
+// integers.
+
+// FakeQuantizeWeights puts a FakeQuantize with a learned scale per output
+// channel in front of the readers of the named layers, at 2 to 8 bits each. One
+// bit has no zero to train through and is refused.
+func FakeQuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, error) {
+	c, _ := g.Clone()
+	b := graph.NewBuilder(c, "fq_")
+	for _, l := range c.Layers() {
+		n, ok := bits[l.Name()]
+		if !ok || n == floatBits {
+			continue
+		}
+		if n < 2 || n > 8 {
+			return nil, fmt.Errorf("train weight %q on a grid: bits: got %d, want 2 to 8", l.Name(), n)
+		}
+		rows := toChannels(l)
+		scales := make([]float32, len(rows))
+		for i, row := range rows {
+			scales[i] = Grid{n}.BestScale(row)
+		}
+		fakeQuantize(c, b, l, n, scales)
+	}
+	return c, b.Err()
+}
+
+func fakeQuantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, scales []float32) {
+	scale := b.Param(l.Name()+"_s", tensor.Of(scales, len(scales)))
+	n := &graph.Node{Domain: graph.DomainInternal, Op: "FakeQuantize",
+		In:    []*graph.Value{l.Param.Value, scale},
+		Out:   []*graph.Value{b.Value(l.Param.Type)},
+		Attrs: graph.Attributes{graph.Int("axis", l.Axis), graph.Int("bits", bits), graph.Int("signed", 1)}}
+	if err := b.Facts().Infer(n); err != nil {
+		b.Fail(err)
+		return
+	}
+	for _, reader := range l.Nodes {
+		for i, v := range reader.In {
+			if v == l.Param.Value {
+				reader.In[i] = n.Out[0]
+			}
+		}
+	}
+	g.InsertBefore(l.Nodes[0], n)
+}
+
+// Harden replaces every FakeQuantize of a weight by the integers it rounds to
+// and a DequantizeLinear. The model computes the same.
+func Harden(g *graph.Graph) (*graph.Graph, error) {
+	c, _ := g.Clone()
+	b := graph.NewBuilder(c, "q_")
+	params := c.ParamsByValue()
+	for _, n := range slices.Clone(c.Nodes) {
+		if n.Kind() != "compactify.FakeQuantize" {
+			continue
+		}
+		w, s := params[n.In[0]], params[n.In[1]]
+		if w == nil || s == nil {
+			return nil, fmt.Errorf("harden %s: want a stored weight and scale", n)
+		}
+		l := graph.Layer{Param: w, Nodes: []*graph.Node{n}, Axis: n.Attrs.Int("axis", 0)}
+		scales := absolute(tensor.Data[float32](s.Data))
+		out := n.Out[0]
+		dequantize(c, b, l, n.Attrs.Int("bits", 8), toChannels(l), scales)
+		c.Replace(out, n.In[0])
+		c.Remove(n)
+		c.RemoveParams(func(p *graph.Param) bool { return p == s })
+	}
+	return c, b.Err()
+}
+
+// absolute makes trained scales positive: a scale that crossed zero describes
+// the same levels but for their order, and one at zero is replaced by the
+// smallest normal number.
+func absolute(s []float32) []float32 {
+	out := make([]float32, len(s))
+	for i, x := range s {
+		out[i] = max(abs32(x), 0x1p-126)
+	}
+	return out
+}

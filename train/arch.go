@@ -1,0 +1,227 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/stream"
+	"github.com/compactify/compactify/tensor"
+)
+
+// NewModel builds a classifier with random weights for examples of the given
+// shape; its output "logits" has one column per class and its batch dimension
+// is "N". Weights are drawn uniformly with variance 2/fan-in, biases are zero.
+//
+// Architectures: lenet5 (6/16/120/84; Y. LeCun et al., "Gradient-based learning
+// applied to document recognition", Proc. IEEE 1998, with ReLU and maximum
+// pooling), lenet5-caffe (20/50/500, the example network of Caffe),
+// lenet-300-100, mlp:A-B-...-Z (A inputs, Z classes), resnet8 (of MLPerf Tiny)
+// and resnet20 (K. He et al., CVPR 2016, section 4.2).
+//
+// Source of the initial weights: K. He et al., "Delving deep into rectifiers",
+// ICCV 2015, equation 10.
+func NewModel(arch string, shape []int, classes int, seed uint64) (*graph.Graph, error) {
+	g := &graph.Graph{Name: arch, Opset: map[string]int{"": graph.LatestOpset}}
+	a := &architect{b: graph.NewBuilder(g, "v"), seed: seed}
+	in := tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N")}}
+	for _, n := range shape {
+		in.Shape = append(in.Shape, tensor.Fixed(n))
+	}
+	x := a.b.Input("input", in)
+	y, err := a.body(arch, x, shape, classes)
+	if err == nil {
+		err = a.b.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("new model %q for examples of shape %v: %w", arch, shape, err)
+	}
+	y.Name = "logits"
+	g.Outputs = []*graph.Value{y}
+	return g, nil
+}
+
+// architect builds layers with weights drawn from streams named by the seed and
+// the layer.
+type architect struct {
+	b    *graph.Builder
+	seed uint64
+}
+
+func (a *architect) body(arch string, x *graph.Value, shape []int, classes int) (*graph.Value, error) {
+	mlp, isMLP := strings.CutPrefix(arch, "mlp:")
+	switch {
+	case arch == "lenet-300-100":
+		return a.mlp(x, []int{flatSize(shape), 300, 100, classes}), nil
+	case isMLP:
+		widths, err := parseWidths(mlp, flatSize(shape), classes)
+		if err != nil {
+			return nil, err
+		}
+		return a.mlp(x, widths), nil
+	}
+	if len(shape) != 3 {
+		return nil, fmt.Errorf("got examples of shape %v, want images [channels, height, width]", shape)
+	}
+	switch arch {
+	case "lenet5":
+		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2), nil
+	case "lenet5-caffe":
+		return a.lenet(x, shape, []int{20, 50}, []int{500}, classes, 0), nil
+	case "resnet8":
+		return a.resnet(x, shape, []int{16, 32, 64}, 1, classes), nil
+	case "resnet20":
+		return a.resnet(x, shape, []int{16, 32, 64}, 3, classes), nil
+	}
+	return nil, fmt.Errorf("unknown architecture: want lenet5, lenet5-caffe, lenet-300-100, mlp:A-B-..., resnet8 or resnet20")
+}
+
+func flatSize(shape []int) int {
+	n, _ := tensor.Size(shape)
+	return n
+}
+
+// maxWidth bounds a layer given on the command line.
+const maxWidth = 1 << 20
+
+func parseWidths(s string, in, out int) ([]int, error) {
+	var widths []int
+	for _, part := range strings.Split(s, "-") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 || n > maxWidth {
+			return nil, fmt.Errorf("layer width %q: want a number from 1 to %d", part, maxWidth)
+		}
+		widths = append(widths, n)
+	}
+	if len(widths) < 2 || widths[0] != in || widths[len(widths)-1] != out {
+		return nil, fmt.Errorf("layer widths %v: want %d inputs first and %d classes last", widths, in, out)
+	}
+	return widths, nil
+}
+
+// weights draws a parameter uniformly from ±√(6/fan-in).
+func (a *architect) weights(name string, fanIn int, shape ...int) *graph.Value {
+	t := tensor.New(tensor.Float32, shape...)
+	r := stream.New(a.seed, "init/"+name, 0)
+	bound := math.Sqrt(6 / float64(fanIn))
+	for i, data := 0, tensor.Data[float32](t); i < len(data); i++ {
+		data[i] = float32(bound * (2*r.Float64() - 1))
+	}
+	return a.b.Param(name, t)
+}
+
+// constant makes a vector parameter with equal entries.
+func (a *architect) constant(name string, n int, v float32) *graph.Value {
+	data := make([]float32, n)
+	for i := range data {
+		data[i] = v
+	}
+	return a.b.Param(name, tensor.Of(data, n))
+}
+
+func (a *architect) dense(name string, x *graph.Value, in, out int) *graph.Value {
+	w := a.weights(name+".weight", in, out, in)
+	return a.b.With("Gemm", graph.Attributes{graph.Int("transB", 1)}, x, w, a.constant(name+".bias", out, 0))
+}
+
+func (a *architect) conv(name string, x *graph.Value, in, out, kernel, stride, pad int, bias bool) *graph.Value {
+	attrs := graph.Attributes{graph.Ints("kernel_shape", kernel, kernel)}
+	if stride != 1 {
+		attrs = append(attrs, graph.Ints("strides", stride, stride))
+	}
+	if pad != 0 {
+		attrs = append(attrs, graph.Ints("pads", pad, pad, pad, pad))
+	}
+	inputs := []*graph.Value{x, a.weights(name+".weight", in*kernel*kernel, out, in, kernel, kernel)}
+	if bias {
+		inputs = append(inputs, a.constant(name+".bias", out, 0))
+	}
+	return a.b.With("Conv", attrs, inputs...)
+}
+
+func (a *architect) relu(x *graph.Value) *graph.Value { return a.b.Op("Relu", x) }
+
+func (a *architect) flatten(x *graph.Value) *graph.Value {
+	if x.Type.Rank() == 2 {
+		return x
+	}
+	return a.b.With("Flatten", graph.Attributes{graph.Int("axis", 1)}, x)
+}
+
+func (a *architect) mlp(x *graph.Value, widths []int) *graph.Value {
+	x = a.flatten(x)
+	for i := 1; i < len(widths); i++ {
+		x = a.dense(fmt.Sprintf("fc%d", i), x, widths[i-1], widths[i])
+		if i < len(widths)-1 {
+			x = a.relu(x)
+		}
+	}
+	return x
+}
+
+// lenet is two convolutions of 5×5, each with ReLU and pooling by 2, and dense
+// layers.
+func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes, pad int) *graph.Value {
+	in := shape[0]
+	for i, out := range channels {
+		x = a.relu(a.conv(fmt.Sprintf("conv%d", i+1), x, in, out, 5, 1, pad, true))
+		x = a.b.With("MaxPool", graph.Attributes{graph.Ints("kernel_shape", 2, 2), graph.Ints("strides", 2, 2)}, x)
+		in, pad = out, 0
+	}
+	flat, ok := tensor.Type{Shape: x.Type.Shape[1:]}.Static()
+	if a.b.Err() != nil || !ok {
+		return x
+	}
+	return a.mlp(x, append(append([]int{flatSize(flat)}, hidden...), classes))
+}
+
+// batchNorm normalises over the batch in training; [Finish] turns it into its
+// inference form.
+func (a *architect) batchNorm(name string, x *graph.Value, channels int) *graph.Value {
+	return a.b.With("BatchNormalization", graph.Attributes{graph.Int("training_mode", 1), graph.Float("momentum", 0.9)}, x,
+		a.constant(name+".scale", channels, 1), a.constant(name+".bias", channels, 0),
+		a.constant(name+".mean", channels, 0), a.constant(name+".variance", channels, 1))
+}
+
+// resnet stacks stages of basic blocks, each stage but the first at half the
+// resolution; the shortcut into a wider stage is a 1×1 convolution.
+func (a *architect) resnet(x *graph.Value, shape, channels []int, blocks, classes int) *graph.Value {
+	in := channels[0]
+	x = a.relu(a.batchNorm("stem.bn", a.conv("stem", x, shape[0], in, 3, 1, 1, false), in))
+	for s, out := range channels {
+		for k := range blocks {
+			stride := 1
+			if s > 0 && k == 0 {
+				stride = 2
+			}
+			x = a.block(fmt.Sprintf("stage%d.%d", s+1, k+1), x, in, out, stride)
+			in = out
+		}
+	}
+	x = a.flatten(a.b.Op("GlobalAveragePool", x))
+	return a.dense("fc", x, in, classes)
+}
+
+func (a *architect) block(name string, x *graph.Value, in, out, stride int) *graph.Value {
+	y := a.relu(a.batchNorm(name+".bn1", a.conv(name+".conv1", x, in, out, 3, stride, 1, false), out))
+	y = a.batchNorm(name+".bn2", a.conv(name+".conv2", y, out, out, 3, 1, 1, false), out)
+	if in != out {
+		x = a.batchNorm(name+".bns", a.conv(name+".shortcut", x, in, out, 1, stride, 0, false), out)
+	}
+	return a.relu(a.b.Op("Add", x, y))
+}
+
+// Finish returns the model in its inference form: batch normalisations use
+// their running statistics.
+func Finish(g *graph.Graph) *graph.Graph {
+	done, _ := g.Clone()
+	for _, n := range done.Nodes {
+		if followsBatches(n) {
+			n.Attrs = n.Attrs.Without("training_mode", "momentum")
+			n.Out = n.Out[:1:1]
+		}
+	}
+	return done
+}

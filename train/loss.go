@@ -1,0 +1,101 @@
+package train
+
+import (
+	"fmt"
+
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
+)
+
+// compile builds model, loss and gradients as one graph and a program of it.
+func (t *trainer) compile() error {
+	loss, err := t.lossGraph()
+	if err != nil {
+		return err
+	}
+	values := make([]*graph.Value, 0, len(t.weights))
+	byName := make(map[string]*graph.Param)
+	for _, p := range loss.Params {
+		byName[p.Name] = p
+	}
+	for _, w := range t.weights {
+		values = append(values, byName[w.param.Name].Value)
+	}
+	g, err := engine.Gradient(loss, loss.Outputs[len(loss.Outputs)-1], values)
+	if err != nil {
+		return err
+	}
+	var mutable []*graph.Param
+	for _, p := range g.Params {
+		if byName[p.Name] != nil && t.changes(p.Name) {
+			mutable = append(mutable, p)
+		}
+	}
+	dims := map[string]int{batchSymbol(g): t.o.Batch}
+	t.program, err = engine.Compile(g, engine.Options{Dims: dims, Pool: t.o.Pool, Mutable: mutable})
+	if err != nil {
+		return err
+	}
+	for _, want := range t.program.Inputs() {
+		sizes, ok := want.Static()
+		if !ok {
+			return fmt.Errorf("input: got %v, want known sizes", want)
+		}
+		t.in = append(t.in, tensor.New(want.DType, sizes...))
+	}
+	t.out = make([]tensor.Tensor, len(t.program.Outputs()))
+	return nil
+}
+
+func batchSymbol(g *graph.Graph) string { return g.Inputs[0].Type.Shape[0].Name }
+
+// lossGraph extends the model by a target input and the loss, which becomes the
+// last output; the first is the logits, between them stand running statistics.
+func (t *trainer) lossGraph() (*graph.Graph, error) {
+	head, err := FindHead(t.model, t.o.Output)
+	if err != nil {
+		return nil, err
+	}
+	t.head = head
+	g, copyOf := t.model.Clone()
+	b := graph.NewBuilder(g, "loss_")
+	logits := copyOf[head.Logits]
+	if logits.Type.Rank() != 2 || !logits.Type.Shape[1].Known() {
+		return nil, fmt.Errorf("output %q: got %v, want [batch, classes]", head.Output.Name, logits.Type)
+	}
+	t.classes = logits.Type.Shape[1].Size
+	if err := t.checkTargets(); err != nil {
+		return nil, err
+	}
+	g.Outputs = []*graph.Value{logits}
+	t.collectRunning(g, b)
+	target := b.Input("target", logits.Type)
+	var loss *graph.Value
+	if t.set.Classes() == 0 && t.o.Teacher == nil {
+		diff := b.Op("Sub", logits, target)
+		loss = b.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, b.Op("Mul", diff, diff))
+	} else {
+		loss = b.Op("compactify.SoftmaxCrossEntropy", logits, target)
+	}
+	g.Outputs = append(g.Outputs, loss)
+	t.weights = t.collectWeights()
+	g.RemoveDead()
+	return g, b.Err()
+}
+
+func (t *trainer) checkTargets() error {
+	switch {
+	case t.o.Teacher != nil:
+	case !t.set.Labeled():
+		return fmt.Errorf("data set %q has no labels, and there is no teacher", t.set.Name())
+	case t.set.Classes() == 0 && t.classes != 1:
+		return fmt.Errorf("data set %q: got one target value per example, want %d as the model's output", t.set.Name(), t.classes)
+	case t.set.Classes() > t.classes:
+		return fmt.Errorf("data set %q: got %d classes, want at most %d, the model's output", t.set.Name(), t.set.Classes(), t.classes)
+	}
+	return nil
+}
+
+// lossAt is the index of the loss among the program's outputs.
+func (t *trainer) lossAt() int { return 1 + len(t.running) }

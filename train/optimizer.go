@@ -1,0 +1,164 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Optimizer is a rule by which gradients move parameters.
+type Optimizer uint8
+
+// The optimisers.
+const (
+	Adam Optimizer = iota // D. Kingma and J. Ba, "Adam", ICLR 2015, algorithm 1
+	SGD                   // with heavy-ball momentum
+)
+
+// ParseOptimizer reads a name from the command line.
+func ParseOptimizer(name string) (Optimizer, error) {
+	switch name {
+	case "", "adam":
+		return Adam, nil
+	case "sgd", "momentum":
+		return SGD, nil
+	}
+	return 0, fmt.Errorf("optimizer %q: want adam or sgd", name)
+}
+
+// Adam's constants, as its paper recommends them.
+const (
+	adamBeta1   = 0.9
+	adamBeta2   = 0.999
+	adamEpsilon = 1e-8
+)
+
+// Decay is how the rate falls over the run.
+type Decay uint8
+
+// The decays.
+const (
+	Constant Decay = iota
+	Cosine         // η·(1+cos πs)/2 at share s of the run
+)
+
+func (d Decay) at(rate, share float64) float64 {
+	if d == Cosine {
+		return rate * (1 + math.Cos(math.Pi*share)) / 2
+	}
+	return rate
+}
+
+// weight is a parameter under training with the optimiser's memory of it.
+type weight struct {
+	param *graph.Param // of the model; its tensor is the trainer's own
+	data  []float32
+	m, v  []float32 // first and second moments, or the velocity
+	mask  *Mask
+}
+
+// collectWeights lists what trains, in the graph's order.
+func (t *trainer) collectWeights() []*weight {
+	var list []*weight
+	for _, p := range t.model.Weights() {
+		if t.o.Frozen[p.Name] || p.Data.DType() != tensor.Float32 {
+			continue
+		}
+		w := &weight{param: p, data: tensor.Data[float32](p.Data), mask: t.o.Masks[p.Name]}
+		w.m = make([]float32, len(w.data))
+		if t.o.Optimizer == Adam {
+			w.v = make([]float32, len(w.data))
+		}
+		list = append(list, w)
+		w.applyMask()
+	}
+	return list
+}
+
+func (w *weight) applyMask() {
+	if w.mask == nil {
+		return
+	}
+	for i, keep := range w.mask.Keep {
+		if !keep {
+			w.data[i] = 0
+		}
+	}
+}
+
+// changes reports whether the run writes into the parameter.
+func (t *trainer) changes(name string) bool {
+	for _, w := range t.weights {
+		if w.param.Name == name {
+			return true
+		}
+	}
+	for _, s := range t.running {
+		if s.param.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// update takes one step of the optimiser with the gradients just computed, the
+// proximal step of the penalty, and puts the running statistics in place.
+func (t *trainer) update() {
+	rate := t.o.Decay.at(t.o.Rate, float64(t.done)/float64(t.steps))
+	t.done++
+	shrink := float32(1 / (1 + 2*rate*t.o.L2))
+	first := t.lossAt() + 1
+	for i, w := range t.weights {
+		g := tensor.Data[float32](t.out[first+i])
+		switch t.o.Optimizer {
+		case Adam:
+			kernel.Adam(t.o.Pool, w.data, w.m, w.v, g, kernel.AdamStep{
+				Rate: rate, Beta1: adamBeta1, Beta2: adamBeta2, Epsilon: adamEpsilon, Step: t.done})
+		case SGD:
+			kernel.SGDMomentum(t.o.Pool, w.data, w.m, g, kernel.MomentumStep[float32]{Rate: float32(rate), Momentum: float32(t.o.Momentum)})
+		}
+		if t.o.L2 > 0 {
+			for k := range w.data {
+				w.data[k] *= shrink
+			}
+		}
+		w.applyMask()
+	}
+	for i, s := range t.running {
+		copy(s.param.Data.Raw(), t.out[1+i].Raw())
+	}
+}
+
+// followsBatches reports whether n is a batch normalisation in training mode.
+func followsBatches(n *graph.Node) bool {
+	return n.Kind() == "BatchNormalization" && n.Attrs.Int("training_mode", 0) != 0
+}
+
+// runningStatistic is a parameter of a batch normalisation that follows the
+// batches' statistics.
+type runningStatistic struct{ param *graph.Param }
+
+// collectRunning makes batch normalisations in training mode give out their
+// running statistics. A model whose normalisations are in inference mode keeps
+// its statistics.
+func (t *trainer) collectRunning(g *graph.Graph, b *graph.Builder) {
+	byName := make(map[string]*graph.Param)
+	for _, p := range t.model.Params {
+		byName[p.Name] = p
+	}
+	for _, n := range g.Nodes {
+		if !followsBatches(n) {
+			continue
+		}
+		n.Out = n.Out[:1:1]
+		for i := range 2 {
+			v := b.Value(n.In[3+i].Type)
+			n.Out = append(n.Out, v)
+			g.Outputs = append(g.Outputs, v)
+			t.running = append(t.running, runningStatistic{byName[n.In[3+i].Name]})
+		}
+	}
+}

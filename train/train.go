@@ -1,0 +1,285 @@
+// Package train moves the parameters of a graph: gradient descent on a loss
+// with a penalty that grows as the schedule says, under masks that hold pruned
+// weights at zero.
+//
+// A [Trainer] builds one graph of model, loss and gradients, compiles it once
+// and runs it many times; the optimiser writes into tensors the trainer cloned.
+// The penalty λ‖θ‖² on the mean loss is a proximal step, θ/(1+2ηλ), stable for
+// every ηλ.
+//
+// With equal seeds the parameters come out the same, bit for bit, at any number
+// of threads: batches are drawn from streams named by seed and epoch, and the
+// engine's sums have a fixed order.
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/internal/stream"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Options says how to train. The zero value trains one epoch by Adam.
+type Options struct {
+	Epochs    int              // passes over the data; 0 means 1
+	Batch     int              // examples per step; 0 means 128; at most the data set's size
+	Optimizer Optimizer        // 0 means Adam
+	Rate      float64          // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
+	Decay     Decay            // how η falls; the zero value keeps it
+	Momentum  float64          // of SGD, in [0, 1); 0 means none
+	L2        float64          // λ of the penalty λ‖θ‖² on the mean loss, ≥ 0
+	Seed      uint64           // of the order of the examples
+	Pool      *kernel.Pool     // nil means one thread
+	Output    string           // the output that holds the answer; "" means the first
+	Masks     map[string]*Mask // parameters to hold at zero in places, by name
+	Frozen    map[string]bool  // parameters to leave alone, by name
+	Teacher   Teacher          // where targets come from instead of labels; nil means labels
+
+	// Step, if set, is called after every step with the share of the work done.
+	Step func(done float64)
+	// Epoch, if set, is called after every epoch.
+	Epoch func(Epoch)
+}
+
+// Teacher gives the target distribution of example i of the training set: K
+// probabilities that sum to one.
+type Teacher interface {
+	Target(dst []float32, i int)
+}
+
+// Epoch is what one pass over the data came to.
+type Epoch struct {
+	Loss   float64 // mean over the epoch's batches, penalty excluded, as measured before each step
+	Metric float64 // accuracy (or R²) on the batches as they were seen; NaN with a teacher and no labels
+	Norm   float64 // ‖θ‖₂ after the epoch
+	Lambda float64 // λ of the penalty
+}
+
+// Mask holds parts of a parameter at zero.
+type Mask struct {
+	Keep []bool // one per element, row-major; false holds it at zero
+}
+
+// ErrDiverged says that the loss became NaN or infinite.
+var ErrDiverged = errors.New("training diverged: the loss is not finite")
+
+func (o Options) withDefaults(n int) Options {
+	if o.Epochs <= 0 {
+		o.Epochs = 1
+	}
+	if o.Batch <= 0 {
+		o.Batch = 128
+	}
+	o.Batch = min(o.Batch, n)
+	if o.Rate == 0 {
+		o.Rate = 1e-3
+		if o.Optimizer == SGD {
+			o.Rate = 0.05
+		}
+	}
+	return o
+}
+
+// Run trains a copy of the graph on a data set and returns it with the record
+// of each epoch. The graph given is not modified. Examples are adapted to the
+// model's input by [data.Set.Adapt].
+//
+// When ctx ends, the copy as far as it got is returned with ctx's error.
+func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.Graph, []Epoch, error) {
+	if set.Len() == 0 {
+		return nil, nil, fmt.Errorf("train graph %q: the data set %q is empty", g.Name, set.Name())
+	}
+	t, err := newTrainer(g, set, o.withDefaults(set.Len()))
+	if err != nil {
+		return nil, nil, fmt.Errorf("train graph %q: %w", g.Name, err)
+	}
+	epochs, err := t.run(ctx)
+	if err != nil {
+		err = fmt.Errorf("train graph %q: %w", g.Name, err)
+	}
+	return t.model, epochs, err
+}
+
+// trainer is one training run.
+type trainer struct {
+	o       Options
+	set     *data.Set
+	model   *graph.Graph // with tensors of its own for all that trains
+	program *engine.Program
+	head    Head
+	weights []*weight
+	running []runningStatistic
+	in      []tensor.Tensor
+	out     []tensor.Tensor
+	classes int
+	steps   int // in all
+	done    int
+}
+
+func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
+	model, err := ownWeights(g, o.Frozen)
+	if err != nil {
+		return nil, err
+	}
+	t := &trainer{o: o, model: model, steps: o.Epochs * max(1, set.Len()/o.Batch)}
+	shape, err := ExampleShape(model)
+	if err != nil {
+		return nil, err
+	}
+	if t.set, err = set.Adapt(shape); err != nil {
+		return nil, err
+	}
+	if err := t.compile(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// ExampleShape is the shape of one example of a model with one input: the
+// input's without the batch dimension.
+func ExampleShape(g *graph.Graph) ([]int, error) {
+	if len(g.Inputs) != 1 {
+		return nil, fmt.Errorf("graph %q: inputs: got %d, want 1", g.Name, len(g.Inputs))
+	}
+	v := g.Inputs[0]
+	if v.Type.Rank() < 1 {
+		return nil, fmt.Errorf("input %q: got %v, want a shape with a batch dimension", v.Name, v.Type)
+	}
+	sizes, ok := tensor.Type{Shape: v.Type.Shape[1:]}.Static()
+	if !ok {
+		return nil, fmt.Errorf("input %q: got %v, want known sizes behind the batch dimension", v.Name, v.Type)
+	}
+	return sizes, nil
+}
+
+// ownWeights clones the graph, brings it to the newest opset, and gives every
+// parameter the run writes into a tensor of its own.
+func ownWeights(g *graph.Graph, frozen map[string]bool) (*graph.Graph, error) {
+	model, _ := g.Clone()
+	if err := model.Upgrade(graph.LatestOpset); err != nil {
+		return nil, err
+	}
+	if err := model.Infer(); err != nil {
+		return nil, err
+	}
+	for _, p := range model.Weights() {
+		if !frozen[p.Name] {
+			p.Data = p.Data.Clone()
+		}
+	}
+	for _, n := range model.Nodes {
+		if followsBatches(n) {
+			for _, v := range n.In[3:5] {
+				if p := model.Param(v); p != nil {
+					p.Data = p.Data.Clone()
+				}
+			}
+		}
+	}
+	return model, nil
+}
+
+// run does the epochs.
+func (t *trainer) run(ctx context.Context) ([]Epoch, error) {
+	var epochs []Epoch
+	for e := range t.o.Epochs {
+		record, err := t.epoch(ctx, e)
+		if err != nil {
+			return epochs, err
+		}
+		epochs = append(epochs, record)
+		if t.o.Epoch != nil {
+			t.o.Epoch(record)
+		}
+	}
+	return epochs, nil
+}
+
+func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
+	order := stream.New(t.o.Seed, "train/order", uint64(e)).Perm(t.set.Len())
+	batches := max(1, len(order)/t.o.Batch)
+	var loss, hits float64
+	for k := range batches {
+		batch := order[k*t.o.Batch : (k+1)*t.o.Batch]
+		if err := t.fill(batch); err != nil {
+			return Epoch{}, err
+		}
+		if err := t.program.Run(ctx, t.in, t.out); err != nil {
+			return Epoch{}, err
+		}
+		step := t.out[t.lossAt()].At(0)
+		if math.IsNaN(step) || math.IsInf(step, 0) {
+			return Epoch{}, fmt.Errorf("epoch %d, step %d: loss %v: %w", e+1, k+1, step, ErrDiverged)
+		}
+		loss += step
+		hits += t.hits(batch)
+		t.update()
+		if t.o.Step != nil {
+			t.o.Step(float64(t.done) / float64(t.steps))
+		}
+	}
+	return Epoch{
+		Loss:   loss / float64(batches),
+		Metric: hits / float64(batches*t.o.Batch),
+		Norm:   t.model.Norm(),
+		Lambda: t.o.L2,
+	}, nil
+}
+
+// fill writes the batch's inputs and targets, each example by one worker.
+func (t *trainer) fill(batch []int) error {
+	x, y := tensor.Data[float32](t.in[0]), tensor.Data[float32](t.in[1])
+	size, k := len(x)/len(batch), len(y)/len(batch)
+	body := func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			t.set.Fill(x[i*size:(i+1)*size], batch[i])
+			t.target(y[i*k:(i+1)*k], batch[i])
+		}
+	}
+	return t.o.Pool.For(len(batch), 8, body)
+}
+
+// target is the distribution the answer to example i should have, or its value.
+func (t *trainer) target(dst []float32, i int) {
+	switch {
+	case t.o.Teacher != nil:
+		t.o.Teacher.Target(dst, i)
+	case t.set.Classes() == 0:
+		dst[0] = float32(t.set.Target(i))
+	default:
+		clear(dst)
+		dst[t.set.Label(i)] = 1
+	}
+}
+
+// hits counts the right answers in the batch just run.
+func (t *trainer) hits(batch []int) float64 {
+	if t.set.Classes() == 0 || !t.set.Labeled() {
+		return math.NaN()
+	}
+	logits := tensor.Data[float32](t.out[0])
+	n := 0.0
+	for i, example := range batch {
+		if argmax(logits[i*t.classes:(i+1)*t.classes]) == t.set.Label(example) {
+			n++
+		}
+	}
+	return n
+}
+
+func argmax(row []float32) int {
+	best := 0
+	for k, v := range row {
+		if v > row[best] {
+			best = k
+		}
+	}
+	return best
+}
