@@ -1,0 +1,206 @@
+package compress
+
+import (
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+)
+
+// Result is what a run came to: the object the command line prints, and the
+// source of the report. The keys named in the command line's contract are
+// stable.
+type Result struct {
+	Baseline Baseline  `json:"baseline"`
+	Compact  Compact   `json:"compact"`
+	Budget   Contract  `json:"budget"`
+	Paths    []Leg     `json:"paths"`
+	Verify   Verify    `json:"verify"`
+	Files    Files     `json:"files"`
+	Seed     uint64    `json:"seed"`
+	SHA256   string    `json:"sha256"`
+	Data     DataUsed  `json:"data"`
+	Head     string    `json:"head"`       // logits, probabilities or log-probabilities
+	Profiles []Curve   `json:"profiles"`   // every path walked on the selection split
+	Trials   []Trial   `json:"trials"`     // every combination that was tuned and measured
+	Layers   []Layer   `json:"layers"`     // the layers worked on, before and after
+	Alone    []Alone   `json:"left_alone"` // every tensor left as it was, and why
+	Before   LedgerSum `json:"ledger_before"`
+	After    LedgerSum `json:"ledger_after"`
+	WouldFit string    `json:"would_fit,omitempty"` // the least budget that the best rejected model would meet
+	Notes    []string  `json:"notes,omitempty"`     // what the user should know
+	Seconds  float64   `json:"seconds"`
+	Version  string    `json:"version"`
+	Kernel   string    `json:"kernel"`
+}
+
+// Baseline is the original model on the held-out examples.
+type Baseline struct {
+	Metric     jsonnum.Float `json:"metric"`
+	MetricName string        `json:"metric_name"`
+	Loss       jsonnum.Float `json:"loss"`
+	Bytes      int           `json:"bytes"`
+	Params     int           `json:"params"`
+	LatencyMS  jsonnum.Float `json:"latency_ms"`
+}
+
+// Compact is the exported file on the held-out examples.
+type Compact struct {
+	Metric        jsonnum.Float `json:"metric"`
+	Loss          jsonnum.Float `json:"loss"`
+	Bytes         int           `json:"bytes"`
+	ParamsNonzero int           `json:"params_nonzero"`
+	LatencyMS     jsonnum.Float `json:"latency_ms"` // median of one-example runs in this program, on this CPU
+	KL            jsonnum.Float `json:"kl"`         // from the original's answers, nats per example
+}
+
+// Leg is one path of the combination that was chosen, with how far it goes.
+type Leg struct {
+	Kind  string        `json:"kind"`
+	T     jsonnum.Float `json:"t"`
+	Param jsonnum.Float `json:"param"` // fraction removed, or mean bits per weight
+}
+
+// Verify compares the reloaded file on the portable, unfused executor with the
+// model in memory.
+type Verify struct {
+	MaxAbsErr jsonnum.Float `json:"max_abs_err"`
+	Tolerance jsonnum.Float `json:"tolerance"`
+	OK        bool          `json:"ok"`
+	Examples  int           `json:"examples"`
+}
+
+// Files are the artefacts, as paths from the caller's directory.
+type Files struct {
+	Model       string `json:"model"`
+	Report      string `json:"report"`
+	Certificate string `json:"certificate"`
+}
+
+// DataUsed says which examples were used for what; the parts are disjoint.
+type DataUsed struct {
+	Source      string `json:"source"`
+	Training    int    `json:"training"` // fine-tuning and calibration
+	Calibration int    `json:"calibration"`
+	Selection   int    `json:"selection"`
+	HeldOut     int    `json:"held_out"`
+	HeldOutFrom string `json:"held_out_from"` // the source's own test split, or the share set aside
+	Mapping     string `json:"mapping,omitempty"`
+}
+
+// Curve is a measured profile with what the budget makes of it.
+type Curve struct {
+	Kind       string           `json:"kind"`
+	Points     []CurvePoint     `json:"points"`
+	Limit      CurveLimit       `json:"limit"`
+	ArrivalT   jsonnum.Float    `json:"arrival_t"`
+	HorizonT   jsonnum.Float    `json:"horizon_t"`
+	FurthestT  jsonnum.Float    `json:"furthest_t"`
+	Bracket    [2]jsonnum.Float `json:"bracket"`
+	BudgetLoss jsonnum.Float    `json:"budget_loss"` // the loss at which a budget in nats is used up; NaN for other budgets
+}
+
+// CurvePoint is one measured model.
+type CurvePoint struct {
+	T        jsonnum.Float `json:"t"`
+	Param    jsonnum.Float `json:"param"`
+	Loss     jsonnum.Float `json:"loss"`
+	Metric   jsonnum.Float `json:"metric"`
+	KL       jsonnum.Float `json:"kl"`
+	Bytes    int           `json:"bytes"`
+	Norm     jsonnum.Float `json:"norm"`
+	Spent    jsonnum.Float `json:"spent"` // of the budget, in its unit
+	Examples int           `json:"examples"`
+}
+
+// CurveLimit compares the left limit at t=1 with the value there.
+type CurveLimit struct {
+	LossLeft jsonnum.Float      `json:"loss_left"`
+	LossAt   jsonnum.Float      `json:"loss_at"`
+	Boundary string             `json:"boundary"`
+	Verdict  compactify.Verdict `json:"verdict"`
+}
+
+// Trial is one combination as it was measured on the selection split.
+type Trial struct {
+	Bytes    int           `json:"bytes"`
+	MeanBits jsonnum.Float `json:"mean_bits"`
+	Sparsity jsonnum.Float `json:"sparsity"` // share of weights held at zero by pruning
+	Tuned    int           `json:"tuned_epochs"`
+	Spent    jsonnum.Float `json:"spent"`
+	Worst    jsonnum.Float `json:"worst"` // the worse end of the paired 95 % interval
+	KL       jsonnum.Float `json:"kl"`
+	Fits     bool          `json:"fits"`
+	Chosen   bool          `json:"chosen"`
+}
+
+// Layer is one weight before and after.
+type Layer struct {
+	Name        string        `json:"name"`
+	Kind        string        `json:"kind"` // the operator that reads it
+	Shape       []int         `json:"shape"`
+	Bits        int           `json:"bits"`
+	Zeros       int           `json:"zeros"` // weights that are exactly zero
+	Params      int           `json:"params"`
+	BytesBefore int           `json:"bytes_before"`
+	BytesAfter  int           `json:"bytes_after"` // integers and scales
+	SNR         jsonnum.Float `json:"snr_db"`      // of the weights themselves
+}
+
+// Alone is a tensor that was left as it was.
+type Alone struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Bytes  int    `json:"bytes"`
+	Reason string `json:"reason"`
+}
+
+// LedgerSum is where the bytes of a file are.
+type LedgerSum struct {
+	Payload  int           `json:"payload"`
+	Scales   int           `json:"scales"`
+	Metadata int           `json:"metadata"`
+	Total    int           `json:"total"`
+	Tensors  []LedgerEntry `json:"tensors"`
+}
+
+// LedgerEntry is one stored tensor.
+type LedgerEntry struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Role     string `json:"role"`
+	Encoding string `json:"encoding"` // dense or sparse
+	Bytes    int    `json:"bytes"`
+}
+
+func sumLedger(l graph.Ledger) LedgerSum {
+	s := LedgerSum{Payload: l.Payload, Scales: l.Scales, Metadata: l.Metadata, Total: l.Total}
+	for _, e := range l.Tensors {
+		encoding := "dense"
+		if e.Sparse {
+			encoding = "sparse"
+		}
+		s.Tensors = append(s.Tensors, LedgerEntry{Name: e.Name, Type: e.DType.String(), Role: string(e.Role), Encoding: encoding, Bytes: e.Bytes})
+	}
+	return s
+}
+
+// NewCurve presents a profile under a budget.
+func NewCurve(p compactify.Profile, b compactify.Budget) Curve {
+	c := Curve{Kind: p.Kind, ArrivalT: jsonnum.Float(p.Arrival()), HorizonT: jsonnum.Float(p.Horizon(b)), BudgetLoss: nan}
+	if b.Kind == compactify.LossRise && len(p.Points) > 0 {
+		c.BudgetLoss = jsonnum.Float(p.Original().Loss + b.Limit)
+	}
+	for _, q := range p.Points {
+		c.Points = append(c.Points, CurvePoint{T: jsonnum.Float(q.T), Param: jsonnum.Float(q.Param), Loss: jsonnum.Float(q.Loss),
+			Metric: jsonnum.Float(q.Metric), KL: jsonnum.Float(q.KL), Bytes: q.Bytes, Norm: jsonnum.Float(q.Norm),
+			Spent: jsonnum.Float(b.Spent(p.Original(), q.Measure)), Examples: q.Examples})
+	}
+	t, bracket, ok := p.Furthest(b)
+	c.FurthestT, c.Bracket = jsonnum.Float(t), [2]jsonnum.Float{jsonnum.Float(bracket[0]), jsonnum.Float(bracket[1])}
+	if !ok {
+		c.FurthestT = nan
+	}
+	l := p.Limit
+	c.Limit = CurveLimit{LossLeft: jsonnum.Float(l.Left), LossAt: jsonnum.Float(l.At), Boundary: l.Boundary.Name, Verdict: l.Verdict}
+	return c
+}
