@@ -12,9 +12,10 @@ import "fmt"
 // B are not read if alpha is 0. C must not overlap A or B. It panics if a slice
 // is too short or ld is less than a stored row.
 //
-// Each element of C is one chain of fused multiply-adds over k, broken every
-// [blockDepth] terms: AVX2 and AVX512 give the same bits, except where B is
-// transposed and m is at most [dotRows].
+// AVX2 and AVX512 give the same bits: each element of C is one chain of fused
+// multiply-adds over k, broken every [blockDepth] terms, or for a few rows times
+// a transposed B, where reading in place is all that counts, an inner product in
+// lanes of 64 bytes.
 //
 // Source: K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication", ACM TOMS 34(3), 2008; F. Van Zee and R. van de Geijn, "BLIS",
@@ -77,6 +78,19 @@ func (p *Pool) PanelWidth() int { return sTiles[p.set].nr }
 type tiles[T Float] struct {
 	mr, nr int
 	micro  func(rows, k int, a []T, rsa, csa int, b []T, rsb int, c []T, ldc int, alpha, beta T)
+
+	// Assembly that the portable family lacks.
+
+	// copyPanel copies k rows of nr elements, stride apart in src, to dst.
+	copyPanel func(k int, dst, src []T, stride int)
+	// transpose sets dst[p·ldd+i] to src[i·lds+p] for i < square, p < k; k is a
+	// multiple of square.
+	transpose func(k int, dst []T, ldd int, src []T, lds int)
+	square    int
+	// dot sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4, p < k; k is a multiple of
+	// dotStep.
+	dot     func(k int, a, b []T, ldb int, out []T)
+	dotStep int
 }
 
 // blockDepth bounds the terms of one pass over k: a panel of B [blockDepth, nr]
@@ -114,7 +128,8 @@ type gemm[T Float] struct {
 	gridM, gridN           int  // rectangles that the block's panels are split into
 
 	bufA, bufB, edge []T
-	pack, multiply   func(worker, lo, hi int) // bound once, so that no call allocates
+	// Loop bodies, bound once so that no call allocates.
+	pack, multiply, dotRange func(worker, lo, hi int)
 }
 
 func (g *gemm[T]) setup(p *Pool, t *tiles[T], m, n, k int, alpha, beta T) {
@@ -123,7 +138,7 @@ func (g *gemm[T]) setup(p *Pool, t *tiles[T], m, n, k int, alpha, beta T) {
 	}
 	g.pool, g.tile, g.m, g.n, g.k, g.alpha, g.beta = p, t, m, n, k, alpha, beta
 	if g.pack == nil {
-		g.pack, g.multiply = g.packPanels, g.multiplyRectangles
+		g.pack, g.multiply, g.dotRange = g.packPanels, g.multiplyRectangles, g.dotColumns
 	}
 }
 
@@ -174,6 +189,10 @@ func (g *gemm[T]) run() {
 	}
 	if g.k == 0 || g.alpha == 0 {
 		g.scale()
+		return
+	}
+	if g.tile.dot != nil && g.fill == nil && g.csa == 1 && g.rsb == 1 && g.m <= dotRows {
+		g.dots()
 		return
 	}
 	g.choose()
@@ -282,7 +301,7 @@ func (g *gemm[T]) packPanels(_, lo, hi int) {
 		if g.csa == 1 {
 			copyRows(g.bufA[i*g.strideA:], g.strideA, a, g.rsa, height, g.kb)
 		} else {
-			packPanel(g.bufA[i*g.strideA:], mr, a, g.rsa, g.csa, height, g.kb)
+			g.tile.packPanel(g.bufA[i*g.strideA:], mr, a, g.rsa, g.csa, height, g.kb)
 		}
 	}
 }
@@ -313,7 +332,7 @@ func (g *gemm[T]) packColumns(lo, hi int) {
 	}
 	if g.fill == nil {
 		for j := lo * nr; j < end; j += nr {
-			packPanel(g.bufB[j*g.kb:], nr, g.b[g.pc*g.rsb+(g.jc+j)*g.csb:], g.csb, g.rsb, min(nr, g.nb-j), g.kb)
+			g.tile.packPanel(g.bufB[j*g.kb:], nr, g.b[g.pc*g.rsb+(g.jc+j)*g.csb:], g.csb, g.rsb, min(nr, g.nb-j), g.kb)
 		}
 		return
 	}
@@ -321,31 +340,6 @@ func (g *gemm[T]) packColumns(lo, hi int) {
 		clear(g.bufB[(hi-1)*nr*g.kb : hi*nr*g.kb])
 	}
 	g.fill(g.bufB[lo*nr*g.kb:hi*nr*g.kb], g.pc, g.pc+g.kb, g.jc+lo*nr, g.jc+end)
-}
-
-// packPanel copies a panel of width × k, with p outermost; wide is the panel's
-// full width, and what lies between is set to zero.
-//
-//	dst[p·wide+i] ← src[i·across+p·along]
-func packPanel[T Float](dst []T, wide int, src []T, across, along, width, k int) {
-	dst = dst[:wide*k]
-	if across == 1 {
-		for p := range k {
-			row := dst[p*wide:][:wide]
-			copy(row, src[p*along:][:width])
-			clear(row[width:])
-		}
-		return
-	}
-	if width < wide {
-		clear(dst)
-	}
-	for i := range width {
-		line := src[i*across:]
-		for p := range k {
-			dst[p*wide+i] = line[p*along]
-		}
-	}
 }
 
 // multiplyRectangles runs rectangles [lo, hi) of the grid.

@@ -1,9 +1,19 @@
 package kernel
 
+import "unsafe"
+
 // Micro-kernels by set.
 var (
-	sTiles = [...]tiles[float32]{Portable: portableTiles32, AVX2: {6, 16, sMicroAVX2}, AVX512: {14, 32, sMicroAVX512}}
-	dTiles = [...]tiles[float64]{Portable: portableTiles64, AVX2: {6, 8, dMicroAVX2}, AVX512: {14, 16, dMicroAVX512}}
+	sTiles = [...]tiles[float32]{
+		Portable: portableTiles32,
+		AVX2:     {6, 16, sMicroAVX2, copyAVX2[float32], sTranspose, 8, sDotAVX2, 16},
+		AVX512:   {14, 32, sMicroAVX512, copyAVX512[float32], sTranspose, 8, sDotAVX512, 16},
+	}
+	dTiles = [...]tiles[float64]{
+		Portable: portableTiles64,
+		AVX2:     {6, 8, dMicroAVX2, copyAVX2[float64], dTranspose, 4, dDotAVX2, 8},
+		AVX512:   {14, 16, dMicroAVX512, copyAVX512[float64], dTranspose, 4, dDotAVX512, 8},
+	}
 )
 
 // The assembly trusts its arguments; these check what it will touch.
@@ -13,9 +23,24 @@ func sMicroAVX2(rows, k int, a []float32, rsa, csa int, b []float32, rsb int, c 
 	sgemmAVX2(rows, k, &a[0], rsa, csa, &b[0], rsb, &c[0], ldc, alpha, beta)
 }
 
+func sDotAVX2(k int, a, b []float32, ldb int, out []float32) {
+	_, _, _ = a[k-1], b[3*ldb+k-1], out[3]
+	sdotAVX2(k, &a[0], &b[0], ldb, &out[0])
+}
+
 func sMicroAVX512(rows, k int, a []float32, rsa, csa int, b []float32, rsb int, c []float32, ldc int, alpha, beta float32) {
 	_, _, _ = a[(rows-1)*rsa+(k-1)*csa], b[(k-1)*rsb+31], c[(rows-1)*ldc+31]
 	sgemmAVX512(rows, k, &a[0], rsa, csa, &b[0], rsb, &c[0], ldc, alpha, beta)
+}
+
+func sDotAVX512(k int, a, b []float32, ldb int, out []float32) {
+	_, _, _ = a[k-1], b[3*ldb+k-1], out[3]
+	sdotAVX512(k, &a[0], &b[0], ldb, &out[0])
+}
+
+func sTranspose(k int, dst []float32, ldd int, src []float32, lds int) {
+	_, _ = dst[(k-1)*ldd+7], src[7*lds+k-1]
+	stransposeAVX2(k, &dst[0], ldd, &src[0], lds)
 }
 
 func dMicroAVX2(rows, k int, a []float64, rsa, csa int, b []float64, rsb int, c []float64, ldc int, alpha, beta float64) {
@@ -23,7 +48,36 @@ func dMicroAVX2(rows, k int, a []float64, rsa, csa int, b []float64, rsb int, c 
 	dgemmAVX2(rows, k, &a[0], rsa, csa, &b[0], rsb, &c[0], ldc, alpha, beta)
 }
 
+func dDotAVX2(k int, a, b []float64, ldb int, out []float64) {
+	_, _, _ = a[k-1], b[3*ldb+k-1], out[3]
+	ddotAVX2(k, &a[0], &b[0], ldb, &out[0])
+}
+
 func dMicroAVX512(rows, k int, a []float64, rsa, csa int, b []float64, rsb int, c []float64, ldc int, alpha, beta float64) {
 	_, _, _ = a[(rows-1)*rsa+(k-1)*csa], b[(k-1)*rsb+15], c[(rows-1)*ldc+15]
 	dgemmAVX512(rows, k, &a[0], rsa, csa, &b[0], rsb, &c[0], ldc, alpha, beta)
+}
+
+func dDotAVX512(k int, a, b []float64, ldb int, out []float64) {
+	_, _, _ = a[k-1], b[3*ldb+k-1], out[3]
+	ddotAVX512(k, &a[0], &b[0], ldb, &out[0])
+}
+
+func dTranspose(k int, dst []float64, ldd int, src []float64, lds int) {
+	_, _ = dst[(k-1)*ldd+3], src[3*lds+k-1]
+	dtransposeAVX2(k, &dst[0], ldd, &src[0], lds)
+}
+
+func copyAVX2[T Float](k int, dst, src []T, stride int) {
+	const width = 64 // bytes
+	size := int(unsafe.Sizeof(dst[0]))
+	_, _ = dst[k*width/size-1], src[(k-1)*stride+width/size-1]
+	copyPanelAVX2(k, (*byte)(unsafe.Pointer(&dst[0])), (*byte)(unsafe.Pointer(&src[0])), stride*size)
+}
+
+func copyAVX512[T Float](k int, dst, src []T, stride int) {
+	const width = 128 // bytes
+	size := int(unsafe.Sizeof(dst[0]))
+	_, _ = dst[k*width/size-1], src[(k-1)*stride+width/size-1]
+	copyPanelAVX512(k, (*byte)(unsafe.Pointer(&dst[0])), (*byte)(unsafe.Pointer(&src[0])), stride*size)
 }

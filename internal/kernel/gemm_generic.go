@@ -7,6 +7,3 @@ var (
 	sTiles = [...]tiles[float32]{Portable: portableTiles32}
 	dTiles = [...]tiles[float64]{Portable: portableTiles64}
 )
-
-// vectors32 holds no assembly.
-var vectors32 [AVX512 + 1][opRows]vectorFunc[float32]

@@ -36,6 +36,6 @@ func microPortable[T Float](rows, k int, a []T, rsa, csa int, b []T, rsb int, c 
 	}
 }
 
-var portableTiles32 = tiles[float32]{portableRows, portableCols, microPortable[float32]}
+var portableTiles32 = tiles[float32]{mr: portableRows, nr: portableCols, micro: microPortable[float32]}
 
-var portableTiles64 = tiles[float64]{portableRows, portableCols, microPortable[float64]}
+var portableTiles64 = tiles[float64]{mr: portableRows, nr: portableCols, micro: microPortable[float64]}

@@ -193,6 +193,26 @@ func TestGEMMBitsDoNotDependOnThreads(t *testing.T) {
 	}
 }
 
+func TestGEMMBitsAgreeInAssembly(t *testing.T) {
+	if Best() < AVX512 {
+		t.Skip("this machine lacks AVX-512: nothing to compare AVX2 with")
+	}
+	a, b := newPool(t, 1, AVX2), newPool(t, 1, AVX512)
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, s := range append(largeShapes, [3]int{3, 7, 100}, [3]int{1, 9, 31}) {
+		for trans := range 4 {
+			q := newProduct[float32](r, s[0], s[1], s[2], trans&1 != 0, trans&2 != 0, 1.5, 0.5, 0)
+			if !slices.Equal(q.run(a), q.run(b)) {
+				t.Errorf("%v: AVX2 and AVX-512 differ", &q)
+			}
+			d := newProduct[float64](r, s[0], s[1], s[2], trans&1 != 0, trans&2 != 0, 1.5, 0.5, 0)
+			if !slices.Equal(d.run(a), d.run(b)) {
+				t.Errorf("%v: AVX2 and AVX-512 differ in float64", &d)
+			}
+		}
+	}
+}
+
 func TestGEMMOverwritesNaN(t *testing.T) {
 	for _, set := range sets() {
 		p := newPool(t, 1, set)

@@ -9,17 +9,179 @@ package kernel
 //go:noescape
 func sgemmAVX2(rows int, k int, a *float32, rsa int, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
 
+// sdotAVX2 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 16.
+//
+//go:noescape
+func sdotAVX2(k int, a *float32, b *float32, ldb int, out *float32)
+
 // dgemmAVX2 is the micro-kernel of up to 6 rows and 8 columns; see tiles. rows and k are at least 1.
 //
 //go:noescape
 func dgemmAVX2(rows int, k int, a *float64, rsa int, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
+
+// ddotAVX2 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 8.
+//
+//go:noescape
+func ddotAVX2(k int, a *float64, b *float64, ldb int, out *float64)
+
+// copyPanelAVX2 copies k ≥ 1 rows of 64 bytes, stride bytes apart in src, one after the other to dst.
+//
+//go:noescape
+func copyPanelAVX2(k int, dst *byte, src *byte, stride int)
+
+// addAVX2 is a vectorFunc.
+func addAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// subAVX2 is a vectorFunc.
+func subAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// mulAVX2 is a vectorFunc.
+func mulAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// addScalarAVX2 is a vectorFunc.
+func addScalarAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// mulScalarAVX2 is a vectorFunc.
+func mulScalarAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// axpyAVX2 is a vectorFunc.
+func axpyAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// reluAVX2 is a vectorFunc.
+func reluAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// reluGradAVX2 is a vectorFunc.
+func reluGradAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// expAVX2 is a vectorFunc.
+func expAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// sigmoidAVX2 is a vectorFunc.
+func sigmoidAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// tanhAVX2 is a vectorFunc.
+func tanhAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// erfAVX2 is a vectorFunc.
+func erfAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// momentumAVX2 is a vectorFunc.
+func momentumAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// adamAVX2 is a vectorFunc.
+func adamAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// sumLanesAVX2 is a vectorFunc.
+func sumLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// dotLanesAVX2 is a vectorFunc.
+func dotLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// maxLanesAVX2 is a vectorFunc.
+func maxLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// quantizeAVX2 rounds n elements, a positive multiple of 32.
+//
+//go:noescape
+func quantizeAVX2(n int, q *int8, x *float32, scale float32, lo float32, hi float32, rounder float32)
+
+// dequantizeAVX2 scales n elements, a positive multiple of 32.
+//
+//go:noescape
+func dequantizeAVX2(n int, x *float32, q *int8, scale float32)
 
 // sgemmAVX512 is the micro-kernel of up to 14 rows and 32 columns; see tiles. rows and k are at least 1.
 //
 //go:noescape
 func sgemmAVX512(rows int, k int, a *float32, rsa int, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
 
+// sdotAVX512 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 16.
+//
+//go:noescape
+func sdotAVX512(k int, a *float32, b *float32, ldb int, out *float32)
+
 // dgemmAVX512 is the micro-kernel of up to 14 rows and 16 columns; see tiles. rows and k are at least 1.
 //
 //go:noescape
 func dgemmAVX512(rows int, k int, a *float64, rsa int, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
+
+// ddotAVX512 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 8.
+//
+//go:noescape
+func ddotAVX512(k int, a *float64, b *float64, ldb int, out *float64)
+
+// copyPanelAVX512 copies k ≥ 1 rows of 128 bytes, stride bytes apart in src, one after the other to dst.
+//
+//go:noescape
+func copyPanelAVX512(k int, dst *byte, src *byte, stride int)
+
+// addAVX512 is a vectorFunc.
+func addAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// subAVX512 is a vectorFunc.
+func subAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// mulAVX512 is a vectorFunc.
+func mulAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// addScalarAVX512 is a vectorFunc.
+func addScalarAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// mulScalarAVX512 is a vectorFunc.
+func mulScalarAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// axpyAVX512 is a vectorFunc.
+func axpyAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// reluAVX512 is a vectorFunc.
+func reluAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// reluGradAVX512 is a vectorFunc.
+func reluGradAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// expAVX512 is a vectorFunc.
+func expAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// sigmoidAVX512 is a vectorFunc.
+func sigmoidAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// tanhAVX512 is a vectorFunc.
+func tanhAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// erfAVX512 is a vectorFunc.
+func erfAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// momentumAVX512 is a vectorFunc.
+func momentumAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// adamAVX512 is a vectorFunc.
+func adamAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// sumLanesAVX512 is a vectorFunc.
+func sumLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// dotLanesAVX512 is a vectorFunc.
+func dotLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// maxLanesAVX512 is a vectorFunc.
+func maxLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// quantizeAVX512 rounds n elements, a positive multiple of 32.
+//
+//go:noescape
+func quantizeAVX512(n int, q *int8, x *float32, scale float32, lo float32, hi float32, rounder float32)
+
+// dequantizeAVX512 scales n elements, a positive multiple of 32.
+//
+//go:noescape
+func dequantizeAVX512(n int, x *float32, q *int8, scale float32)
+
+// stransposeAVX2 sets dst[p·ldd+i] to src[i·lds+p] for i < 8 and p < k, a positive multiple of 8.
+//
+//go:noescape
+func stransposeAVX2(k int, dst *float32, ldd int, src *float32, lds int)
+
+// dtransposeAVX2 sets dst[p·ldd+i] to src[i·lds+p] for i < 4 and p < k, a positive multiple of 4.
+//
+//go:noescape
+func dtransposeAVX2(k int, dst *float64, ldd int, src *float64, lds int)

@@ -13,9 +13,6 @@ func QuantizeRows(p *Pool, dst []int8, x, scale []float32, cols int, lo, hi int8
 	checkSize("dst", len(dst), rows, cols)
 	checkSize("x", len(x), rows, cols)
 	j := p.quantize.get()
-	if j.body == nil {
-		j.body = j.part
-	}
 	j.q, j.x, j.scale, j.cols, j.lo, j.hi, j.back = dst, x, scale, cols, float32(lo), float32(hi), false
 	j.run(p, rows)
 }
@@ -26,9 +23,6 @@ func DequantizeRows(p *Pool, dst []float32, q []int8, scale []float32, cols int)
 	checkSize("dst", len(dst), rows, cols)
 	checkSize("q", len(q), rows, cols)
 	j := p.quantize.get()
-	if j.body == nil {
-		j.body = j.part
-	}
 	j.q, j.x, j.scale, j.cols, j.back = q, dst, scale, cols, true
 	j.run(p, rows)
 }
@@ -40,10 +34,15 @@ type quantizing struct {
 	cols     int
 	lo, hi   float32
 	back     bool
+	set      Set
 	body     func(worker, lo, hi int)
 }
 
 func (j *quantizing) run(p *Pool, rows int) {
+	j.set = p.set
+	if j.body == nil {
+		j.body = j.part
+	}
 	if err := p.For(rows, 1+(1<<14)/max(1, j.cols), j.body); err != nil {
 		panic(err)
 	}
@@ -55,12 +54,14 @@ func (j *quantizing) part(_, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		x, q, scale := j.x[i*j.cols:][:j.cols], j.q[i*j.cols:][:j.cols], j.scale[i]
 		if j.back {
-			for c, v := range q {
-				x[c] = scale * float32(v)
+			n := dequantizeBulk(j.set, x, q, scale)
+			for c, v := range q[n:] {
+				x[n+c] = scale * float32(v)
 			}
 			continue
 		}
-		quantizeRow(q, x, scale, j.lo, j.hi)
+		n := quantizeBulk(j.set, q, x, scale, j.lo, j.hi)
+		quantizeRow(q[n:], x[n:], scale, j.lo, j.hi)
 	}
 }
 

@@ -1,4 +1,73 @@
 package kernel
 
 // vectors32 holds the vector kernels in assembly, by set.
-var vectors32 = [AVX512 + 1][opRows]vectorFunc[float32]{}
+var vectors32 = [AVX512 + 1][opRows]vectorFunc[float32]{
+	AVX2: {
+		opAdd:       addAVX2,
+		opSub:       subAVX2,
+		opMul:       mulAVX2,
+		opAddScalar: addScalarAVX2,
+		opMulScalar: mulScalarAVX2,
+		opAxpy:      axpyAVX2,
+		opRelu:      reluAVX2,
+		opReluGrad:  reluGradAVX2,
+		opExp:       expAVX2,
+		opSigmoid:   sigmoidAVX2,
+		opTanh:      tanhAVX2,
+		opErf:       erfAVX2,
+		opMomentum:  momentumAVX2,
+		opAdam:      adamAVX2,
+		opSumLanes:  sumLanesAVX2,
+		opDotLanes:  dotLanesAVX2,
+		opMaxLanes:  maxLanesAVX2,
+	},
+	AVX512: {
+		opAdd:       addAVX512,
+		opSub:       subAVX512,
+		opMul:       mulAVX512,
+		opAddScalar: addScalarAVX512,
+		opMulScalar: mulScalarAVX512,
+		opAxpy:      axpyAVX512,
+		opRelu:      reluAVX512,
+		opReluGrad:  reluGradAVX512,
+		opExp:       expAVX512,
+		opSigmoid:   sigmoidAVX512,
+		opTanh:      tanhAVX512,
+		opErf:       erfAVX512,
+		opMomentum:  momentumAVX512,
+		opAdam:      adamAVX512,
+		opSumLanes:  sumLanesAVX512,
+		opDotLanes:  dotLanesAVX512,
+		opMaxLanes:  maxLanesAVX512,
+	},
+}
+
+// quantizeBulk and dequantizeBulk convert the longest part that fills the
+// assembly's stride and return its length.
+func quantizeBulk(set Set, q []int8, x []float32, scale, lo, hi float32) int {
+	n := len(x) &^ (stride - 1)
+	if n == 0 || set == Portable {
+		return 0
+	}
+	_ = q[n-1]
+	if set == AVX512 {
+		quantizeAVX512(n, &q[0], &x[0], scale, lo, hi, toInteger)
+	} else {
+		quantizeAVX2(n, &q[0], &x[0], scale, lo, hi, toInteger)
+	}
+	return n
+}
+
+func dequantizeBulk(set Set, x []float32, q []int8, scale float32) int {
+	n := len(x) &^ (stride - 1)
+	if n == 0 || set == Portable {
+		return 0
+	}
+	_ = q[n-1]
+	if set == AVX512 {
+		dequantizeAVX512(n, &x[0], &q[0], scale)
+	} else {
+		dequantizeAVX2(n, &x[0], &q[0], scale)
+	}
+	return n
+}

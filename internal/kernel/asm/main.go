@@ -17,8 +17,15 @@ func main() {
 	for _, v := range []isa{avx2, avx512} {
 		for _, t := range []number{float32s, float64s} {
 			gemmTile(v, t)
+			dotTile(v, t)
 		}
+		copyPanel(v)
+		vectorKernels(v)
+		quantize(v)
+		dequantize(v)
 	}
+	transposePanel(float32s)
+	transposePanel(float64s)
 	Generate()
 }
 
@@ -28,11 +35,12 @@ type isa struct {
 	bytes    int // of a vector
 	tileRows int // rows of a micro-kernel, two vectors wide
 	vector   func(i int) reg.VecPhysical
+	register func() reg.VecVirtual // any free one
 }
 
 var (
-	avx2   = isa{"AVX2", 32, 6, func(i int) reg.VecPhysical { return ymm[i] }}
-	avx512 = isa{"AVX512", 64, 14, func(i int) reg.VecPhysical { return zmm[i] }}
+	avx2   = isa{"AVX2", 32, 6, func(i int) reg.VecPhysical { return ymm[i] }, YMM}
+	avx512 = isa{"AVX512", 64, 14, func(i int) reg.VecPhysical { return zmm[i] }, ZMM}
 )
 
 // paramMem is where a parameter lies on the stack.

@@ -14,16 +14,17 @@ type number struct {
 
 	load      func(ops ...operand.Op) // unaligned, either way
 	broadcast func(ops ...operand.Op)
+	add       func(ops ...operand.Op)
 	mul       func(ops ...operand.Op)
 	fma231    func(ops ...operand.Op) // third += second · first, in Go's operand order
 }
 
 var float32s = number{
 	prefix: "s", name: "float32", bytes: 4, shift: 2,
-	load: VMOVUPS, broadcast: VBROADCASTSS, mul: VMULPS, fma231: VFMADD231PS,
+	load: VMOVUPS, broadcast: VBROADCASTSS, add: VADDPS, mul: VMULPS, fma231: VFMADD231PS,
 }
 
 var float64s = number{
 	prefix: "d", name: "float64", bytes: 8, shift: 3,
-	load: VMOVUPD, broadcast: VBROADCASTSD, mul: VMULPD, fma231: VFMADD231PD,
+	load: VMOVUPD, broadcast: VBROADCASTSD, add: VADDPD, mul: VMULPD, fma231: VFMADD231PD,
 }
