@@ -2,18 +2,37 @@
 //
 // It writes amd64 code for two sets of instructions from one description each:
 // a kernel is a Go function here that emits its loop for a given [isa] and
-// number type. Run it with go generate in internal/kernel.
+// number type. Run it with go generate in internal/kernel; -family selects the
+// kernels that go into one file.
 package main
 
 import (
+	"flag"
+	"log"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
 func main() {
+	family := flag.String("family", "vector", "kernels to generate: vector (everything but convolutions) or conv")
 	Package("github.com/compactify/compactify/internal/kernel")
+	flag.Parse() // creates the output files: after the package was read
 	ConstraintExpr("amd64")
+	switch *family {
+	case "vector":
+		matricesAndVectors()
+	case "conv":
+		convolution()
+	default:
+		log.Fatalf("family %q: unknown, want vector or conv", *family)
+	}
+	Generate()
+}
+
+// matricesAndVectors emits the kernels of everything but convolutions.
+func matricesAndVectors() {
 	for _, v := range []isa{avx2, avx512} {
 		for _, t := range []number{float32s, float64s} {
 			gemmTile(v, t)
@@ -26,7 +45,6 @@ func main() {
 	}
 	transposePanel(float32s)
 	transposePanel(float64s)
-	Generate()
 }
 
 // isa is an instruction set: its vectors, and the micro-kernel that fills them.
