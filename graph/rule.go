@@ -49,8 +49,9 @@ var rules map[string]*Rule
 func init() {
 	rules = make(map[string]*Rule)
 	for _, family := range []map[string]*Rule{
-		arithmeticRules(), activationRules(), internalRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
-		reductionRules(), shapeRules(), selectionRules(), quantizationRules(), controlRules(), recurrentRules(),
+		arithmeticRules(), activationRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
+		reductionRules(), shapeRules(), layoutRules(), selectionRules(), scatterRules(), samplingRules(), lossRules(),
+		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(),
 	} {
 		for op, r := range family {
 			if rules[op] != nil {

@@ -10,7 +10,16 @@ func selectionRules() map[string]*Rule {
 	return map[string]*Rule{
 		"Slice": {Since: []int{1, 10}, MinIn: 3, MaxIn: 5, Infer: inferSlice, Upgrade: map[int]step{
 			10: steps(intsToInput("starts", 1), intsToInput("ends", 2), intsToInput("axes", 3))}},
-		"Gather": {Since: []int{1}, MinIn: 2, MaxIn: 2, Infer: inferGather},
+		"Split": {Since: []int{1, 2, 13, 18}, MinIn: 1, MaxIn: 2, Infer: inferSplit,
+			Upgrade: map[int]step{13: intsToInput("split", 1), 18: splitEqually}},
+		"Gather":         {Since: []int{1}, MinIn: 2, MaxIn: 2, Infer: inferGather},
+		"GatherElements": {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferGatherElements},
+		"GatherND":       {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferGatherND},
+		"Compress":       {Since: []int{9}, MinIn: 2, MaxIn: 2, Infer: inferCompress},
+		"NonZero":        {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferNonZero},
+		"Unique":         {Since: []int{11}, MinIn: 1, MaxIn: 1, Infer: inferUnique},
+		"TopK": {Since: []int{1, 10}, MinIn: 2, MaxIn: 2, Infer: inferTopK,
+			Upgrade: map[int]step{10: topKInput}},
 	}
 }
 
@@ -145,6 +154,83 @@ func (c *Inference) sliceDims() error {
 	return nil
 }
 
+// inferSplit: sizes along axis in input 1, or num_outputs equal parts of which
+// the last may be smaller.
+func inferSplit(c *Inference) error {
+	x := c.In(0)
+	parts := len(c.Out)
+	if n := c.Attrs.Int("num_outputs", parts); n != parts {
+		return c.Errorf("attribute num_outputs: got %d, want %d as the node has outputs", n, parts)
+	}
+	if !x.Ranked() {
+		for i := range c.Out {
+			c.Set(i, tensor.Type{DType: x.DType})
+		}
+		return nil
+	}
+	axis, err := c.axis("axis", 0, x.Rank())
+	if err != nil {
+		return err
+	}
+	sizes, err := c.splitSizes(x.Shape[axis], parts)
+	if err != nil {
+		return err
+	}
+	dims, known := c.sizes(0)
+	known = known && x.Rank() == 1
+	start := 0
+	for i := range c.Out {
+		shape := slices.Clone(x.Shape)
+		shape[axis] = sizes[i]
+		c.Set(i, tensor.Type{DType: x.DType, Shape: shape})
+		if known = known && sizes[i].Known(); known {
+			c.SetDims(i, dims[start:start+sizes[i].Size])
+			start += sizes[i].Size
+		}
+	}
+	return nil
+}
+
+func (c *Inference) splitSizes(d tensor.Dim, parts int) ([]tensor.Dim, error) {
+	if !c.HasIn(1) {
+		sizes := unknownDims(parts)
+		if d.Known() {
+			chunk := (d.Size + parts - 1) / parts
+			for i := range sizes {
+				sizes[i] = tensor.Fixed(max(0, min(chunk, d.Size-i*chunk)))
+			}
+		}
+		return sizes, nil
+	}
+	if n := c.vectorLen(1); n >= 0 && n != parts {
+		return nil, c.Errorf("input 1: got %d sizes, want %d as the node has outputs", n, parts)
+	}
+	sizes, ok := c.sizes(1)
+	if !ok {
+		return unknownDims(parts), nil
+	}
+	if p := sumOf(sizes); d.Known() && p.Known() && p.Size != d.Size {
+		return nil, c.Errorf("input 1: sizes %v add up to %d, want %d", tensor.Type{Shape: sizes}, p.Size, d.Size)
+	}
+	return sizes, nil
+}
+
+func sumOf(dims []tensor.Dim) tensor.Dim {
+	sum := tensor.Fixed(0)
+	for _, d := range dims {
+		sum = addDims(sum, d)
+	}
+	return sum
+}
+
+// splitEqually: before opset 18 equal parts went without saying.
+func splitEqually(_ *Builder, n *Node) error {
+	if n.Input(1) == nil {
+		n.Attrs = n.Attrs.With(Int("num_outputs", len(n.Out)))
+	}
+	return nil
+}
+
 // inferGather: the index's axes take the place of axis.
 func inferGather(c *Inference) error {
 	x, idx := c.In(0), c.In(1)
@@ -188,5 +274,144 @@ func (c *Inference) gatherDims() error {
 		picked[i] = dims[k]
 	}
 	c.SetDims(0, picked)
+	return nil
+}
+
+// inferGatherElements: an element of x for each index.
+func inferGatherElements(c *Inference) error {
+	x, idx := c.In(0), c.In(1)
+	if err := c.want(indices, 1); err != nil {
+		return err
+	}
+	if x.Ranked() {
+		if err := c.rank(1, x.Rank()); err != nil {
+			return err
+		}
+		if _, err := c.axis("axis", 0, x.Rank()); err != nil {
+			return err
+		}
+	}
+	c.Set(0, idx.With(x.DType))
+	return nil
+}
+
+// inferGatherND: indices [..., k] address the k axes of x behind batch_dims.
+func inferGatherND(c *Inference) error {
+	x, idx := c.In(0), c.In(1)
+	if d := idx.DType; d != tensor.Int64 && d != tensor.Undefined {
+		return c.Errorf("input 1: number type: got %v, want int64", d)
+	}
+	out := tensor.Type{DType: x.DType}
+	if x.Ranked() && idx.Ranked() {
+		batch := c.Attrs.Int("batch_dims", 0)
+		if idx.Rank() < 1 || batch < 0 || batch >= min(x.Rank(), idx.Rank()) {
+			return c.Errorf("attribute batch_dims: got %d, want 0 to less than the ranks of %v and %v", batch, x, idx)
+		}
+		if k := idx.Shape[idx.Rank()-1]; k.Known() {
+			if batch+k.Size > x.Rank() {
+				return c.Errorf("input 1: got %v, want at most %d on the last axis for %v", idx, x.Rank()-batch, x)
+			}
+			out.Shape = slices.Concat([]tensor.Dim{}, idx.Shape[:idx.Rank()-1], x.Shape[batch+k.Size:])
+		}
+	}
+	c.Set(0, out)
+	return nil
+}
+
+// inferCompress keeps the entries where the condition holds.
+func inferCompress(c *Inference) error {
+	x := c.In(0)
+	if err := c.want(booleans, 1); err != nil {
+		return err
+	}
+	if err := c.rank(1, 1); err != nil {
+		return err
+	}
+	kept := tensor.Unknown()
+	out := tensor.Type{DType: x.DType, Shape: []tensor.Dim{kept}}
+	if c.Attrs.Has("axis") {
+		out.Shape = nil
+		if x.Ranked() {
+			axis, err := c.axis("axis", 0, x.Rank())
+			if err != nil {
+				return err
+			}
+			out.Shape = slices.Clone(x.Shape)
+			out.Shape[axis] = kept
+		}
+	}
+	c.Set(0, out)
+	return nil
+}
+
+// inferNonZero: one row per axis, one column per element that is not zero.
+func inferNonZero(c *Inference) error {
+	shape := unknownDims(2)
+	if x := c.In(0); x.Ranked() {
+		shape[0] = tensor.Fixed(x.Rank())
+	}
+	c.Set(0, tensor.Type{DType: tensor.Int64, Shape: shape})
+	return nil
+}
+
+// inferUnique: values or, with axis, slices; first indices, inverse, counts.
+func inferUnique(c *Inference) error {
+	x := c.In(0)
+	out := tensor.Type{DType: x.DType, Shape: unknownDims(1)}
+	inverse := tensor.Unknown()
+	if !c.Attrs.Has("axis") {
+		if x.Ranked() {
+			inverse = productOf(x.Shape).dim()
+		}
+	} else if out.Shape = nil; x.Ranked() {
+		axis, err := c.axis("axis", 0, x.Rank())
+		if err != nil {
+			return err
+		}
+		inverse = x.Shape[axis]
+		out.Shape = slices.Clone(x.Shape)
+		out.Shape[axis] = tensor.Unknown()
+	}
+	c.Set(0, out)
+	vector := tensor.Type{DType: tensor.Int64, Shape: unknownDims(1)}
+	c.Set(1, vector)
+	c.Set(2, tensor.Type{DType: tensor.Int64, Shape: []tensor.Dim{inverse}})
+	c.Set(3, vector)
+	return nil
+}
+
+// inferTopK: the k largest (or smallest) along axis and their indices.
+func inferTopK(c *Inference) error {
+	x := c.In(0)
+	if err := c.want(numbers, 0); err != nil {
+		return err
+	}
+	if n := c.vectorLen(1); n > 1 {
+		return c.Errorf("input 1: got %v, want one element", c.In(1))
+	}
+	out := tensor.Type{DType: x.DType}
+	if x.Ranked() {
+		axis, err := c.axis("axis", -1, x.Rank())
+		if err != nil {
+			return err
+		}
+		out.Shape = slices.Clone(x.Shape)
+		out.Shape[axis] = tensor.Unknown()
+		if k, ok := c.sizes(1); ok && len(k) == 1 {
+			if d := x.Shape[axis]; d.Known() && k[0].Known() && k[0].Size > d.Size {
+				return c.Errorf("input 1: got k = %d, want at most %d on axis %d of %v", k[0].Size, d.Size, axis, x)
+			}
+			out.Shape[axis] = k[0]
+		}
+	}
+	c.Set(0, out)
+	c.Set(1, out.With(tensor.Int64))
+	return nil
+}
+
+// topKInput: before opset 10 k was an attribute.
+func topKInput(b *Builder, n *Node) error {
+	n.setInput(1, b.Const(tensor.Ints(n.Attrs.Int("k", 1))))
+	n.Attrs = n.Attrs.Without("k")
 	return nil
 }
