@@ -130,6 +130,19 @@ func (g *Graph) MinOpset() int {
 	return oldest
 }
 
+// TypeOpset is the oldest opset that has the number types of the graph's values
+// and constants, whatever form its nodes are in.
+func (g *Graph) TypeOpset() int {
+	oldest := 0
+	g.eachValue(func(v *Value) { oldest = max(oldest, typeSince[v.Type.DType]) })
+	g.eachNode(func(n *Node) {
+		for _, a := range n.Attrs {
+			oldest = max(oldest, typeSince[a.T.DType()])
+		}
+	})
+	return oldest
+}
+
 // since is the oldest opset that has the node's present form. Forms that an
 // operator grew by optional attributes or inputs count only where used.
 func (n *Node) since(r *Rule) int {
