@@ -1,7 +1,8 @@
 package graph
 
 import (
-	"errors"
+	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/compactify/compactify/tensor"
@@ -263,11 +264,6 @@ func inferScan(c *Inference) error {
 	return nil
 }
 
-// scanBatched: opset 8 scanned a batch of sequences of several lengths at once.
-func scanBatched(_ *Builder, _ *Node) error {
-	return errors.New("the batched form of opset 8 has no equal in newer opsets")
-}
-
 func (c *Inference) scanAxis(name string, i, rank int) (int, error) {
 	axis := 0
 	if axes := c.Attrs.Ints(name); i < len(axes) {
@@ -278,4 +274,35 @@ func (c *Inference) scanAxis(name string, i, rank int) (int, error) {
 		return 0, c.Errorf("attribute %s: %w", name, err)
 	}
 	return axis, nil
+}
+
+// scanBatched: opset 8 scanned a batch of sequences, all axes behind the batch
+// axis, states with a batch axis too. That is a scan over the batch whose body
+// is a scan over the sequence. Sequences of several lengths have no equal.
+func scanBatched(b *Builder, n *Node) error {
+	if n.Input(0) != nil {
+		return fmt.Errorf("input 0: sequence lengths, which no newer opset has")
+	}
+	a, ok := n.Attrs.Get("body")
+	if !ok || a.G == nil || len(n.In)-1 != len(a.G.Inputs) || len(n.Out) > len(a.G.Outputs) {
+		return fmt.Errorf("attribute body: missing, or its inputs or outputs are not those of the node")
+	}
+	inner := &Node{Name: n.Name, Op: "Scan", Attrs: n.Attrs.Without("directions")}
+	if d, ok := n.Attrs.Get("directions"); ok {
+		d.Name = "scan_input_directions"
+		inner.Attrs = inner.Attrs.With(d)
+	}
+	outer := &Graph{Name: n.Name, Opset: maps.Clone(b.g.Opset)}
+	for range n.In[1:] {
+		v := b.Value(tensor.Type{})
+		outer.Inputs, inner.In = append(outer.Inputs, v), append(inner.In, v)
+	}
+	for range n.Out {
+		v := b.Value(tensor.Type{})
+		outer.Outputs, inner.Out = append(outer.Outputs, v), append(inner.Out, v)
+	}
+	outer.Nodes = []*Node{inner}
+	n.In = n.In[1:]
+	n.Attrs = Attributes{Subgraph("body", outer), Int("num_scan_inputs", len(n.In))}
+	return nil
 }

@@ -12,7 +12,7 @@ func normalizationRules() map[string]*Rule {
 		"Softmax":    {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
 		"LogSoftmax": {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
 		"Hardmax":    {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
-		"BatchNormalization": {Since: []int{1, 6, 7, 9, 14}, MinIn: 5, MaxIn: 5, Infer: inferBatchNorm,
+		"BatchNormalization": {Since: []int{1, 6, 7, 9}, MinIn: 5, MaxIn: 5, Infer: inferBatchNorm,
 			Lower: lowerBatchNorm, Upgrade: map[int]step{9: batchNormSpatial, 14: batchNormTraining}},
 		"InstanceNormalization":     {Since: []int{1, 6}, MinIn: 3, MaxIn: 3, Infer: inferInstanceNorm},
 		"GroupNormalization":        {Since: []int{18, 21}, MinIn: 3, MaxIn: 3, Infer: inferGroupNorm, Upgrade: map[int]step{21: groupNormPerChannel}},

@@ -50,11 +50,31 @@ func inferRecurrent(gates int) func(*Inference) error {
 			time, batch = batch, time
 			y, state = []tensor.Dim{batch, time, dirs, hidden}, []tensor.Dim{batch, dirs, hidden}
 		}
+		if err := c.sequenceStates(state, batch, hidden); err != nil {
+			return err
+		}
 		c.Set(0, tensor.Type{DType: d, Shape: y})
 		c.Set(1, tensor.Type{DType: d, Shape: state})
 		c.Set(2, tensor.Type{DType: d, Shape: slices.Clone(state)})
 		return nil
 	}
+}
+
+// sequenceStates checks sequence lengths [N] and initial states.
+func (c *Inference) sequenceStates(state []tensor.Dim, batch, hidden tensor.Dim) error {
+	if err := c.channels(4, batch); err != nil {
+		return err
+	}
+	if err := c.shapeIs(5, state); err != nil {
+		return err
+	}
+	if c.Op != "LSTM" {
+		return nil
+	}
+	if err := c.shapeIs(6, state); err != nil {
+		return err
+	}
+	return c.shapeIs(7, []tensor.Dim{tensor.Unknown(), mulDims(tensor.Fixed(3), hidden)})
 }
 
 func (c *Inference) directions() (int, error) {
