@@ -3,7 +3,7 @@ package engine
 // kernelFamilies lists the kernels, one file per family.
 func kernelFamilies() []map[string]prepare {
 	return []map[string]prepare{
-		elementwiseKernels(), viewKernels(),
+		elementwiseKernels(), unaryKernels(), linearKernels(), movementKernels(), viewKernels(),
 	}
 }
 
