@@ -4,6 +4,7 @@ package engine
 func kernelFamilies() []map[string]prepare {
 	return []map[string]prepare{
 		elementwiseKernels(), unaryKernels(), linearKernels(), movementKernels(), viewKernels(),
+		convolutionKernels(), poolingKernels(), normalizationKernels(), reductionKernels(), scanKernels(), shapeKernels(),
 	}
 }
 
@@ -15,7 +16,27 @@ var views = map[string]bool{
 
 // inPlace are elementwise operators whose kernels may write over an input of
 // the output's type.
-var inPlace = map[string]bool{"Add": true}
+var inPlace = setOf("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Mod", "And", "Or", "Xor",
+	"BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitShift", "Not",
+	"Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus", "Softsign", "Clip",
+	"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf",
+	"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
+	"BatchNormalization", "Softmax", "LogSoftmax", "Hardmax")
+
+func setOf(ops ...string) map[string]bool {
+	m := make(map[string]bool, len(ops))
+	for _, op := range ops {
+		m[op] = true
+	}
+	return m
+}
+
+// readsAtBind lists the inputs whose data a kernel needs when it is bound, for
+// its tables; a node where one is computed is bound anew at each run.
+var readsAtBind = map[string][]int{
+	"Slice": {1, 2, 3, 4}, "Split": {1}, "Pad": {1, 3}, "CumSum": {1}, "CumProd": {1},
+	"ReduceSum": {1}, "ReduceMean": {1}, "ReduceProd": {1}, "ReduceMax": {1}, "ReduceMin": {1},
+}
 
 // dynamicOnly are operators bound anew at each run even if all shapes are known.
 var dynamicOnly = map[string]bool{}

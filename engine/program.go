@@ -186,7 +186,7 @@ func (c *compiler) addFolded(slots map[*graph.Value]*tensor.Tensor) {
 // step binds a node and places what it makes.
 func (c *compiler) step(s *site, plan *plan, i int) (step, error) {
 	n := s.node
-	if !isStatic(n) {
+	if !isStatic(n) || !c.bindable(n) {
 		return step{node: n, late: s}, nil
 	}
 	run, err := s.bindSafely()
@@ -224,6 +224,19 @@ func isStatic(n *graph.Node) bool {
 		}
 	}
 	return !dynamicOnly[n.Kind()]
+}
+
+// bindable reports whether all data that the kernel reads when it is bound is
+// known.
+func (c *compiler) bindable(n *graph.Node) bool {
+	for _, i := range readsAtBind[n.Kind()] {
+		if v := n.Input(i); v != nil {
+			if _, ok := c.facts.Data(v); !ok {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // reusable lists the inputs whose memory output k may take over, should they

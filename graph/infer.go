@@ -32,8 +32,12 @@ func (f *Facts) AddParams(g *Graph) {
 	}
 }
 
-// SetData records the constant data of a value.
-func (f *Facts) SetData(v *Value, t tensor.Tensor) { f.data[v] = t }
+// SetData records the constant data of a value, which says more than any sizes
+// known of it.
+func (f *Facts) SetData(v *Value, t tensor.Tensor) {
+	f.data[v] = t
+	delete(f.dims, v)
+}
 
 // Forget drops what is known of a value's data, as for a parameter in training.
 func (f *Facts) Forget(v *Value) { delete(f.data, v) }
