@@ -73,7 +73,7 @@ func namedLabels(cells []string, o Options) (labels, error) {
 		}
 		l.class[i] = k
 	}
-	l.mapping = mapping(l.names)
+	l.setMapping()
 	return l, nil
 }
 
@@ -178,10 +178,10 @@ func checkClassCount(n int) error {
 	return nil
 }
 
-// setMapping describes the numbering unless labels are the class indices.
+// setMapping describes the numbering unless the names are the class indices.
 func (l *labels) setMapping() {
-	for i, v := range l.target {
-		if v != float64(l.class[i]) {
+	for k, name := range l.names {
+		if name != strconv.Itoa(k) {
 			l.mapping = mapping(l.names)
 			return
 		}

@@ -100,7 +100,7 @@ func (s *Set) setScaling(image bool, o Options) error {
 	if s.rows.kind() == "uint8" {
 		if len(s.shape) == 1 && len(norm.Mean) <= 1 {
 			// One table serves a whole flat row.
-			s.layout = layout{Major: 1, Minor: s.shape[0], StepB: 1}
+			s.layout = layout{Major: 1, Minor: s.shape[0], StepA: s.shape[0], StepB: 1}
 			channels = 1
 		}
 		s.scale.fillTables(channels)
