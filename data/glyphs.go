@@ -18,8 +18,11 @@ const (
 // and noise. Classes are balanced.
 //
 // Example i of a split draws from the stream (seed, "glyphs/"+split, i) only, so
-// threads do not change it. It is difficult enough to tell models apart: a
-// linear classifier stays below 90 % on the test set, a LeNet-5 exceeds 98 %.
+// threads do not change it; on another processor architecture a pixel may round
+// differently. It is difficult enough to tell models apart: on the test set a
+// linear classifier reaches at most 84 % (71 % at its training optimum), a
+// LeNet-5 98.3 % with tanh and average pooling and 99.4 % with ReLU and maximum
+// pooling after 12 epochs of Adam.
 func openGlyphs(o Options) (Source, error) {
 	fonts, err := digitOutlines()
 	if err != nil {

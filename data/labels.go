@@ -205,17 +205,6 @@ func mapping(names []string) string {
 	return b.String()
 }
 
-// slice is the labels of rows lo to hi, with the classes of the whole.
-func (l labels) slice(lo, hi int) labels {
-	if l.class != nil {
-		l.class = l.class[lo:hi]
-	}
-	if l.target != nil {
-		l.target = l.target[lo:hi]
-	}
-	return l
-}
-
 // joinClasses gives two sets of index labels the classes of the larger.
 func joinClasses(a, b *labels) {
 	if len(a.names) < len(b.names) {

@@ -26,7 +26,8 @@ type Options struct {
 	ClassNames []string
 	// Seed names the random streams of glyphs.
 	Seed uint64
-	// MaxBytes bounds what one source may occupy once decompressed, in bytes.
+	// MaxBytes bounds what one file, or all images of a source, may occupy once
+	// decompressed, in bytes. Beyond it Open fails instead of filling memory.
 	// 0 means 4 GiB.
 	MaxBytes int64
 }

@@ -13,8 +13,8 @@ import (
 // stream (seed, purpose). Fractions are of Len(), not negative, and sum to at
 // most 1; what they leave over is in no subset. Split panics otherwise.
 //
-// Subsets are stratified: with classes, each subset holds its fraction of every
-// class to within one example, and of the whole set after rounding. A positive
+// Subsets are stratified: with classes, each subset holds its fraction of the
+// set to within one example, and of every class to within two. A positive
 // fraction gets at least one example as long as there are enough. Examples keep
 // the order they have in s.
 func Split(s *Set, fractions []float64, seed uint64, purpose string) []*Set {
