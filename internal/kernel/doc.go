@@ -19,7 +19,7 @@
 // error, wherever it runs.
 package kernel
 
-//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go
+//go:generate go run ./asm -out kernels_amd64.s -stubs kernels_amd64.go -pkg kernel
 
 // Float is a number type that the kernels compute with.
 type Float interface{ float32 | float64 }

@@ -81,8 +81,8 @@ type tiles[T Float] struct {
 
 	// Assembly that the portable family lacks.
 
-	// copyPanel copies k rows of nr elements, stride apart in src, to dst.
-	copyPanel func(k int, dst, src []T, stride int)
+	// copyA copies k rows of mr elements, stride apart in src, to dst; copyB, of nr.
+	copyA, copyB func(k int, dst, src []T, stride int)
 	// transpose sets dst[p·ldd+i] to src[i·lds+p] for i < square, p < k; k is a
 	// multiple of square.
 	transpose func(k int, dst []T, ldd int, src []T, lds int)

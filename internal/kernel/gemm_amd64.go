@@ -6,13 +6,13 @@ import "unsafe"
 var (
 	sTiles = [...]tiles[float32]{
 		Portable: portableTiles32,
-		AVX2:     {6, 16, sMicroAVX2, copyAVX2[float32], sTranspose, 8, sDotAVX2, 16},
-		AVX512:   {14, 32, sMicroAVX512, copyAVX512[float32], sTranspose, 8, sDotAVX512, 16},
+		AVX2:     {6, 16, sMicroAVX2, copy24[float32], copy64[float32], sTranspose, 8, sDotAVX2, 16},
+		AVX512:   {14, 32, sMicroAVX512, copy56[float32], copy128[float32], sTranspose, 8, sDotAVX512, 16},
 	}
 	dTiles = [...]tiles[float64]{
 		Portable: portableTiles64,
-		AVX2:     {6, 8, dMicroAVX2, copyAVX2[float64], dTranspose, 4, dDotAVX2, 8},
-		AVX512:   {14, 16, dMicroAVX512, copyAVX512[float64], dTranspose, 4, dDotAVX512, 8},
+		AVX2:     {6, 8, dMicroAVX2, copy48[float64], copy64[float64], dTranspose, 4, dDotAVX2, 8},
+		AVX512:   {14, 16, dMicroAVX512, copy112[float64], copy128[float64], dTranspose, 4, dDotAVX512, 8},
 	}
 )
 
@@ -68,16 +68,33 @@ func dTranspose(k int, dst []float64, ldd int, src []float64, lds int) {
 	dtransposeAVX2(k, &dst[0], ldd, &src[0], lds)
 }
 
-func copyAVX2[T Float](k int, dst, src []T, stride int) {
-	const width = 64 // bytes
-	size := int(unsafe.Sizeof(dst[0]))
-	_, _ = dst[k*width/size-1], src[(k-1)*stride+width/size-1]
-	copyPanelAVX2(k, (*byte)(unsafe.Pointer(&dst[0])), (*byte)(unsafe.Pointer(&src[0])), stride*size)
+func copy24[T Float](k int, dst, src []T, stride int) {
+	copyPanel24(copyArgs(24, k, dst, src, stride))
 }
 
-func copyAVX512[T Float](k int, dst, src []T, stride int) {
-	const width = 128 // bytes
+func copy48[T Float](k int, dst, src []T, stride int) {
+	copyPanel48(copyArgs(48, k, dst, src, stride))
+}
+
+func copy56[T Float](k int, dst, src []T, stride int) {
+	copyPanel56(copyArgs(56, k, dst, src, stride))
+}
+
+func copy112[T Float](k int, dst, src []T, stride int) {
+	copyPanel112(copyArgs(112, k, dst, src, stride))
+}
+
+func copy64[T Float](k int, dst, src []T, stride int) {
+	copyPanel64(copyArgs(64, k, dst, src, stride))
+}
+
+func copy128[T Float](k int, dst, src []T, stride int) {
+	copyPanel128(copyArgs(128, k, dst, src, stride))
+}
+
+// copyArgs checks the arguments of a copy of rows of width bytes.
+func copyArgs[T Float](width, k int, dst, src []T, stride int) (rows int, to, from *byte, step int) {
 	size := int(unsafe.Sizeof(dst[0]))
-	_, _ = dst[k*width/size-1], src[(k-1)*stride+width/size-1]
-	copyPanelAVX512(k, (*byte)(unsafe.Pointer(&dst[0])), (*byte)(unsafe.Pointer(&src[0])), stride*size)
+	_, _ = dst[k*(width/size)-1], src[(k-1)*stride+width/size-1]
+	return k, (*byte)(unsafe.Pointer(&dst[0])), (*byte)(unsafe.Pointer(&src[0])), stride * size
 }

@@ -6,8 +6,12 @@ package kernel
 //	dst[p·wide+i] ← src[i·across+p·along]
 func (t *tiles[T]) packPanel(dst []T, wide int, src []T, across, along, width, k int) {
 	dst = dst[:wide*k]
-	if across == 1 && width == t.nr && width == wide && t.copyPanel != nil {
-		t.copyPanel(k, dst, src, along)
+	if across == 1 && width == wide && t.copyB != nil {
+		if wide == t.nr {
+			t.copyB(k, dst, src, along)
+		} else {
+			t.copyA(k, dst, src, along)
+		}
 		return
 	}
 	if across == 1 {

@@ -3,8 +3,9 @@ package kernel
 import "math"
 
 // Reductions add element i of a block into lane i mod laneCount, fold the lanes
-// by halves, and add the blocks up in order, in float64. The order depends on
-// the length alone, so that results do not depend on threads or set.
+// by halves, and add the blocks up in order, in float64; less than laneCount
+// elements are added in order. The order depends on the length alone, so that
+// results do not depend on threads or set.
 const (
 	laneCount = stride
 	blockSize = 1 << 13
@@ -52,12 +53,38 @@ func (j *job[T]) blocks(worker, lo, hi int) {
 	}
 }
 
-// fold reduces one run of elements by way of worker's lanes.
+// fold reduces one run of elements by way of worker's lanes; a run that does not
+// fill them once, in order.
 func (j *job[T]) fold(worker int, op opcode, x, y []T) T {
+	if len(x) < laneCount {
+		return foldShort(op, x, y)
+	}
 	lanes := &j.lanes[worker]
 	resetLanes(lanes, op)
 	j.gather(lanes, op, x, y)
 	return foldLanes(lanes, op)
+}
+
+func foldShort[T Float](op opcode, x, y []T) T {
+	var sum T
+	switch op {
+	case opSumLanes:
+		for _, v := range x {
+			sum += v
+		}
+	case opDotLanes:
+		for i, v := range x {
+			sum += T(v * y[i])
+		}
+	default:
+		sum = T(math.Inf(-1))
+		for _, v := range x {
+			if v > sum {
+				sum = v
+			}
+		}
+	}
+	return sum
 }
 
 func resetLanes[T Float](lanes *[laneCount]T, op opcode) {
@@ -99,14 +126,17 @@ func (j *job[T]) gather(lanes *[laneCount]T, op opcode, x, y []T) {
 
 func foldLanes[T Float](lanes *[laneCount]T, op opcode) T {
 	for half := laneCount / 2; half > 0; half /= 2 {
-		for i := range half {
-			a, b := lanes[i], lanes[i+half]
-			switch {
-			case op != opMaxLanes:
-				lanes[i] = a + b
-			case b > a:
-				lanes[i] = b
+		low, high := lanes[:half], lanes[half:2*half]
+		if op == opMaxLanes {
+			for i, v := range high {
+				if v > low[i] {
+					low[i] = v
+				}
 			}
+			continue
+		}
+		for i, v := range high {
+			low[i] += v
 		}
 	}
 	return lanes[0]

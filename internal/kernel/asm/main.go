@@ -17,8 +17,7 @@ import (
 
 func main() {
 	family := flag.String("family", "vector", "kernels to generate: vector (everything but convolutions) or conv")
-	Package("github.com/compactify/compactify/internal/kernel")
-	flag.Parse() // creates the output files: after the package was read
+	flag.Parse()
 	ConstraintExpr("amd64")
 	switch *family {
 	case "vector":
@@ -37,8 +36,9 @@ func matricesAndVectors() {
 		for _, t := range []number{float32s, float64s} {
 			gemmTile(v, t)
 			dotTile(v, t)
+			copyPanel(v.tileRows * t.bytes)
 		}
-		copyPanel(v)
+		copyPanel(tileVectors * v.bytes)
 		vectorKernels(v)
 		quantize(v)
 		dequantize(v)

@@ -8,26 +8,46 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// copyPanel emits the packing of a panel whose rows are two whole vectors in the
-// source as well.
-func copyPanel(v isa) {
-	name := "copyPanel" + v.name
+// copyPanel emits the packing of a panel whose rows of so many bytes lie in one
+// piece in the source as well.
+func copyPanel(bytes int) {
+	name := fmt.Sprintf("copyPanel%d", bytes)
 	TEXT(name, NOSPLIT, "func(k int, dst, src *byte, stride int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s copies k ≥ 1 rows of %d bytes, stride bytes apart in src, one after the other to dst.", name, tileVectors*v.bytes))
+	Doc(fmt.Sprintf("%s copies k ≥ 1 rows of %d bytes, stride bytes apart in src, one after the other to dst.", name, bytes))
 	k, dst, src, stride := GP64(), GP64(), GP64(), GP64()
 	Load(Param("k"), k)
 	Load(Param("dst"), dst)
 	Load(Param("src"), src)
 	Load(Param("stride"), stride)
 	Label("loop")
-	for j := range tileVectors {
-		x := v.register()
-		VMOVUPS(operand.Mem{Base: src, Disp: j * v.bytes}, x)
-		VMOVUPS(x, operand.Mem{Base: dst, Disp: j * v.bytes})
+	for at := 0; at < bytes; {
+		from, to := operand.Mem{Base: src, Disp: at}, operand.Mem{Base: dst, Disp: at}
+		switch left := bytes - at; {
+		case left >= 64 && bytes > 64: // AVX-512's panels only
+			x := ZMM()
+			VMOVUPS(from, x)
+			VMOVUPS(x, to)
+			at += 64
+		case left >= 32:
+			x := YMM()
+			VMOVUPS(from, x)
+			VMOVUPS(x, to)
+			at += 32
+		case left >= 16:
+			x := XMM()
+			VMOVUPS(from, x)
+			VMOVUPS(x, to)
+			at += 16
+		default:
+			x := GP64()
+			MOVQ(from, x)
+			MOVQ(x, to)
+			at += 8
+		}
 	}
 	ADDQ(stride, src)
-	ADDQ(operand.U32(uint32(tileVectors*v.bytes)), dst)
+	ADDQ(operand.U32(uint32(bytes)), dst)
 	DECQ(k)
 	JNZ(operand.LabelRef("loop"))
 	VZEROUPPER()
