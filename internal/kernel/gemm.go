@@ -81,6 +81,9 @@ type tiles[T Float] struct {
 
 	// Assembly that the portable family lacks.
 
+	// row is micro for one row and widePanels·nr columns.
+	row func(k int, a []T, csa int, b []T, rsb int, c []T, alpha, beta T)
+
 	// copyA copies k rows of mr elements, stride apart in src, to dst; copyB, of nr.
 	copyA, copyB func(k int, dst, src []T, stride int)
 	// transpose sets dst[p·ldd+i] to src[i·lds+p] for i < square, p < k; k is a
@@ -93,9 +96,10 @@ type tiles[T Float] struct {
 	dotStep int
 }
 
-// blockDepth bounds the terms of one pass over k: a panel of B [blockDepth, nr]
-// stays in the first-level cache. It is the same for all sets, see [SGEMM].
-const blockDepth = 256
+// blockDepth bounds the terms of one pass over k: a strip of A and a panel of B
+// [blockDepth, nr] stay in the second-level cache. It is the same for all sets,
+// see [SGEMM].
+const blockDepth = 400
 
 // A packed block of A [blockRows, blockDepth] and one of B [blockDepth,
 // blockCols] stay in the outer cache; strips of stripRows of A in the second.
@@ -319,15 +323,12 @@ func (g *gemm[T]) packedRows() {
 	}
 }
 
-// packColumns packs panels [lo, hi) of B; in place it needs only the last, if
-// that is narrow.
+// packColumns packs panels [lo, hi) of B; to read B in place, it needs that only
+// for a panel wider than B.
 func (g *gemm[T]) packColumns(lo, hi int) {
 	nr := g.tile.nr
 	end := min(hi*nr, g.nb)
-	if !g.packB {
-		lo = max(lo, g.nb/nr)
-	}
-	if lo >= hi {
+	if !g.packB && g.n >= nr {
 		return
 	}
 	if g.fill == nil {
@@ -351,7 +352,11 @@ func (g *gemm[T]) multiplyRectangles(worker, lo, hi int) {
 		r1 := rows * (qm + 1) / g.gridM
 		c0, c1 := cols*qn/g.gridN, cols*(qn+1)/g.gridN
 		for r0 := rows * qm / g.gridM; r0 < r1; r0 += strip {
-			for c := c0; c < c1; c++ {
+			c := c0
+			if g.m == 1 && !g.packB && g.tile.row != nil {
+				c = g.multiplyWide(c0, c1)
+			}
+			for ; c < c1; c++ {
 				g.multiplyColumn(worker, r0, min(r0+strip, r1), c)
 			}
 		}
@@ -363,9 +368,10 @@ func (g *gemm[T]) multiplyColumn(worker, r0, r1, col int) {
 	mr, nr := g.tile.mr, g.tile.nr
 	j := col * nr
 	width := min(nr, g.nb-j)
-	b, rsb := g.bufB[j*g.kb:], nr
-	if !g.packB && width == nr {
-		b, rsb = g.b[g.pc*g.rsb+g.jc+j:], g.rsb
+	b, rsb, skip := g.bufB[j*g.kb:], nr, 0
+	if !g.packB && g.n >= nr {
+		skip = nr - width // the last panel starts early, in columns done already
+		b, rsb = g.b[g.pc*g.rsb+g.jc+j-skip:], g.rsb
 	}
 	for r := r0; r < r1; r++ {
 		i := r * mr
@@ -384,11 +390,26 @@ func (g *gemm[T]) multiplyColumn(worker, r0, r1, col int) {
 		}
 		edge := g.edge[worker*mr*nr:][:mr*nr]
 		if g.beta != 0 {
-			copyRows(edge, nr, c, g.ldc, height, width)
+			copyRows(edge[skip:], nr, c, g.ldc, height, width)
 		}
 		g.tile.micro(height, g.kb, a, rsa, csa, b, rsb, edge, nr, g.alpha, g.beta)
-		copyRows(c, g.ldc, edge, nr, height, width)
+		copyRows(c, g.ldc, edge[skip:], nr, height, width)
 	}
+}
+
+// widePanels is the number of panels that tiles.row takes at a time.
+const widePanels = 4
+
+// multiplyWide computes as many column panels of a single row, from c0 below c1,
+// as fill the wide kernel, and returns the first that is left.
+func (g *gemm[T]) multiplyWide(c0, c1 int) int {
+	nr := g.tile.nr
+	c1 = min(c1, g.nb/nr)
+	for ; c0+widePanels <= c1; c0 += widePanels {
+		j := g.jc + c0*nr
+		g.tile.row(g.kb, g.a[g.pc*g.csa:], g.csa, g.b[g.pc*g.rsb+j:], g.rsb, g.c[j:], g.alpha, g.beta)
+	}
+	return c0
 }
 
 func copyRows[T Float](dst []T, ldd int, src []T, lds, rows, cols int) {

@@ -6,13 +6,13 @@ import "unsafe"
 var (
 	sTiles = [...]tiles[float32]{
 		Portable: portableTiles32,
-		AVX2:     {6, 16, sMicroAVX2, copy24[float32], copy64[float32], sTranspose, 8, sDotAVX2, 16},
-		AVX512:   {14, 32, sMicroAVX512, copy56[float32], copy128[float32], sTranspose, 8, sDotAVX512, 16},
+		AVX2:     {6, 16, sMicroAVX2, sRowAVX2, copy24[float32], copy64[float32], sTranspose, 8, sDotAVX2, 16},
+		AVX512:   {14, 32, sMicroAVX512, sRowAVX512, copy56[float32], copy128[float32], sTranspose, 8, sDotAVX512, 16},
 	}
 	dTiles = [...]tiles[float64]{
 		Portable: portableTiles64,
-		AVX2:     {6, 8, dMicroAVX2, copy48[float64], copy64[float64], dTranspose, 4, dDotAVX2, 8},
-		AVX512:   {14, 16, dMicroAVX512, copy112[float64], copy128[float64], dTranspose, 4, dDotAVX512, 8},
+		AVX2:     {6, 8, dMicroAVX2, dRowAVX2, copy48[float64], copy64[float64], dTranspose, 4, dDotAVX2, 8},
+		AVX512:   {14, 16, dMicroAVX512, dRowAVX512, copy112[float64], copy128[float64], dTranspose, 4, dDotAVX512, 8},
 	}
 )
 
@@ -21,6 +21,26 @@ var (
 func sMicroAVX2(rows, k int, a []float32, rsa, csa int, b []float32, rsb int, c []float32, ldc int, alpha, beta float32) {
 	_, _, _ = a[(rows-1)*rsa+(k-1)*csa], b[(k-1)*rsb+15], c[(rows-1)*ldc+15]
 	sgemmAVX2(rows, k, &a[0], rsa, csa, &b[0], rsb, &c[0], ldc, alpha, beta)
+}
+
+func sRowAVX2(k int, a []float32, csa int, b []float32, rsb int, c []float32, alpha, beta float32) {
+	_, _, _ = a[(k-1)*csa], b[(k-1)*rsb+63], c[63]
+	srowAVX2(k, &a[0], csa, &b[0], rsb, &c[0], 0, alpha, beta)
+}
+
+func sRowAVX512(k int, a []float32, csa int, b []float32, rsb int, c []float32, alpha, beta float32) {
+	_, _, _ = a[(k-1)*csa], b[(k-1)*rsb+127], c[127]
+	srowAVX512(k, &a[0], csa, &b[0], rsb, &c[0], 0, alpha, beta)
+}
+
+func dRowAVX2(k int, a []float64, csa int, b []float64, rsb int, c []float64, alpha, beta float64) {
+	_, _, _ = a[(k-1)*csa], b[(k-1)*rsb+31], c[31]
+	drowAVX2(k, &a[0], csa, &b[0], rsb, &c[0], 0, alpha, beta)
+}
+
+func dRowAVX512(k int, a []float64, csa int, b []float64, rsb int, c []float64, alpha, beta float64) {
+	_, _, _ = a[(k-1)*csa], b[(k-1)*rsb+63], c[63]
+	drowAVX512(k, &a[0], csa, &b[0], rsb, &c[0], 0, alpha, beta)
 }
 
 func sDotAVX2(k int, a, b []float32, ldb int, out []float32) {

@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func sgemmAVX2(rows int, k int, a *float32, rsa int, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
 
+// srowAVX2 is the micro-kernel of one row and 64 columns; ldc is not used.
+//
+//go:noescape
+func srowAVX2(k int, a *float32, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
+
 // sdotAVX2 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 16.
 //
 //go:noescape
@@ -23,6 +28,11 @@ func copyPanel24(k int, dst *byte, src *byte, stride int)
 //
 //go:noescape
 func dgemmAVX2(rows int, k int, a *float64, rsa int, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
+
+// drowAVX2 is the micro-kernel of one row and 32 columns; ldc is not used.
+//
+//go:noescape
+func drowAVX2(k int, a *float64, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
 
 // ddotAVX2 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 8.
 //
@@ -105,6 +115,11 @@ func dequantizeAVX2(n int, x *float32, q *int8, scale float32)
 //go:noescape
 func sgemmAVX512(rows int, k int, a *float32, rsa int, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
 
+// srowAVX512 is the micro-kernel of one row and 128 columns; ldc is not used.
+//
+//go:noescape
+func srowAVX512(k int, a *float32, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
+
 // sdotAVX512 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 16.
 //
 //go:noescape
@@ -119,6 +134,11 @@ func copyPanel56(k int, dst *byte, src *byte, stride int)
 //
 //go:noescape
 func dgemmAVX512(rows int, k int, a *float64, rsa int, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
+
+// drowAVX512 is the micro-kernel of one row and 64 columns; ldc is not used.
+//
+//go:noescape
+func drowAVX512(k int, a *float64, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
 
 // ddotAVX512 sets out[j] to Σ_p a[p]·b[j·ldb+p] for j < 4 and p < k, a positive multiple of 8.
 //

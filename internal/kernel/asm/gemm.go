@@ -76,45 +76,83 @@ func gemmRows(v isa, t number, r int, a, csa, b, rsb, k reg.GPPhysical, odd []re
 	DECQ(k)
 	JNZ(operand.LabelRef(loop))
 
-	c, ldc := a, csa
+	gemmStore(v, t, r, tileVectors, a, csa, b)
+}
+
+// gemmStore emits c ← alpha·sum + beta·c for rows of so many vectors, and returns.
+// Sums lie in the first registers, row after row; scratch is free.
+func gemmStore(v isa, t number, r, vectors int, c, ldc, scratch reg.GPPhysical) {
+	suffix := fmt.Sprint(r)
 	Load(Param("c"), c)
 	loadStride(t, "ldc", ldc)
-	alpha, beta := bs[0], bs[1]
-	t.broadcast(paramMem("alpha"), alpha)
-	for i := range r * tileVectors {
-		t.mul(v.vector(i), alpha, v.vector(i))
+	factor := v.vector(v.tileRows * tileVectors)
+	t.broadcast(paramMem("alpha"), factor)
+	for i := range r * vectors {
+		t.mul(v.vector(i), factor, v.vector(i))
 	}
 	// beta is zero if nothing is left of it without its sign.
-	overwrite := fmt.Sprintf("overwrite%d", r)
 	if t.bytes == 4 {
-		MOVL(paramMem("beta"), b.As32())
-		ADDL(b.As32(), b.As32())
+		MOVL(paramMem("beta"), scratch.As32())
+		ADDL(scratch.As32(), scratch.As32())
 	} else {
-		MOVQ(paramMem("beta"), b)
-		ADDQ(b, b)
+		MOVQ(paramMem("beta"), scratch)
+		ADDQ(scratch, scratch)
 	}
-	JZ(operand.LabelRef(overwrite))
-	t.broadcast(paramMem("beta"), beta)
-	for i := range r {
-		for j := range tileVectors {
-			at := operand.Mem{Base: c, Disp: j * v.bytes}
-			t.fma231(at, beta, sum(i, j))
-			t.load(sum(i, j), at)
-		}
-		ADDQ(ldc, c)
+	JZ(operand.LabelRef("overwrite" + suffix))
+	t.broadcast(paramMem("beta"), factor)
+	for i := range r * vectors {
+		t.fma231(gemmOut(v, c, ldc, i, vectors), factor, v.vector(i))
+		t.load(v.vector(i), operand.Mem{Base: c, Disp: i % vectors * v.bytes})
 	}
 	VZEROUPPER()
 	RET()
 
-	Label(overwrite)
-	for i := range r {
-		for j := range tileVectors {
-			t.load(sum(i, j), operand.Mem{Base: c, Disp: j * v.bytes})
-		}
-		ADDQ(ldc, c)
+	Label("overwrite" + suffix)
+	for i := range r * vectors {
+		t.load(v.vector(i), gemmOut(v, c, ldc, i, vectors))
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// gemmOut is where sum i goes; it steps c when a row begins.
+func gemmOut(v isa, c, ldc reg.GPPhysical, i, vectors int) operand.Mem {
+	if i > 0 && i%vectors == 0 {
+		ADDQ(ldc, c)
+	}
+	return operand.Mem{Base: c, Disp: i % vectors * v.bytes}
+}
+
+// wideVectors is the width of the kernel for a single row: enough sums to hide
+// the latency of the multiplier, and long runs of B, which is read in place.
+const wideVectors = 8
+
+// gemmWide emits that kernel.
+func gemmWide(v isa, t number) {
+	name := fmt.Sprintf("%srow%s", t.prefix, v.name)
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(k int, a *%[1]s, csa int, b *%[1]s, rsb int, c *%[1]s, ldc int, alpha, beta %[1]s)", t.name))
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s is the micro-kernel of one row and %d columns; ldc is not used.", name, wideVectors*v.bytes/t.bytes))
+	a, csa, b, rsb, k := reg.RAX, reg.RDX, reg.RBX, reg.RSI, reg.RCX
+	Load(Param("a"), a)
+	Load(Param("b"), b)
+	Load(Param("k"), k)
+	loadStride(t, "csa", csa)
+	loadStride(t, "rsb", rsb)
+	x := v.vector(wideVectors)
+	for i := range wideVectors {
+		VXORPS(v.vector(i), v.vector(i), v.vector(i))
+	}
+	Label("loop")
+	t.broadcast(operand.Mem{Base: a}, x)
+	for i := range wideVectors {
+		t.fma231(operand.Mem{Base: b, Disp: i * v.bytes}, x, v.vector(i))
+	}
+	ADDQ(csa, a)
+	ADDQ(rsb, b)
+	DECQ(k)
+	JNZ(operand.LabelRef("loop"))
+	gemmStore(v, t, 1, wideVectors, a, csa, b)
 }
 
 // loadStride loads a parameter that counts elements and turns it into bytes.

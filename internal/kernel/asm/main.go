@@ -35,6 +35,7 @@ func matricesAndVectors() {
 	for _, v := range []isa{avx2, avx512} {
 		for _, t := range []number{float32s, float64s} {
 			gemmTile(v, t)
+			gemmWide(v, t)
 			dotTile(v, t)
 			copyPanel(v.tileRows * t.bytes)
 		}
