@@ -71,6 +71,10 @@ func (q *product[T]) run(p *Pool) []T {
 	return c
 }
 
+// oracleBudget bounds the multiplications spent on one comparison: of a large
+// product some elements are computed, and more of them in its last row and column.
+const oracleBudget = 200_000
+
 // check compares got with the definition, computed in float64. Each element may
 // be off by (k+4)·eps·(|alpha|·Σ|a·b| + |beta·c|): a chain of k rounded sums,
 // N. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, eq. (3.5),
@@ -87,8 +91,12 @@ func (q *product[T]) check(got []T) error {
 		}
 		return float64(x[i*ld+j])
 	}
+	step := 1 + q.m*q.n*q.k/oracleBudget
 	for i := range q.m {
 		for j := range q.ldc {
+			if border := i == q.m-1 || j >= q.n-1; (i*q.ldc+j)%step != 0 && (!border || (i+j)%(1+step/16) != 0) {
+				continue
+			}
 			have := got[i*q.ldc+j]
 			if j >= q.n {
 				if have != q.c[i*q.ldc+j] {
@@ -180,6 +188,9 @@ func TestGEMMBitsDoNotDependOnThreads(t *testing.T) {
 		pools := []*Pool{newPool(t, 1, set), newPool(t, 2, set), newPool(t, 3, set)}
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, s := range largeShapes {
+			if set == Portable && s[0]*s[1]*s[2] > 1<<21 {
+				continue // slow, above all under the race detector; the driver is the same
+			}
 			for trans := range 4 {
 				q := newProduct[float32](r, s[0], s[1], s[2], trans&1 != 0, trans&2 != 0, 1.5, 0.5, 0)
 				want := q.run(pools[0])
