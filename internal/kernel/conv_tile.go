@@ -1,6 +1,6 @@
 package kernel
 
-//go:generate go run ./asm -family conv -out conv_kernels_amd64.s -stubs conv_kernels_amd64.go
+//go:generate go run ./asm -family conv -out conv_kernels_amd64.s -stubs conv_kernels_amd64.go -pkg kernel
 
 // convTile is a family of convolution micro-kernels.
 //
