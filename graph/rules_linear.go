@@ -9,6 +9,7 @@ import (
 func linearRules() map[string]*Rule {
 	return map[string]*Rule{
 		"MatMul": {Since: []int{1}, MinIn: 2, MaxIn: 2, Infer: inferMatMul},
+		"Einsum": {Since: []int{12}, MinIn: 1, MaxIn: -1, Infer: inferEinsum, Lower: lowerEinsum},
 		"Gemm":   {Since: []int{1, 6, 7}, MinIn: 2, MaxIn: 3, Infer: inferGemm},
 	}
 }

@@ -14,12 +14,12 @@ func normalizationRules() map[string]*Rule {
 		"Hardmax":    {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
 		"BatchNormalization": {Since: []int{1, 6, 7, 9}, MinIn: 5, MaxIn: 5, Infer: inferBatchNorm,
 			Lower: lowerBatchNorm, Upgrade: map[int]step{9: batchNormSpatial, 14: batchNormTraining}},
-		"InstanceNormalization":     {Since: []int{1, 6}, MinIn: 3, MaxIn: 3, Infer: inferInstanceNorm},
-		"GroupNormalization":        {Since: []int{18, 21}, MinIn: 3, MaxIn: 3, Infer: inferGroupNorm, Upgrade: map[int]step{21: groupNormPerChannel}},
-		"LayerNormalization":        {Since: []int{17}, MinIn: 2, MaxIn: 3, Infer: inferLayerNorm},
-		"RMSNormalization":          {Since: []int{23}, MinIn: 2, MaxIn: 2, Infer: inferLayerNorm},
-		"LpNormalization":           {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax},
-		"LRN":                       {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferLRN},
+		"InstanceNormalization":     {Since: []int{1, 6}, MinIn: 3, MaxIn: 3, Infer: inferInstanceNorm, Lower: lowerInstanceNorm},
+		"GroupNormalization":        {Since: []int{18, 21}, MinIn: 3, MaxIn: 3, Infer: inferGroupNorm, Lower: lowerGroupNorm, Upgrade: map[int]step{21: groupNormPerChannel}},
+		"LayerNormalization":        {Since: []int{17}, MinIn: 2, MaxIn: 3, Infer: inferLayerNorm, Lower: lowerLayerNorm},
+		"RMSNormalization":          {Since: []int{23}, MinIn: 2, MaxIn: 2, Infer: inferLayerNorm, Lower: lowerRMSNorm},
+		"LpNormalization":           {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Lower: lowerLpNorm},
+		"LRN":                       {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferLRN, Lower: lowerLRN},
 		"MeanVarianceNormalization": {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferUnary(floats), Lower: lowerMeanVariance},
 	}
 }

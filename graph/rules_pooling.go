@@ -13,7 +13,7 @@ func poolingRules() map[string]*Rule {
 		"LpPool":            {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferPool},
 		"GlobalAveragePool": {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalPool("ReduceMean")},
 		"GlobalMaxPool":     {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalPool("ReduceMax")},
-		"GlobalLpPool":      {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool},
+		"GlobalLpPool":      {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalLpPool},
 		"MaxUnpool":         {Since: []int{9}, MinIn: 2, MaxIn: 3, Infer: inferMaxUnpool},
 	}
 }
@@ -74,6 +74,20 @@ func lowerGlobalPool(reduce string) func(*Builder, *Node) []*Value {
 		}
 		return []*Value{b.Op(reduce, n.In[0], b.Const(tensor.Ints(axisRange(2, rank)...)))}
 	}
+}
+
+// lowerGlobalLpPool is the p-norm over the spatial axes.
+func lowerGlobalLpPool(b *Builder, n *Node) []*Value {
+	x, p := n.In[0], float64(n.Attrs.Int("p", 2))
+	axes := b.axesFrom(2, x)
+	switch p {
+	case 1:
+		return []*Value{b.Op("ReduceL1", x, axes)}
+	case 2:
+		return []*Value{b.Op("ReduceL2", x, axes)}
+	}
+	sum := b.Op("ReduceSum", b.Op("Pow", b.Op("Abs", x), b.ConstLike(x, p)), axes)
+	return []*Value{b.Op("Pow", sum, b.ConstLike(x, 1/p))}
 }
 
 // axisRange lists the integers from a to b-1.
