@@ -124,7 +124,7 @@ type convRun[T Float] struct {
 	w       []T         // weights to turn
 	weight  weightRun[T]
 
-	arrangeBody, correlateBody, turnBody, scatterBody, padBody, weightBody func(worker, lo, hi int)
+	arrangeBody, correlateBody, turnBody, scatterBody, padBody, weightBody, biasBody func(worker, lo, hi int)
 }
 
 var (
@@ -145,6 +145,7 @@ func newConvRun[T Float](p *Pool, s *ConvShape, ws []T) *convRun[T] {
 	if r.arrangeBody == nil {
 		r.arrangeBody, r.correlateBody, r.turnBody = r.arrangeImages, r.correlateUnits, r.turnWeights
 		r.scatterBody, r.padBody, r.weightBody = r.scatterUnits, r.padRows, r.weightUnits
+		r.biasBody = r.sumChannels
 	}
 	return r
 }
@@ -322,17 +323,25 @@ func (r *convRun[T]) place(plane, sums []T) {
 }
 
 // ConvGradBias computes the gradient of the bias, db[m] = Σ_{n,i,j} dy[n, m, i, j],
-// summed in float64, image by image.
+// each plane's sum in eight chains of T and the planes' in float64.
 func ConvGradBias[T Float](p *Pool, s ConvShape, dy, db []T) {
 	checkLen("convolution bias gradient", "dy", len(dy), s.N*s.M*s.OH*s.OW)
 	checkLen("convolution bias gradient", "db", len(db), s.M)
-	for m := range s.M {
+	r := newConvRun[T](p, &s, nil)
+	defer r.free()
+	r.images, r.out = dy, db
+	r.loop(s.M, 1+minPacked/max(1, s.N*s.OH*s.OW), r.biasBody)
+}
+
+func (r *convRun[T]) sumChannels(_, lo, hi int) {
+	s := &r.shape
+	plane := s.OH * s.OW
+	for m := lo; m < hi; m++ {
 		total := 0.0
-		plane := s.OH * s.OW
 		for n := range s.N {
-			total += sumPlane(dy[(n*s.M+m)*plane:][:plane])
+			total += sumPlane(r.images[(n*s.M+m)*plane:][:plane])
 		}
-		db[m] = T(total)
+		r.out[m] = T(total)
 	}
 }
 

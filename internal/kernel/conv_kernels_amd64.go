@@ -28,3 +28,23 @@ func sconvWeightAVX512(rows int, steps int, images int, dy *float32, lddy int, d
 //
 //go:noescape
 func saddRowsAVX2(rows int, n int, dst *float32, ldd int, src *float32, lds int)
+
+// smaxPool4x1 is max-pooling with horizontal stride 1 of rows of n ≥ 4 outputs, all of whose windows lie inside the plane; see maxWhole.
+//
+//go:noescape
+func smaxPool4x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+
+// smaxPool4x2 is max-pooling with horizontal stride 2 of rows of n ≥ 4 outputs, all of whose windows lie inside the plane; see maxWhole.
+//
+//go:noescape
+func smaxPool4x2(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+
+// smaxPool8x1 is max-pooling with horizontal stride 1 of rows of n ≥ 8 outputs, all of whose windows lie inside the plane; see maxWhole.
+//
+//go:noescape
+func smaxPool8x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+
+// smaxPool8x2 is max-pooling with horizontal stride 2 of rows of n ≥ 8 outputs, all of whose windows lie inside the plane; see maxWhole.
+//
+//go:noescape
+func smaxPool8x2(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)

@@ -4573,3 +4573,455 @@ rest:
 	JNZ  row
 	VZEROUPPER
 	RET
+
+// func smaxPool4x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+// Requires: AVX, AVX2
+TEXT ·smaxPool4x1(SB), NOSPLIT, $0-104
+	MOVQ    x+32(FP), DI
+	MOVQ    y+64(FP), SI
+	MOVQ    index+80(FP), DX
+	MOVQ    n+8(FP), R9
+	SUBQ    $0x04, R9
+	MOVQ    tapRow+48(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    tapCol+56(FP), R11
+	SHLQ    $0x02, R11
+	SHLQ    $0x02, xRow+40(FP)
+	VMOVUPS smaxPool4x1Lowest<>+0(SB), X6
+	VMOVUPS smaxPool4x1Iota<>+0(SB), X7
+
+row:
+	XORQ R8, R8
+
+column:
+	VMOVUPS      X6, X0
+	LEAQ         (DI)(R8*4), BX
+	MOVQ         BX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X1
+	VPBROADCASTD X1, X1
+	MOVQ         kh+16(FP), R12
+
+tapRow:
+	MOVQ BX, AX
+	MOVQ kw+24(FP), CX
+
+tap:
+	VMOVUPS      (AX), X2
+	MOVQ         AX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X3
+	VPBROADCASTD X3, X3
+	VCMPPS       $0x1e, X0, X2, X4
+	VCMPPS       $0x03, X2, X2, X5
+	VORPS        X5, X4, X4
+	VBLENDVPS    X4, X2, X0, X0
+	VBLENDVPS    X4, X3, X1, X1
+	ADDQ         R11, AX
+	DECQ         CX
+	JNZ          tap
+	ADDQ         R10, BX
+	DECQ         R12
+	JNZ          tapRow
+	VMOVUPS      X0, (SI)(R8*4)
+	TESTQ        DX, DX
+	JZ           next
+	VPADDD       X7, X1, X1
+	CMPQ         wide+96(FP), $0x00
+	JNE          wide
+	VPBROADCASTD base+88(FP), X2
+	VPADDD       X2, X1, X1
+	VMOVDQU      X1, (DX)(R8*4)
+	JMP          next
+
+wide:
+	VPBROADCASTQ base+88(FP), Y2
+	VPMOVSXDQ    X1, Y3
+	VPADDQ       Y2, Y3, Y3
+	VMOVDQU      Y3, (DX)(R8*8)
+
+next:
+	CMPQ R8, R9
+	JEQ  rowEnd
+	ADDQ $0x04, R8
+	CMPQ R8, R9
+	JLE  column
+	MOVQ R9, R8
+	JMP  column
+
+rowEnd:
+	ADDQ  xRow+40(FP), DI
+	MOVQ  yRow+72(FP), R13
+	LEAQ  (SI)(R13*4), SI
+	TESTQ DX, DX
+	JZ    counted
+	LEAQ  (DX)(R13*4), DX
+	CMPQ  wide+96(FP), $0x00
+	JEQ   counted
+	LEAQ  (DX)(R13*4), DX
+
+counted:
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA smaxPool4x1Lowest<>+0(SB)/4, $0xff800000
+DATA smaxPool4x1Lowest<>+4(SB)/4, $0xff800000
+DATA smaxPool4x1Lowest<>+8(SB)/4, $0xff800000
+DATA smaxPool4x1Lowest<>+12(SB)/4, $0xff800000
+GLOBL smaxPool4x1Lowest<>(SB), RODATA|NOPTR, $16
+
+DATA smaxPool4x1Iota<>+0(SB)/4, $0x00000000
+DATA smaxPool4x1Iota<>+4(SB)/4, $0x00000001
+DATA smaxPool4x1Iota<>+8(SB)/4, $0x00000002
+DATA smaxPool4x1Iota<>+12(SB)/4, $0x00000003
+GLOBL smaxPool4x1Iota<>(SB), RODATA|NOPTR, $16
+
+// func smaxPool4x2(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+// Requires: AVX, AVX2
+TEXT ·smaxPool4x2(SB), NOSPLIT, $0-104
+	MOVQ    x+32(FP), DI
+	MOVQ    y+64(FP), SI
+	MOVQ    index+80(FP), DX
+	MOVQ    n+8(FP), R9
+	SUBQ    $0x04, R9
+	MOVQ    tapRow+48(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    tapCol+56(FP), R11
+	SHLQ    $0x02, R11
+	SHLQ    $0x02, xRow+40(FP)
+	VMOVUPS smaxPool4x2Lowest<>+0(SB), X6
+	VMOVUPS smaxPool4x2Iota<>+0(SB), X7
+
+row:
+	XORQ R8, R8
+
+column:
+	VMOVUPS      X6, X0
+	LEAQ         (DI)(R8*8), BX
+	MOVQ         BX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X1
+	VPBROADCASTD X1, X1
+	MOVQ         kh+16(FP), R12
+
+tapRow:
+	MOVQ BX, AX
+	MOVQ kw+24(FP), CX
+
+tap:
+	VMOVUPS      (AX), X2
+	VSHUFPS      $0x88, 16(AX), X2, X2
+	MOVQ         AX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X3
+	VPBROADCASTD X3, X3
+	VCMPPS       $0x1e, X0, X2, X4
+	VCMPPS       $0x03, X2, X2, X5
+	VORPS        X5, X4, X4
+	VBLENDVPS    X4, X2, X0, X0
+	VBLENDVPS    X4, X3, X1, X1
+	ADDQ         R11, AX
+	DECQ         CX
+	JNZ          tap
+	ADDQ         R10, BX
+	DECQ         R12
+	JNZ          tapRow
+	VMOVUPS      X0, (SI)(R8*4)
+	TESTQ        DX, DX
+	JZ           next
+	VPADDD       X7, X1, X1
+	CMPQ         wide+96(FP), $0x00
+	JNE          wide
+	VPBROADCASTD base+88(FP), X2
+	VPADDD       X2, X1, X1
+	VMOVDQU      X1, (DX)(R8*4)
+	JMP          next
+
+wide:
+	VPBROADCASTQ base+88(FP), Y2
+	VPMOVSXDQ    X1, Y3
+	VPADDQ       Y2, Y3, Y3
+	VMOVDQU      Y3, (DX)(R8*8)
+
+next:
+	CMPQ R8, R9
+	JEQ  rowEnd
+	ADDQ $0x04, R8
+	CMPQ R8, R9
+	JLE  column
+	MOVQ R9, R8
+	JMP  column
+
+rowEnd:
+	ADDQ  xRow+40(FP), DI
+	MOVQ  yRow+72(FP), R13
+	LEAQ  (SI)(R13*4), SI
+	TESTQ DX, DX
+	JZ    counted
+	LEAQ  (DX)(R13*4), DX
+	CMPQ  wide+96(FP), $0x00
+	JEQ   counted
+	LEAQ  (DX)(R13*4), DX
+
+counted:
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA smaxPool4x2Lowest<>+0(SB)/4, $0xff800000
+DATA smaxPool4x2Lowest<>+4(SB)/4, $0xff800000
+DATA smaxPool4x2Lowest<>+8(SB)/4, $0xff800000
+DATA smaxPool4x2Lowest<>+12(SB)/4, $0xff800000
+GLOBL smaxPool4x2Lowest<>(SB), RODATA|NOPTR, $16
+
+DATA smaxPool4x2Iota<>+0(SB)/4, $0x00000000
+DATA smaxPool4x2Iota<>+4(SB)/4, $0x00000002
+DATA smaxPool4x2Iota<>+8(SB)/4, $0x00000004
+DATA smaxPool4x2Iota<>+12(SB)/4, $0x00000006
+GLOBL smaxPool4x2Iota<>(SB), RODATA|NOPTR, $16
+
+// func smaxPool8x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+// Requires: AVX, AVX2
+TEXT ·smaxPool8x1(SB), NOSPLIT, $0-104
+	MOVQ    x+32(FP), DI
+	MOVQ    y+64(FP), SI
+	MOVQ    index+80(FP), DX
+	MOVQ    n+8(FP), R9
+	SUBQ    $0x08, R9
+	MOVQ    tapRow+48(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    tapCol+56(FP), R11
+	SHLQ    $0x02, R11
+	SHLQ    $0x02, xRow+40(FP)
+	VMOVUPS smaxPool8x1Lowest<>+0(SB), Y6
+	VMOVUPS smaxPool8x1Iota<>+0(SB), Y7
+
+row:
+	XORQ R8, R8
+
+column:
+	VMOVUPS      Y6, Y0
+	LEAQ         (DI)(R8*4), BX
+	MOVQ         BX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         kh+16(FP), R12
+
+tapRow:
+	MOVQ BX, AX
+	MOVQ kw+24(FP), CX
+
+tap:
+	VMOVUPS      (AX), Y2
+	MOVQ         AX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X3
+	VPBROADCASTD X3, Y3
+	VCMPPS       $0x1e, Y0, Y2, Y4
+	VCMPPS       $0x03, Y2, Y2, Y5
+	VORPS        Y5, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y0, Y0
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	ADDQ         R11, AX
+	DECQ         CX
+	JNZ          tap
+	ADDQ         R10, BX
+	DECQ         R12
+	JNZ          tapRow
+	VMOVUPS      Y0, (SI)(R8*4)
+	TESTQ        DX, DX
+	JZ           next
+	VPADDD       Y7, Y1, Y1
+	CMPQ         wide+96(FP), $0x00
+	JNE          wide
+	VPBROADCASTD base+88(FP), Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      Y1, (DX)(R8*4)
+	JMP          next
+
+wide:
+	VPBROADCASTQ base+88(FP), Y2
+	VPMOVSXDQ    X1, Y3
+	VPADDQ       Y2, Y3, Y3
+	VMOVDQU      Y3, (DX)(R8*8)
+	VEXTRACTI128 $0x01, Y1, X3
+	VPMOVSXDQ    X3, Y3
+	VPADDQ       Y2, Y3, Y3
+	VMOVDQU      Y3, 32(DX)(R8*8)
+
+next:
+	CMPQ R8, R9
+	JEQ  rowEnd
+	ADDQ $0x08, R8
+	CMPQ R8, R9
+	JLE  column
+	MOVQ R9, R8
+	JMP  column
+
+rowEnd:
+	ADDQ  xRow+40(FP), DI
+	MOVQ  yRow+72(FP), R13
+	LEAQ  (SI)(R13*4), SI
+	TESTQ DX, DX
+	JZ    counted
+	LEAQ  (DX)(R13*4), DX
+	CMPQ  wide+96(FP), $0x00
+	JEQ   counted
+	LEAQ  (DX)(R13*4), DX
+
+counted:
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA smaxPool8x1Lowest<>+0(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+4(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+8(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+12(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+16(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+20(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+24(SB)/4, $0xff800000
+DATA smaxPool8x1Lowest<>+28(SB)/4, $0xff800000
+GLOBL smaxPool8x1Lowest<>(SB), RODATA|NOPTR, $32
+
+DATA smaxPool8x1Iota<>+0(SB)/4, $0x00000000
+DATA smaxPool8x1Iota<>+4(SB)/4, $0x00000001
+DATA smaxPool8x1Iota<>+8(SB)/4, $0x00000002
+DATA smaxPool8x1Iota<>+12(SB)/4, $0x00000003
+DATA smaxPool8x1Iota<>+16(SB)/4, $0x00000004
+DATA smaxPool8x1Iota<>+20(SB)/4, $0x00000005
+DATA smaxPool8x1Iota<>+24(SB)/4, $0x00000006
+DATA smaxPool8x1Iota<>+28(SB)/4, $0x00000007
+GLOBL smaxPool8x1Iota<>(SB), RODATA|NOPTR, $32
+
+// func smaxPool8x2(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+// Requires: AVX, AVX2
+TEXT ·smaxPool8x2(SB), NOSPLIT, $0-104
+	MOVQ    x+32(FP), DI
+	MOVQ    y+64(FP), SI
+	MOVQ    index+80(FP), DX
+	MOVQ    n+8(FP), R9
+	SUBQ    $0x08, R9
+	MOVQ    tapRow+48(FP), R10
+	SHLQ    $0x02, R10
+	MOVQ    tapCol+56(FP), R11
+	SHLQ    $0x02, R11
+	SHLQ    $0x02, xRow+40(FP)
+	VMOVUPS smaxPool8x2Lowest<>+0(SB), Y6
+	VMOVUPS smaxPool8x2Iota<>+0(SB), Y7
+
+row:
+	XORQ R8, R8
+
+column:
+	VMOVUPS      Y6, Y0
+	LEAQ         (DI)(R8*8), BX
+	MOVQ         BX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         kh+16(FP), R12
+
+tapRow:
+	MOVQ BX, AX
+	MOVQ kw+24(FP), CX
+
+tap:
+	VMOVUPS      (AX), Y2
+	VSHUFPS      $0x88, 32(AX), Y2, Y2
+	MOVQ         AX, R13
+	SUBQ         x+32(FP), R13
+	SHRQ         $0x02, R13
+	VMOVD        R13, X3
+	VPBROADCASTD X3, Y3
+	VCMPPS       $0x1e, Y0, Y2, Y4
+	VCMPPS       $0x03, Y2, Y2, Y5
+	VORPS        Y5, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y0, Y0
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	ADDQ         R11, AX
+	DECQ         CX
+	JNZ          tap
+	ADDQ         R10, BX
+	DECQ         R12
+	JNZ          tapRow
+	VPERMPD      $0xd8, Y0, Y0
+	VPERMPD      $0xd8, Y1, Y1
+	VMOVUPS      Y0, (SI)(R8*4)
+	TESTQ        DX, DX
+	JZ           next
+	VPADDD       Y7, Y1, Y1
+	CMPQ         wide+96(FP), $0x00
+	JNE          wide
+	VPBROADCASTD base+88(FP), Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      Y1, (DX)(R8*4)
+	JMP          next
+
+wide:
+	VPBROADCASTQ base+88(FP), Y2
+	VPMOVSXDQ    X1, Y3
+	VPADDQ       Y2, Y3, Y3
+	VMOVDQU      Y3, (DX)(R8*8)
+	VEXTRACTI128 $0x01, Y1, X3
+	VPMOVSXDQ    X3, Y3
+	VPADDQ       Y2, Y3, Y3
+	VMOVDQU      Y3, 32(DX)(R8*8)
+
+next:
+	CMPQ R8, R9
+	JEQ  rowEnd
+	ADDQ $0x08, R8
+	CMPQ R8, R9
+	JLE  column
+	MOVQ R9, R8
+	JMP  column
+
+rowEnd:
+	ADDQ  xRow+40(FP), DI
+	MOVQ  yRow+72(FP), R13
+	LEAQ  (SI)(R13*4), SI
+	TESTQ DX, DX
+	JZ    counted
+	LEAQ  (DX)(R13*4), DX
+	CMPQ  wide+96(FP), $0x00
+	JEQ   counted
+	LEAQ  (DX)(R13*4), DX
+
+counted:
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+DATA smaxPool8x2Lowest<>+0(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+4(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+8(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+12(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+16(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+20(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+24(SB)/4, $0xff800000
+DATA smaxPool8x2Lowest<>+28(SB)/4, $0xff800000
+GLOBL smaxPool8x2Lowest<>(SB), RODATA|NOPTR, $32
+
+DATA smaxPool8x2Iota<>+0(SB)/4, $0x00000000
+DATA smaxPool8x2Iota<>+4(SB)/4, $0x00000002
+DATA smaxPool8x2Iota<>+8(SB)/4, $0x00000004
+DATA smaxPool8x2Iota<>+12(SB)/4, $0x00000006
+DATA smaxPool8x2Iota<>+16(SB)/4, $0x00000008
+DATA smaxPool8x2Iota<>+20(SB)/4, $0x0000000a
+DATA smaxPool8x2Iota<>+24(SB)/4, $0x0000000c
+DATA smaxPool8x2Iota<>+28(SB)/4, $0x0000000e
+GLOBL smaxPool8x2Iota<>(SB), RODATA|NOPTR, $32

@@ -8,13 +8,17 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// convolution emits the kernels of convolutions.
-func convolution() {
+// windows emits the kernels of convolution and pooling.
+func windows() {
 	for _, v := range []isa{avx2, avx512} {
 		convTile(v)
 		convWeightTile(v)
 	}
 	addRows()
+	for _, lanes := range []int{4, 8} {
+		maxPool(lanes, 1)
+		maxPool(lanes, 2)
+	}
 }
 
 // convLanes is the length of a segment of pixels: half a vector of AVX512, a

@@ -16,21 +16,21 @@ import (
 )
 
 func main() {
-	family := flag.String("family", "vector", "kernels to generate: vector (everything but convolutions) or conv")
+	family := flag.String("family", "vector", "kernels to generate: vector or conv (convolution and pooling)")
 	flag.Parse()
 	ConstraintExpr("amd64")
 	switch *family {
 	case "vector":
 		matricesAndVectors()
 	case "conv":
-		convolution()
+		windows()
 	default:
 		log.Fatalf("family %q: unknown, want vector or conv", *family)
 	}
 	Generate()
 }
 
-// matricesAndVectors emits the kernels of everything but convolutions.
+// matricesAndVectors emits the kernels of everything but convolution and pooling.
 func matricesAndVectors() {
 	for _, v := range []isa{avx2, avx512} {
 		for _, t := range []number{float32s, float64s} {
