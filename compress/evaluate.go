@@ -289,10 +289,11 @@ func mean(x []float64) float64 {
 
 // runner runs a one-input model over a data set in batches.
 type runner struct {
-	g      *graph.Graph
-	output int
-	pool   *kernel.Pool
-	err    error
+	g       *graph.Graph
+	output  int
+	pool    *kernel.Pool
+	unfused bool
+	err     error
 }
 
 func newRunner(g *graph.Graph, output string, pool *kernel.Pool) *runner {
@@ -339,10 +340,11 @@ func (r *runner) each(ctx context.Context, set *data.Set, visit func(i int, answ
 
 func (r *runner) compile(batch int) (*engine.Program, error) {
 	d := r.g.Inputs[0].Type.Shape[0]
-	if d.Known() {
-		return engine.Compile(r.g, engine.Options{Pool: r.pool})
+	o := engine.Options{Pool: r.pool, Unfused: r.unfused}
+	if !d.Known() {
+		o.Dims = map[string]int{d.Name: batch}
 	}
-	return engine.Compile(r.g, engine.Options{Dims: map[string]int{d.Name: batch}, Pool: r.pool})
+	return engine.Compile(r.g, o)
 }
 
 // batch runs examples [from, from+n). A graph of a larger fixed batch is filled

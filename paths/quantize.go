@@ -184,6 +184,15 @@ func toChannels(l graph.Layer) [][]float32 {
 	return rows
 }
 
+// ChannelOf maps a row-major index of a layer's weight to its output channel.
+func ChannelOf(l graph.Layer) func(i int) int {
+	inner, shape := 1, l.Param.Data.Shape()
+	for _, n := range shape[l.Axis+1:] {
+		inner *= n
+	}
+	return func(i int) int { return i / inner % shape[l.Axis] }
+}
+
 // channelIndex maps (channel, position within it) to the row-major index.
 func channelIndex(shape []int, axis int) func(c, k int) int {
 	inner := 1

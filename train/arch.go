@@ -17,7 +17,8 @@ import (
 //
 // Architectures: lenet5 (6/16/120/84; Y. LeCun et al., "Gradient-based learning
 // applied to document recognition", Proc. IEEE 1998, with ReLU and maximum
-// pooling), lenet5-caffe (20/50/500, the example network of Caffe),
+// pooling), lenet5-caffe (20/50/500, the example network of Caffe, with one
+// ReLU),
 // lenet-300-100, mlp:A-B-...-Z (A inputs, Z classes), resnet8 (of MLPerf Tiny)
 // and resnet20 (K. He et al., CVPR 2016, section 4.2).
 //
@@ -67,9 +68,10 @@ func (a *architect) body(arch string, x *graph.Value, shape []int, classes int) 
 	}
 	switch arch {
 	case "lenet5":
-		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2), nil
+		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2, a.relu), nil
 	case "lenet5-caffe":
-		return a.lenet(x, shape, []int{20, 50}, []int{500}, classes, 0), nil
+		linear := func(x *graph.Value) *graph.Value { return x }
+		return a.lenet(x, shape, []int{20, 50}, []int{500}, classes, 0, linear), nil
 	case "resnet8":
 		return a.resnet(x, shape, []int{16, 32, 64}, 1, classes), nil
 	case "resnet20":
@@ -161,12 +163,12 @@ func (a *architect) mlp(x *graph.Value, widths []int) *graph.Value {
 	return x
 }
 
-// lenet is two convolutions of 5×5, each with ReLU and pooling by 2, and dense
-// layers.
-func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes, pad int) *graph.Value {
+// lenet is two convolutions of 5×5, each with an activation and pooling by 2,
+// and dense layers.
+func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes, pad int, act func(*graph.Value) *graph.Value) *graph.Value {
 	in := shape[0]
 	for i, out := range channels {
-		x = a.relu(a.conv(fmt.Sprintf("conv%d", i+1), x, in, out, 5, 1, pad, true))
+		x = act(a.conv(fmt.Sprintf("conv%d", i+1), x, in, out, 5, 1, pad, true))
 		x = a.b.With("MaxPool", graph.Attributes{graph.Ints("kernel_shape", 2, 2), graph.Ints("strides", 2, 2)}, x)
 		in, pad = out, 0
 	}

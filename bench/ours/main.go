@@ -1,0 +1,98 @@
+// Command ours measures this program's side of bench/compare.sh: one kind of
+// work per call, one number on standard output.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/train"
+)
+
+func main() {
+	work := flag.String("work", "sgemm", "sgemm (GFLOP/s), or mlp, lenet5, lenet5-caffe (training, images/s)")
+	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
+	threads := flag.Int("threads", 1, "threads")
+	seconds := flag.Float64("seconds", 2, "least time measured, after a warm-up of a quarter of it")
+	flag.Parse()
+	pool := kernel.NewPool(*threads, kernel.Best())
+	defer pool.Close()
+	rate, err := measure(*work, *size, pool, time.Duration(*seconds*float64(time.Second)))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ours:", err)
+		os.Exit(1)
+	}
+	fmt.Printf("%.1f\n", rate)
+}
+
+func measure(work string, size int, pool *kernel.Pool, least time.Duration) (float64, error) {
+	switch work {
+	case "sgemm":
+		return sgemm(size, pool, least), nil
+	case "mlp":
+		return training("mlp:784-300-100-10", size, pool, least)
+	case "lenet5", "lenet5-caffe":
+		return training(work, size, pool, least)
+	}
+	return 0, fmt.Errorf("work %q: want sgemm, mlp, lenet5 or lenet5-caffe", work)
+}
+
+// sgemm multiplies square matrices and returns GFLOP/s.
+func sgemm(n int, pool *kernel.Pool, least time.Duration) float64 {
+	a, b, c := make([]float32, n*n), make([]float32, n*n), make([]float32, n*n)
+	for i := range a {
+		a[i], b[i] = float32(i%17)/17, float32(i%13)/13
+	}
+	multiply := func() { kernel.SGEMM(pool, false, false, n, n, n, 1, a, n, b, n, 0, c, n) }
+	for start := time.Now(); time.Since(start) < least/4; {
+		multiply()
+	}
+	runs := 0
+	start := time.Now()
+	for time.Since(start) < least {
+		multiply()
+		runs++
+	}
+	return 2 * float64(n) * float64(n) * float64(n) * float64(runs) / time.Since(start).Seconds() / 1e9
+}
+
+// training trains by SGD with momentum on the built-in digits and returns
+// images per second, everything but the first part of the run included: drawing
+// batches, forward, backward and the optimiser.
+func training(arch string, batch int, pool *kernel.Pool, least time.Duration) (float64, error) {
+	source, err := data.Open("glyphs", data.Options{Seed: 1})
+	if err != nil {
+		return 0, err
+	}
+	g, err := train.NewModel(arch, source.Train.Shape(), 10, 1)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var began time.Time
+	steps, warm := 0, time.Now()
+	o := train.Options{Epochs: 1 << 20, Batch: batch, Optimizer: train.SGD, Rate: 0.01, Momentum: 0.9, Pool: pool}
+	o.Step = func(float64) {
+		switch {
+		case time.Since(warm) < least/4:
+		case began.IsZero():
+			began = time.Now()
+		default:
+			steps++
+			if time.Since(began) >= least {
+				cancel()
+			}
+		}
+	}
+	_, _, err = train.Run(ctx, g, source.Train, o)
+	if err != nil && ctx.Err() == nil {
+		return 0, err
+	}
+	return float64(steps*batch) / time.Since(began).Seconds(), nil
+}

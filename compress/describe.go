@@ -1,0 +1,131 @@
+package compress
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/tensor"
+)
+
+// describe fills in what the chosen model is made of.
+func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
+	r := w.result
+	r.Before = sumLedger(w.Model.Ledger(w.ModelBytes))
+	r.After = sumLedger(file.Ledger(bytes))
+	layers := w.graph.Layers()
+	totalBits, weights := 0.0, 0.0
+	for _, l := range layers {
+		d := describeLayer(l, best.model, best.bits[l.Name()])
+		r.Layers = append(r.Layers, d)
+		totalBits += float64(d.Bits * d.Params)
+		weights += float64(d.Params)
+	}
+	meanBits := totalBits / weights
+	if best.sparsity > 0 {
+		r.Paths = append(r.Paths, Leg{"prune", jsonnum.Float(best.sparsity), jsonnum.Float(best.sparsity)})
+	}
+	if meanBits < 32 {
+		r.Paths = append(r.Paths, Leg{"quantize", jsonnum.Float((32 - meanBits) / 31), jsonnum.Float(meanBits)})
+	}
+	r.Compact.ParamsNonzero = nonzero(file)
+	r.Alone = leftAlone(best.model, layers)
+	r.Notes = append(r.Notes, w.notes...)
+	if zeros := zerosOf(r.Layers); zeros > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d weights are exactly zero but stored like the others: expect no speed-up from them", zeros))
+	}
+}
+
+func zerosOf(layers []Layer) int {
+	n := 0
+	for _, l := range layers {
+		n += l.Zeros
+	}
+	return n
+}
+
+// describeLayer compares a layer with what became of it.
+func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
+	d := Layer{Name: l.Name(), Kind: l.Nodes[0].Kind(), Shape: l.Param.Data.Shape(), Bits: 32, Params: l.Param.Data.Len(),
+		BytesBefore: l.Param.StoredBytes(), SNR: jsonnum.Float(math.Inf(1))}
+	d.BytesAfter = d.BytesBefore
+	var q, s *graph.Param
+	for _, p := range after.Params {
+		switch p.Name {
+		case l.Name() + "_q":
+			q = p
+		case l.Name() + "_s":
+			s = p
+		}
+	}
+	if q == nil || s == nil {
+		return d
+	}
+	d.Bits, d.BytesAfter = paths.StoredBits(bits), q.StoredBytes()+s.StoredBytes()
+	var power, noise float64
+	at := paths.ChannelOf(l)
+	for i, n := 0, q.Data.Len(); i < n; i++ {
+		v := q.Data.At(i)
+		if v == 0 {
+			d.Zeros++
+		}
+		x := l.Param.Data.At(i)
+		e := x - v*s.Data.At(at(i))
+		power += x * x
+		noise += e * e
+	}
+	d.SNR = jsonnum.Float(decibels(power, noise))
+	return d
+}
+
+// nonzero counts the stored weights that are not zero: integers of the layers
+// and floating-point weights, not scales.
+func nonzero(g *graph.Graph) int {
+	ledger := g.Ledger(0)
+	n := 0
+	for i, p := range g.Params {
+		if ledger.Tensors[i].Role != graph.RoleWeight {
+			continue
+		}
+		for k, size := 0, p.Data.Len(); k < size; k++ {
+			if p.Data.At(k) != 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// leftAlone lists every stored tensor that is not an integer weight or its
+// scale, with the reason.
+func leftAlone(after *graph.Graph, layers []graph.Layer) []Alone {
+	ledger := after.Ledger(0)
+	var list []Alone
+	for i, p := range after.Params {
+		e := ledger.Tensors[i]
+		if e.Role == graph.RoleScale || e.Role == graph.RoleZeroPoint || strings.HasSuffix(p.Name, "_q") {
+			continue
+		}
+		list = append(list, Alone{Name: p.Name, Type: p.Type.String(), Bytes: e.Bytes, Reason: whyAlone(p, e.Role, layers)})
+	}
+	return list
+}
+
+func whyAlone(p *graph.Param, role graph.Role, layers []graph.Layer) string {
+	isLayer := slices.ContainsFunc(layers, func(l graph.Layer) bool { return l.Name() == p.Name })
+	switch {
+	case role == graph.RoleConstant:
+		return "a constant of the graph, not a weight"
+	case isLayer:
+		return "the budget left no room for fewer bits here"
+	case p.Data.DType() != tensor.Float32:
+		return fmt.Sprintf("stored as %v", p.Data.DType())
+	case p.Data.Rank() <= 1:
+		return "a bias or a vector: few bytes, and answers are sensitive to it"
+	}
+	return "not the weight of a convolution or a matrix product, or shared in a way that forbids it"
+}

@@ -1,0 +1,138 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/tensor"
+)
+
+// fileSize is the bytes a model takes as a compact ONNX file.
+func fileSize(g *graph.Graph) (int, error) {
+	file, err := encode(g)
+	return len(file), err
+}
+
+// encode writes a model in newest form as ONNX bytes, at the oldest opset that
+// has all it uses.
+func encode(g *graph.Graph) ([]byte, error) {
+	c, _ := g.Clone()
+	c.Opset = map[string]int{graph.DomainONNX: c.MinOpset()}
+	c.Meta = graph.Meta{Producer: "compactify"}
+	return onnx.Encode(c, onnx.Options{Compact: true})
+}
+
+// verifyTolerance is the largest difference allowed between the reloaded file on
+// the portable, unfused executor and the model in memory, relative to the
+// largest output: both round every sum in another order.
+const verifyTolerance = 1e-4
+
+// verifyExamples is how many examples the two are compared on.
+const verifyExamples = 64
+
+// verify runs the decoded file on the portable kernels without fusion, and the
+// model in memory as the search ran it, on the same examples.
+func (w *work) verify(ctx context.Context, file, memory *graph.Graph) (Verify, error) {
+	n := min(verifyExamples, w.probe.Len())
+	idx := make([]int, n)
+	for i := range idx {
+		idx[i] = i
+	}
+	shape := w.choosing.set.Shape()
+	set, err := w.probe.Subset(idx).Adapt(shape)
+	if err != nil {
+		return Verify{}, err
+	}
+	portable := kernel.NewPool(1, kernel.Portable)
+	defer portable.Close()
+	v := Verify{Examples: n}
+	top := 0.0
+	want := make([][]float32, n)
+	err = newRunner(memory, w.choosing.Output(), w.Pool).each(ctx, set, func(i int, y []float32) {
+		want[i] = slices.Clone(y)
+		for _, x := range y {
+			top = max(top, math.Abs(float64(x)))
+		}
+	})
+	if err != nil {
+		return v, err
+	}
+	r := newRunner(file, w.choosing.Output(), portable)
+	r.unfused = true
+	worst := 0.0
+	err = r.each(ctx, set, func(i int, y []float32) {
+		if len(y) != len(want[i]) {
+			worst = math.Inf(1)
+			return
+		}
+		for k := range y {
+			d := math.Abs(float64(y[k]) - float64(want[i][k]))
+			if !(d <= worst) {
+				worst = d // a NaN ends up here too
+			}
+		}
+	})
+	v.MaxAbsErr, v.Tolerance = jsonnum.Float(worst), jsonnum.Float(verifyTolerance*top)
+	v.OK = worst <= verifyTolerance*top
+	return v, err
+}
+
+// latencyRuns is how many one-example runs a latency is the median of.
+const latencyRuns = 25
+
+// latency is the median time of one example in milliseconds.
+func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, pool *kernel.Pool) (float64, error) {
+	r := newRunner(g, output, pool)
+	if r.err != nil {
+		return 0, r.err
+	}
+	batch := 1
+	p, err := r.compile(batch)
+	if err != nil {
+		return 0, err
+	}
+	var in, out []tensor.Tensor
+	for _, t := range p.Inputs() {
+		sizes, ok := t.Static()
+		if !ok {
+			return 0, fmt.Errorf("latency: input %v: want known sizes", t)
+		}
+		in = append(in, tensor.New(t.DType, sizes...))
+	}
+	set.Fill(tensor.Data[float32](in[0])[:elements(set.Shape())], 0)
+	out = make([]tensor.Tensor, len(p.Outputs()))
+	var times []float64
+	for i := range latencyRuns + 5 {
+		start := time.Now()
+		if err := p.Run(ctx, in, out); err != nil {
+			return 0, err
+		}
+		if i >= 5 {
+			times = append(times, float64(time.Since(start).Nanoseconds())/1e6)
+		}
+	}
+	slices.Sort(times)
+	return times[len(times)/2], nil
+}
+
+func elements(shape []int) int {
+	n, _ := tensor.Size(shape)
+	return n
+}
+
+// reload decodes the written bytes, as a user's runtime would.
+func reload(file []byte) (*graph.Graph, error) {
+	g, err := onnx.Decode(file, "")
+	if err != nil {
+		return nil, fmt.Errorf("reload the exported model: %w", err)
+	}
+	return g, nil
+}

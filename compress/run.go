@@ -1,0 +1,376 @@
+package compress
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Version is what results are stamped with.
+const Version = "0.1.0"
+
+// NoFitError says that no combination fits the budget. The result that goes with
+// it says what was measured, and by which budget the best of it would fit.
+type NoFitError struct {
+	Reason   string
+	WouldFit compactify.Budget // the least budget the best model would meet; zero if unknown
+}
+
+func (e *NoFitError) Error() string { return e.Reason }
+
+// Names of the artefacts in a run folder.
+const (
+	ModelFile       = "model.onnx"
+	RejectedFile    = "model.rejected.onnx"
+	CertificateFile = "certificate.json"
+	ResultFile      = "result.json"
+	ReportFile      = "report.html"
+)
+
+// Shares of the whole that the stages take, for the progress bar.
+var stages = []struct {
+	name  string
+	share float64
+}{
+	{"preparing", 0.03}, {"walking prune", 0.07}, {"walking quantize", 0.05}, {"measuring layers", 0.1},
+	{"fine-tuning", 0.65}, {"removing weights", 0.05}, {"verifying", 0.05},
+}
+
+// Run does the job and leaves model, certificate, result and every measured
+// point in the folder. The report is the caller's to render from the result.
+//
+// The error is a [*NoFitError] if nothing fits the budget; the result is then
+// still returned. When ctx ends, the smallest model that fits so far is
+// exported if there is one, and ctx's error returned with the result.
+func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
+	start := time.Now()
+	w := &work{Job: job, folder: folder, result: &Result{Seed: job.Seed, Version: Version, Kernel: job.Pool.Set().String()}}
+	if w.Budget == (compactify.Budget{}) {
+		w.Budget = compactify.DefaultBudget
+	}
+	err := w.run(ctx)
+	w.result.Seconds = time.Since(start).Seconds()
+	if err != nil {
+		var none *NoFitError
+		if !errors.As(err, &none) && !errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+	}
+	if w.result.SHA256 == "" && err != nil {
+		return w.result, err
+	}
+	if putErr := w.putResult(); putErr != nil {
+		return nil, putErr
+	}
+	return w.result, err
+}
+
+func (w *work) run(ctx context.Context) error {
+	if err := w.folder.Asked(w.Asked); err != nil {
+		return err
+	}
+	w.progress("preparing", 0)
+	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	if err := w.walk(ctx); err != nil {
+		return err
+	}
+	best, err := w.search(ctx)
+	if err == nil && best != nil && best.fits() {
+		best, err = w.furtherPruned(ctx, best)
+	}
+	if err != nil {
+		if best = w.bestSoFar(); best == nil || ctx.Err() == nil {
+			return err
+		}
+		if exportErr := w.export(context.WithoutCancel(ctx), best); exportErr != nil {
+			return exportErr
+		}
+		return err
+	}
+	if best == nil || !best.fits() {
+		return w.noFit()
+	}
+	return w.export(ctx, best)
+}
+
+// bestSoFar is the smallest trial that fits, nil if none does.
+func (w *work) bestSoFar() *trial {
+	var best *trial
+	for _, t := range w.trials {
+		if t.fits() && (best == nil || t.bytes < best.bytes) {
+			best = t
+		}
+	}
+	return best
+}
+
+// noFit records the trials and says by which budget the nearest would fit.
+func (w *work) noFit() error {
+	w.recordTrials()
+	var near *trial
+	for _, t := range w.trials {
+		if near == nil || w.nearer(t, near) {
+			near = t
+		}
+	}
+	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no combination fits on the selection examples", w.Budget)}
+	if near != nil {
+		e.WouldFit = w.wouldFit(near)
+		e.Reason = fmt.Sprintf("budget %v: the nearest combination needs %v on the selection examples (worse end of the 95 %% interval); nothing smaller fits", w.Budget, e.WouldFit)
+		w.result.WouldFit = e.WouldFit.String()
+	}
+	return e
+}
+
+func (w *work) nearer(a, b *trial) bool {
+	if w.Budget.Kind == compactify.MinSNR {
+		return a.contract.worst() > b.contract.worst()
+	}
+	return a.contract.worst() < b.contract.worst()
+}
+
+// wouldFit is the least budget, to two digits, that a trial meets.
+func (w *work) wouldFit(t *trial) compactify.Budget {
+	x := t.contract.worst()
+	if w.Budget.Kind == compactify.MinSNR {
+		return compactify.Budget{Kind: w.Budget.Kind, Limit: math.Floor(x)}
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(max(x, 1e-9)))-1)
+	return compactify.Budget{Kind: w.Budget.Kind, Limit: math.Round(math.Ceil(x/unit)*unit*1e12) / 1e12}
+}
+
+// walk measures each path by itself, without tuning, on the selection examples:
+// the profiles the report shows.
+func (w *work) walk(ctx context.Context) error {
+	for _, kind := range w.kinds() {
+		p, err := paths.New(kind, w.graph, paths.Options{})
+		if err != nil {
+			return err
+		}
+		done := 0
+		steps := compactify.Steps{Budget: w.Budget, Grid: 10, Approach: 2, Refine: 3, Observe: func(q compactify.Point) {
+			done++
+			w.progress("walking "+kind, min(1, float64(done)/16))
+		}}
+		profile, err := compactify.Walk(ctx, kind, p, w.choosing, steps)
+		if err != nil {
+			return err
+		}
+		curve := NewCurve(profile, w.Budget)
+		w.result.Profiles = append(w.result.Profiles, curve)
+		if err := w.point("profile", curve); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kinds are the paths of the job.
+func (w *work) kinds() []string {
+	if len(w.Paths) == 0 {
+		return []string{"prune", "quantize"}
+	}
+	return w.Paths
+}
+
+// furtherPruned goes along the pruning path as far as costs nothing: weights are
+// removed before the same fine-tuning, and the result is kept only if it fits
+// and the worse end of its interval is no worse than before.
+func (w *work) furtherPruned(ctx context.Context, best *trial) (*trial, error) {
+	for i, fraction := range []float64{0.3, 0.5} {
+		stage := func(done float64) { w.progress("removing weights", (float64(i)+done)/2) }
+		t, err := w.try(ctx, best.bits, fraction, best.epochs, stage)
+		if err != nil {
+			return best, err
+		}
+		if !t.fits() || t.bytes > best.bytes || w.nearer(best, t) {
+			break
+		}
+		best = t
+	}
+	return best, nil
+}
+
+// progress reports a stage and its share of the whole.
+func (w *work) progress(stage string, done float64) {
+	if w.Progress == nil {
+		return
+	}
+	before := 0.0
+	for _, s := range stages {
+		if len(stage) >= len(s.name) && stage[:len(s.name)] == s.name {
+			w.Progress(stage, before+s.share*done)
+			return
+		}
+		before += s.share
+	}
+}
+
+// point records a measured point in the run folder.
+func (w *work) point(what string, v any) error {
+	return w.folder.Point(map[string]any{"what": what, "value": v})
+}
+
+// export writes the chosen model and judges the written file.
+func (w *work) export(ctx context.Context, best *trial) error {
+	best.chosen = true
+	w.recordTrials()
+	w.progress("verifying", 0)
+	model, err := w.withBatch(best.model)
+	if err != nil {
+		return err
+	}
+	file, err := encode(model)
+	if err != nil {
+		return err
+	}
+	back, err := reload(file)
+	if err != nil {
+		return err
+	}
+	r := w.result
+	if r.Verify, err = w.verify(ctx, back, best.model); err != nil {
+		return err
+	}
+	w.progress("verifying", 0.3)
+	if err := w.heldOut(ctx, back, len(file)); err != nil {
+		return err
+	}
+	w.progress("verifying", 0.9)
+	w.describe(best, back, len(file))
+	return w.keep(file)
+}
+
+// heldOut shows the held-out examples to the original and, once, to the file.
+func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error {
+	e, err := NewEvaluator(ctx, w.graph, w.HeldOut, w.Output, w.Pool, nil)
+	if err != nil {
+		return err
+	}
+	original, err := e.Outcomes(ctx, w.graph)
+	if err != nil {
+		return err
+	}
+	compact, err := e.Outcomes(ctx, w.symbolic(file))
+	if err != nil {
+		return err
+	}
+	before, after := e.Summarize(original), e.Summarize(compact)
+	r := w.result
+	r.Budget = newContract(w.Budget, original, compact)
+	r.Head = string(e.Head())
+	r.Baseline = Baseline{Metric: jsonnum.Float(before.Metric), MetricName: e.MetricName(), Loss: jsonnum.Float(before.Loss),
+		Bytes: w.ModelBytes, Params: w.Model.NumParams()}
+	r.Compact = Compact{Metric: jsonnum.Float(after.Metric), Loss: jsonnum.Float(after.Loss), Bytes: bytes, KL: jsonnum.Float(after.KL)}
+	for _, m := range []struct {
+		g  *graph.Graph
+		to *jsonnum.Float
+	}{{w.Model, &r.Baseline.LatencyMS}, {file, &r.Compact.LatencyMS}} {
+		ms, err := latency(ctx, m.g, e.set, w.choosing.Output(), w.Pool)
+		if err != nil {
+			return err
+		}
+		*m.to = jsonnum.Float(ms)
+	}
+	return nil
+}
+
+// withBatch gives the exported model the batch dimension of the original.
+func (w *work) withBatch(g *graph.Graph) (*graph.Graph, error) {
+	c, _ := g.Clone()
+	for i, v := range c.Inputs {
+		v.Type.Shape = w.Model.Inputs[i].Type.Shape
+	}
+	for _, n := range c.Nodes {
+		for _, v := range n.Out {
+			if v != nil && n.Rule() != nil {
+				v.Type = tensor.Type{}
+			}
+		}
+	}
+	return c, c.Infer()
+}
+
+// keep writes the model, under the name its verdict earns, and the certificate.
+func (w *work) keep(file []byte) error {
+	r := w.result
+	name, reason := ModelFile, ""
+	switch {
+	case !r.Verify.OK:
+		reason = fmt.Sprintf("verification: the written file differs from the model in memory by %.3g, want at most %.3g", float64(r.Verify.MaxAbsErr), float64(r.Verify.Tolerance))
+	case r.Budget.Verdict == NotMet:
+		reason = fmt.Sprintf("budget %v: the held-out examples show %.4g, want at most %.4g", w.Budget, float64(r.Budget.Measured), w.Budget.Limit)
+	case w.MaxBytes > 0 && len(file) > w.MaxBytes:
+		reason = fmt.Sprintf("size: the smallest model that fits has %d bytes, want at most %d", len(file), w.MaxBytes)
+	}
+	if reason != "" {
+		name = RejectedFile
+	}
+	sum, err := w.folder.Put(name, file)
+	if err != nil {
+		return err
+	}
+	r.SHA256 = sum
+	r.Files = Files{Model: w.folder.Path(name), Report: w.folder.Path(ReportFile), Certificate: w.folder.Path(CertificateFile)}
+	if err := w.putCertificate(); err != nil {
+		return err
+	}
+	if reason == "" {
+		return nil
+	}
+	e := &NoFitError{Reason: reason}
+	if r.Verify.OK && r.Budget.Verdict == NotMet {
+		e.WouldFit = w.wouldFit(&trial{contract: r.Budget})
+		r.WouldFit = e.WouldFit.String()
+	}
+	return e
+}
+
+// Certificate is what is claimed of a compact model, with the numbers behind it.
+type Certificate struct {
+	SHA256   string    `json:"sha256"` // of the model file
+	Contract Contract  `json:"contract"`
+	Verify   Verify    `json:"verify"`
+	Before   LedgerSum `json:"ledger_before"`
+	After    LedgerSum `json:"ledger_after"`
+	Data     DataUsed  `json:"data"`
+	Seed     uint64    `json:"seed"`
+	Version  string    `json:"version"`
+	Kernel   string    `json:"kernel"`
+}
+
+func (w *work) putCertificate() error {
+	r := w.result
+	return w.putJSON(CertificateFile, Certificate{SHA256: r.SHA256, Contract: r.Budget, Verify: r.Verify, Before: r.Before, After: r.After,
+		Data: r.Data, Seed: r.Seed, Version: r.Version, Kernel: r.Kernel})
+}
+
+func (w *work) putResult() error { return w.putJSON(ResultFile, w.result) }
+
+func (w *work) putJSON(name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	_, err = w.folder.Put(name, append(b, '\n'))
+	return err
+}
+
+func (w *work) recordTrials() {
+	w.result.Trials = nil
+	for _, t := range w.trials {
+		w.result.Trials = append(w.result.Trials, t.record())
+	}
+}

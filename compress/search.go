@@ -1,0 +1,228 @@
+package compress
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/train"
+)
+
+// rungs are the widths a layer may have, widest first: what ONNX stores without
+// waste.
+var rungs = []int{8, 4, 2}
+
+// sensitivity is what narrowing one layer alone does to the probe's answers:
+// mean KL from the original by width (squared output error for other tasks).
+type sensitivity map[int]float64
+
+// sensitivities measures each layer at each width, all others untouched.
+func (w *work) sensitivities(ctx context.Context) (map[string]sensitivity, error) {
+	all := make(map[string]sensitivity)
+	layers := w.graph.Layers()
+	for i, l := range layers {
+		s := make(sensitivity)
+		for k, bits := range rungs[1:] {
+			g, err := paths.QuantizeWeights(w.graph, map[string]int{l.Name(): bits})
+			if err != nil {
+				return nil, err
+			}
+			m, err := w.probing.Evaluate(ctx, g)
+			if err != nil {
+				return nil, err
+			}
+			s[bits] = harm(m)
+			w.progress("measuring layers", float64(i*2+k+1)/float64(2*len(layers)))
+		}
+		all[l.Name()] = s
+	}
+	return all, nil
+}
+
+// harm is how far a model's answers are from the original's.
+func harm(m compactify.Measure) float64 {
+	if m.KL > 0 {
+		return m.KL
+	}
+	return math.Pow(10, -m.SNR/10)
+}
+
+// ladder lists combinations of widths from all-8-bit to all-2-bit. Each step
+// narrows the one layer for which the harm per saved byte is least.
+func (w *work) ladder(cost map[string]sensitivity) []map[string]int {
+	layers := w.graph.Layers()
+	at := make(map[string]int) // index into rungs
+	bits := make(map[string]int)
+	for _, l := range layers {
+		bits[l.Name()] = rungs[0]
+	}
+	list := []map[string]int{maps.Clone(bits)}
+	for {
+		best, bestRate := "", math.Inf(1)
+		for _, l := range layers {
+			i := at[l.Name()]
+			if i+1 == len(rungs) {
+				continue
+			}
+			from, to := rungs[i], rungs[i+1]
+			saved := float64(l.Param.Data.Len()*(from-to)) / 8
+			rate := (cost[l.Name()][to] - cost[l.Name()][from]) / saved
+			if rate < bestRate {
+				best, bestRate = l.Name(), rate
+			}
+		}
+		if best == "" {
+			return list
+		}
+		at[best]++
+		bits[best] = rungs[at[best]]
+		list = append(list, maps.Clone(bits))
+	}
+}
+
+// trial is one combination, tuned and measured on the selection examples.
+type trial struct {
+	bits     map[string]int
+	sparsity float64
+	epochs   int
+	model    *graph.Graph
+	bytes    int
+	measure  compactify.Measure
+	contract Contract
+	chosen   bool
+}
+
+// fits reports whether a trial may be exported: on the selection examples even
+// the worse end of the interval must be inside the budget.
+func (t *trial) fits() bool { return t.contract.Verdict == Met }
+
+func (t *trial) record() Trial {
+	total, weights := 0.0, 0.0
+	for name, b := range t.bits {
+		n := float64(t.size(name))
+		total += n * float64(b)
+		weights += n
+	}
+	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(total / weights), Sparsity: jsonnum.Float(t.sparsity), Tuned: t.epochs,
+		Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
+}
+
+// size is the number of weights in a layer of the trial's model, whose stored
+// parameter carries the layer's name with a suffix.
+func (t *trial) size(name string) int {
+	for _, p := range t.model.Params {
+		if p.Name == name || p.Name == name+"_q" {
+			return p.Data.Len()
+		}
+	}
+	return 0
+}
+
+// try measures one combination, fine-tuned if epochs > 0.
+func (w *work) try(ctx context.Context, bits map[string]int, fraction float64, epochs int, stage func(float64)) (*trial, error) {
+	t := &trial{bits: bits, sparsity: fraction, epochs: epochs}
+	base, masks, err := w.pruned(fraction)
+	if err != nil {
+		return nil, err
+	}
+	if epochs > 0 {
+		t.model, err = w.tune(ctx, bits, masks, epochs, stage)
+	} else {
+		t.model, err = paths.QuantizeWeights(base, bits)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o, err := w.choosing.Outcomes(ctx, t.model)
+	if err != nil {
+		return nil, err
+	}
+	t.measure = w.choosing.Summarize(o)
+	t.contract = newContract(w.Budget, w.original, o)
+	if t.bytes, err = fileSize(t.model); err != nil {
+		return nil, err
+	}
+	w.trials = append(w.trials, t)
+	return t, w.point("trial", t.record())
+}
+
+// pruned is the model with a fraction of its weights removed, and the masks that
+// keep them so.
+func (w *work) pruned(fraction float64) (*graph.Graph, map[string]*train.Mask, error) {
+	if fraction == 0 {
+		return w.graph, nil, nil
+	}
+	p, err := paths.NewPrune(w.graph, paths.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := p.At(context.Background(), fraction)
+	return g, p.Masks(fraction), err
+}
+
+// search finds the smallest combination that fits. Down the ladder models get
+// smaller and, on the whole, worse; the edge is found by bisection, each
+// combination fine-tuned from the original. Without fine-tuning the same is done
+// with rounded weights.
+func (w *work) search(ctx context.Context) (*trial, error) {
+	epochs := 0
+	if w.tunable() {
+		epochs = w.tuneEpochs()
+	}
+	cost, err := w.sensitivities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := w.ladder(cost)
+	s := &bisection{w: w, list: list, epochs: epochs, tries: 2 + int(math.Ceil(math.Log2(float64(len(list)))))}
+	return s.run(ctx)
+}
+
+// bisection looks for the last rung that fits.
+type bisection struct {
+	w      *work
+	list   []map[string]int
+	epochs int
+	tries  int // expected, for the progress bar
+	done   int
+}
+
+func (s *bisection) run(ctx context.Context) (*trial, error) {
+	last := len(s.list) - 1
+	best, err := s.at(ctx, last)
+	if err != nil || best.fits() {
+		return best, err
+	}
+	lo, hi := -1, last // lo fits (or nothing does), hi does not
+	best = nil
+	for hi-lo > 1 {
+		mid := (lo + hi) / 2
+		if lo < 0 && mid == (last-1)/2 && s.done == 1 {
+			mid = last * 3 / 4 // the edge is more often near the narrow end
+		}
+		t, err := s.at(ctx, max(mid, 0))
+		if err != nil {
+			return nil, err
+		}
+		if t.fits() {
+			lo, best = max(mid, 0), t
+		} else {
+			hi = max(mid, 0)
+		}
+	}
+	return best, nil
+}
+
+func (s *bisection) at(ctx context.Context, i int) (*trial, error) {
+	stage := func(done float64) {
+		s.w.progress(fmt.Sprintf("fine-tuning combination %d", s.done+1), (float64(s.done)+done)/float64(max(s.tries, s.done+1)))
+	}
+	t, err := s.w.try(ctx, s.list[i], 0, s.epochs, stage)
+	s.done++
+	return t, err
+}

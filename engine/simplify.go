@@ -1,0 +1,233 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Simplify returns a graph that computes the same with fewer parts: in the
+// newest opset, constants computed, dropout and identities gone, batch
+// normalisations folded into the convolutions and matrix products before them.
+// It says in words what it did. Quantised weights stay quantised.
+func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
+	c, _ := g.Clone()
+	if err := c.Upgrade(graph.LatestOpset); err != nil {
+		return nil, nil, fmt.Errorf("simplify: %w", err)
+	}
+	if err := c.Infer(); err != nil {
+		return nil, nil, fmt.Errorf("simplify graph %q: %w", g.Name, err)
+	}
+	passes := []struct {
+		what string
+		run  func(*graph.Graph) (int, error)
+	}{
+		{"computed %d operators that depend on constants alone", foldConstants},
+		{"removed %d operators that pass their input on", dropIdentities},
+		{"folded %d batch normalisations into the weights before them", foldBatchNorms},
+	}
+	var notes []string
+	for _, p := range passes {
+		n, err := p.run(c)
+		if err != nil {
+			return nil, nil, fmt.Errorf("simplify graph %q: %w", g.Name, err)
+		}
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf(p.what, n))
+		}
+	}
+	c.RemoveDead()
+	if err := c.Infer(); err != nil {
+		return nil, nil, fmt.Errorf("simplify graph %q: %w", g.Name, err)
+	}
+	return c, notes, nil
+}
+
+// foldSlack is how many bytes a constant may take beyond what it replaces:
+// folding must not make a file larger.
+const foldSlack = 256
+
+// foldConstants computes nodes whose inputs are all constant and stores the
+// results as parameters.
+func foldConstants(g *graph.Graph) (int, error) {
+	c := &compiler{g: g, o: Options{Pool: kernel.NewPool(1, kernel.Best())}, facts: graph.NewFacts(g)}
+	count := 0
+	kept := g.Nodes[:0]
+	for _, n := range g.Nodes {
+		if err := c.facts.Infer(n); err != nil {
+			return 0, err
+		}
+		ok, err := c.foldIntoParams(n)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			count++
+		} else {
+			kept = append(kept, n)
+		}
+	}
+	g.Nodes = kept
+	return count, nil
+}
+
+func (c *compiler) foldIntoParams(n *graph.Node) (bool, error) {
+	if n.Kind() == "DequantizeLinear" || kernels[n.Kind()] == nil {
+		return false, nil
+	}
+	limit := foldSlack
+	for _, v := range n.Reads() {
+		if t, ok := c.facts.Data(v); ok {
+			limit += len(t.Raw())
+		}
+	}
+	for _, v := range n.Out {
+		if v != nil && typeBytes(v.Type) > limit {
+			return false, nil
+		}
+	}
+	ok, err := c.fold(n)
+	if err != nil || !ok {
+		return false, err
+	}
+	for _, v := range n.Out {
+		if v == nil {
+			continue
+		}
+		t, _ := c.facts.Data(v)
+		v.Type = t.Type()
+		c.g.Params = append(c.g.Params, &graph.Param{Value: v, Data: t})
+	}
+	return true, nil
+}
+
+// dropIdentities removes nodes that pass their first input on, except where
+// that would change the name of an output or let two outputs be one value.
+func dropIdentities(g *graph.Graph) (int, error) {
+	count := 0
+	for _, n := range slices.Clone(g.Nodes) {
+		passes := n.Kind() == "Identity" ||
+			n.Kind() == "Dropout" && n.Output(1) == nil && n.Input(2) == nil
+		if !passes || slices.Contains(g.Outputs, n.Out[0]) {
+			continue
+		}
+		g.Replace(n.Out[0], n.In[0])
+		g.Remove(n)
+		count++
+	}
+	return count, nil
+}
+
+// foldBatchNorms multiplies the scale of a batch normalisation in inference mode
+// into the weights of the convolution or matrix product that alone feeds it:
+//
+//	γ·(W·x + b − μ)/√(σ² + ε) + β = (f·W)·x + f·(b − μ) + β,   f = γ/√(σ² + ε)
+func foldBatchNorms(g *graph.Graph) (int, error) {
+	producer, readers, params := g.Producers(), g.Consumers(), g.ParamsByValue()
+	count := 0
+	for _, n := range slices.Clone(g.Nodes) {
+		if n.Kind() != "BatchNormalization" || n.Attrs.Int("training_mode", 0) != 0 {
+			continue
+		}
+		before := producer[n.In[0]]
+		if before == nil || len(readers[n.In[0]]) != 1 || slices.Contains(g.Outputs, n.In[0]) {
+			continue
+		}
+		f, ok := newNormFold(before, n, params, readers)
+		if !ok {
+			continue
+		}
+		f.apply(g)
+		params = g.ParamsByValue()
+		count++
+	}
+	return count, nil
+}
+
+// normFold is one batch normalisation about to be folded.
+type normFold struct {
+	before, norm *graph.Node
+	weight, bias *graph.Param // bias may be nil
+	axis         int          // of the output channels in weight
+	factor       []float64    // f
+	shift        []float64    // β − f·μ
+}
+
+// newNormFold checks that the weights belong to this node alone and are float32.
+func newNormFold(before, norm *graph.Node, params map[*graph.Value]*graph.Param, readers map[*graph.Value][]*graph.Node) (normFold, bool) {
+	f := normFold{before: before, norm: norm}
+	switch before.Kind() {
+	case "Conv":
+	case "Gemm":
+		f.axis = 1 - before.Attrs.Int("transB", 0)
+		if before.Attrs.Float("beta", 1) != 1 {
+			return f, false
+		}
+	default:
+		return f, false
+	}
+	f.weight = params[before.In[1]]
+	if f.weight == nil || f.weight.Data.DType() != tensor.Float32 || len(readers[before.In[1]]) != 1 {
+		return f, false
+	}
+	channels := f.weight.Data.Shape()[f.axis]
+	if b := before.Input(2); b != nil {
+		f.bias = params[b]
+		if f.bias == nil || f.bias.Data.Len() != channels || len(readers[b]) != 1 {
+			return f, false
+		}
+	}
+	stats := make([][]float64, 4)
+	for i := range stats {
+		p := params[norm.In[i+1]]
+		if p == nil || p.Data.Len() != channels {
+			return f, false
+		}
+		stats[i] = p.Data.Float64s()
+	}
+	epsilon := norm.Attrs.Float("epsilon", 1e-5)
+	for c := range channels {
+		factor := stats[0][c] / math.Sqrt(stats[3][c]+epsilon)
+		f.factor = append(f.factor, factor)
+		f.shift = append(f.shift, stats[1][c]-factor*stats[2][c])
+	}
+	return f, true
+}
+
+// apply rewrites weight and bias and lets the node before the normalisation make
+// its output.
+func (f normFold) apply(g *graph.Graph) {
+	w := f.weight.Data.Clone()
+	data := tensor.Data[float32](w)
+	inner := 1
+	for _, n := range w.Shape()[f.axis+1:] {
+		inner *= n
+	}
+	for i := range data {
+		data[i] = float32(float64(data[i]) * f.factor[i/inner%len(f.factor)])
+	}
+	f.weight.Data = w
+	bias := make([]float32, len(f.factor))
+	for c := range bias {
+		b := f.shift[c]
+		if f.bias != nil {
+			b += f.factor[c] * f.bias.Data.At(c)
+		}
+		bias[c] = float32(b)
+	}
+	t := tensor.Of(bias, len(bias))
+	if f.bias != nil {
+		f.bias.Data = t.As(f.bias.Data.Shape())
+	} else {
+		beta := f.norm.In[2] // its vector is no longer needed: the name passes to the bias
+		v := &graph.Value{Name: beta.Name + ".folded", Type: t.Type()}
+		g.Params = append(g.Params, &graph.Param{Value: v, Data: t})
+		f.before.In = append(f.before.In[:2:2], v)
+	}
+	g.Remove(f.norm)
+	f.before.Out[0] = f.norm.Out[0] // outputs of the graph keep their names
+}
