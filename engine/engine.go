@@ -199,14 +199,23 @@ func (c *compiler) lowerNode(b *graph.Builder, n *graph.Node, r *graph.Rule, dep
 }
 
 // UnsupportedError says that the engine has neither a kernel nor a lowering for
-// an operator.
+// an operator, or none for its number types or form.
 type UnsupportedError struct {
-	Node string // the node, as errors name it
-	Op   string // the operator's full name
+	Node   string // the node, as errors name it
+	Op     string // the operator's full name
+	Detail string // what of it is not supported; "" if nothing is
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("%s: operator %s is not supported by the engine", e.Node, e.Op)
+	return fmt.Sprintf("%s: %s is not supported by the engine", e.Node, e.What())
+}
+
+// What names the operator and the detail without the node.
+func (e *UnsupportedError) What() string {
+	if e.Detail == "" {
+		return "operator " + e.Op
+	}
+	return fmt.Sprintf("operator %s with %s", e.Op, e.Detail)
 }
 
 // specialize infers the shapes node by node and computes what depends on

@@ -138,9 +138,9 @@ func elements(shape []int) int {
 	return n
 }
 
-// unsupported says that the kernel exists but not for these number types.
+// unsupported says that the kernel exists but not for this case of it.
 func (s *site) unsupported(what string, got any) error {
-	return fmt.Errorf("%s: %s: %v is not supported by the engine", s.node, what, got)
+	return &UnsupportedError{Node: s.node.String(), Op: s.node.Kind(), Detail: fmt.Sprintf("%s %v", what, got)}
 }
 
 // errorf builds an error about the node.

@@ -1,0 +1,131 @@
+package conformance
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/tensor"
+)
+
+// goldenTolerance bounds |got − want| relative to the largest |want| of a
+// tensor: both sides compute in float32, in different orders.
+const goldenTolerance = 1e-4
+
+// mustRun are models that have to pass; others may use operators the engine
+// lacks, which is printed.
+var mustRun = []string{"mnist-cntk", "mnist-pytorch", "burn-mnist", "resnet-cifar10", "image_classification",
+	"keyword_spotting", "anomaly_detection"}
+
+// TestGoldenModels compares real models with the outputs of ONNX Runtime 1.30.0
+// (CPU, graph optimisation off), kept beside them as NAME.golden.safetensors
+// with tensors named in/INPUT and out/OUTPUT.
+func TestGoldenModels(t *testing.T) {
+	root := filepath.Join(dataFolder(t), "models")
+	err := filepath.WalkDir(root, func(file string, _ fs.DirEntry, err error) error {
+		if stem, ok := strings.CutSuffix(file, ".golden.safetensors"); err == nil && ok {
+			name, _ := filepath.Rel(root, stem)
+			t.Run(filepath.ToSlash(name), func(t *testing.T) { checkGolden(t, stem+".onnx", file) })
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkGolden(t *testing.T, model, golden string) {
+	g, err := onnx.Read(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := readGolden(t, golden)
+	in := make([]tensor.Tensor, len(g.Inputs))
+	for i, v := range g.Inputs {
+		in[i] = tensors["in/"+v.Name]
+		if in[i].Len() == 1 && v.Type.Rank() == 0 { // ONNX Runtime took [1] for a scalar
+			in[i] = in[i].As(nil)
+		}
+	}
+	for _, v := range []variation{{set: kernel.Best()}, {set: kernel.Portable}, {set: kernel.Best(), unfused: true}} {
+		out, err := v.evaluate(g, in, len(g.Outputs))
+		var lacks *engine.UnsupportedError
+		if errors.As(err, &lacks) && !must(model) {
+			fmt.Printf("%s: not run: %v\n", t.Name(), lacks)
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, value := range g.Outputs {
+			delta, err := distance(out[i], tensors["out/"+value.Name])
+			if err != nil || delta > goldenTolerance {
+				t.Errorf("output %q, %v kernels: max|Δ| is %.3g of max|y|, want at most %g; %v",
+					value.Name, v.set, delta, goldenTolerance, err)
+			}
+			t.Logf("output %q, %v kernels: max|Δ| is %.3g of max|y|", value.Name, v.set, delta)
+		}
+	}
+}
+
+func must(model string) bool {
+	for _, name := range mustRun {
+		if strings.Contains(filepath.ToSlash(model), "/"+name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// distance is max|got − want| / max|want|.
+func distance(got, want tensor.Tensor) (float64, error) {
+	if got.String() != want.String() {
+		return 0, fmt.Errorf("got %v, want %v", got, want)
+	}
+	most, scale := 0.0, 0.0
+	for i := range want.Len() {
+		most = max(most, math.Abs(got.At(i)-want.At(i)))
+		scale = max(scale, math.Abs(want.At(i)))
+	}
+	return most / scale, nil
+}
+
+// readGolden reads a safetensors file.
+func readGolden(t *testing.T, file string) map[string]tensor.Tensor {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := binary.LittleEndian.Uint64(data)
+	var header map[string]struct {
+		DType   string `json:"dtype"`
+		Shape   []int  `json:"shape"`
+		Offsets [2]int `json:"data_offsets"`
+	}
+	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
+		t.Fatal(err)
+	}
+	types := map[string]tensor.DType{"F32": tensor.Float32, "I32": tensor.Int32, "I64": tensor.Int64, "U8": tensor.Uint8}
+	out := make(map[string]tensor.Tensor)
+	for name, h := range header {
+		if name == "__metadata__" {
+			continue
+		}
+		raw := append([]byte(nil), data[8+n:][h.Offsets[0]:h.Offsets[1]]...)
+		if out[name], err = tensor.FromRaw(types[h.DType], h.Shape, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
