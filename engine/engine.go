@@ -160,7 +160,7 @@ const maxLowering = 8
 
 func (c *compiler) lowerNodes(b *graph.Builder, nodes []*graph.Node, depth int) error {
 	for _, n := range nodes {
-		if _, ok := kernels[n.Kind()]; ok {
+		if _, ok := kernels[n.Kind()]; ok && !declined(n) {
 			b.Append(n)
 			if err := b.Err(); err != nil {
 				return err

@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/compactify/compactify/graph"
+
 // kernelFamilies lists the kernels, one file per family.
 func kernelFamilies() []map[string]prepare {
 	return []map[string]prepare{
@@ -46,3 +48,9 @@ var dynamicOnly = map[string]bool{}
 // run to run.
 var impure = map[string]bool{"RandomNormal": true, "RandomUniform": true, "RandomNormalLike": true,
 	"RandomUniformLike": true, "Bernoulli": true, "Multinomial": true}
+
+// declined reports whether a kernel leaves this form of its operator to the
+// lowering.
+func declined(n *graph.Node) bool {
+	return (n.Op == "Max" || n.Op == "Min") && len(n.In) != 2
+}

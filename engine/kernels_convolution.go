@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -42,11 +43,60 @@ func (c *convolution) grain(pixels, terms int) int {
 	return 1 + elementGrain/max(1, pixels*terms)
 }
 
+// flatConv is a convolution over one or two axes, for which there are fast
+// kernels.
+type flatConv struct {
+	shape  kernel.ConvShape
+	memory *scratch
+}
+
+// flat describes a convolution from x to y to the fast kernels. It reports false
+// for three axes and more, and for what those kernels do not take.
+func flat(w *graph.Window, x, y []int) (*flatConv, bool) {
+	s := kernel.ConvShape{N: x[0], C: x[1], M: y[1], Groups: w.Group,
+		H: 1, KH: 1, SH: 1, DH: 1, OH: 1}
+	last := len(x) - 3 // spatial axis of the width
+	s.W, s.KW, s.SW, s.DW, s.OW = x[2+last], w.Kernel[last], w.Strides[last], w.Dilations[last], y[2+last]
+	s.PL, s.PR = w.Pads[last], w.Pads[2*last+1]
+	if last == 1 {
+		s.H, s.KH, s.SH, s.DH, s.OH = x[2], w.Kernel[0], w.Strides[0], w.Dilations[0], y[2]
+		s.PT, s.PB = w.Pads[0], w.Pads[2]
+	}
+	return &flatConv{shape: s}, last <= 1 && s.Validate() == nil
+}
+
+// flatStep asks for the scratch memory and makes the step.
+func (s *site) flatStep(f *flatConv, body func(f *flatConv), width int) (func() error, error) {
+	f.memory = s.scratch(width * kernel.ConvWorkspace(f.shape, s.pool.Threads()))
+	return func() error { body(f); return nil }, nil
+}
+
+// addBias adds one number to each plane.
+func addBias[T float](y, bias []T, plane int) {
+	for i := 0; len(y) > 0; i++ {
+		b := bias[i%len(bias)]
+		for j := range y[:plane] {
+			y[j] += b
+		}
+		y = y[plane:]
+	}
+}
+
 func bindConv[T float](s *site) (func() error, error) {
 	x, w := s.inShape(0), s.inShape(1)
 	win, err := graph.ConvGeometry(s.node, x, w)
 	if err != nil {
 		return nil, s.errorf("%w", err)
+	}
+	if f, ok := flat(&win, x, s.outShape(0)); ok {
+		return s.flatStep(f, func(f *flatConv) {
+			var bias []T
+			if s.hasIn(2) {
+				bias = tensor.Data[T](*s.in[2])
+			}
+			kernel.Conv(s.pool, f.shape, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), bias,
+				tensor.Data[T](*s.out[0]), kernel.ActNone, scratchOf[T](f.memory))
+		}, elementBytes[T]())
 	}
 	c, err := s.convolution(&win, x, s.outShape(0))
 	if err != nil {
@@ -108,6 +158,12 @@ func bindConvGradX[T float](s *site) (func() error, error) {
 	if err != nil {
 		return nil, s.errorf("%w", err)
 	}
+	if f, ok := flat(&win, x, s.inShape(1)); ok {
+		return s.flatStep(f, func(f *flatConv) {
+			kernel.ConvGradX(s.pool, f.shape, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]),
+				tensor.Data[T](*s.out[0]), scratchOf[T](f.memory))
+		}, elementBytes[T]())
+	}
 	c, err := s.convolution(&win, x, s.inShape(1))
 	if err != nil {
 		return nil, err
@@ -145,6 +201,15 @@ func bindConvTranspose[T float](s *site) (func() error, error) {
 	if err != nil {
 		return nil, s.errorf("%w", err)
 	}
+	if f, ok := flat(&win, y, x); ok {
+		return s.flatStep(f, func(f *flatConv) {
+			out := tensor.Data[T](*s.out[0])
+			kernel.ConvGradX(s.pool, f.shape, tensor.Data[T](*s.in[1]), tensor.Data[T](*s.in[0]), out, scratchOf[T](f.memory))
+			if s.hasIn(2) {
+				addBias(out, tensor.Data[T](*s.in[2]), f.shape.H*f.shape.W)
+			}
+		}, elementBytes[T]())
+	}
 	c, err := s.convolution(&win, y, x)
 	if err != nil {
 		return nil, err
@@ -169,6 +234,12 @@ func bindConvGradW[T float](s *site) (func() error, error) {
 	win, err := graph.ConvGeometry(s.node, x, w)
 	if err != nil {
 		return nil, s.errorf("%w", err)
+	}
+	if f, ok := flat(&win, x, dy); ok {
+		return s.flatStep(f, func(f *flatConv) {
+			kernel.ConvGradW(s.pool, f.shape, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]),
+				tensor.Data[T](*s.out[0]), scratchOf[T](f.memory))
+		}, elementBytes[T]())
 	}
 	c, err := s.convolution(&win, x, dy)
 	if err != nil {

@@ -4,12 +4,13 @@ import (
 	"math"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
 func poolingKernels() map[string]prepare {
 	return map[string]prepare{
-		"MaxPool": variants{tensor.Float32: bindMaxPool[float32], tensor.Float64: bindMaxPool[float64],
+		"MaxPool": variants{tensor.Float32: bindFloatMaxPool[float32], tensor.Float64: bindFloatMaxPool[float64],
 			tensor.Int8: bindMaxPool[int8], tensor.Uint8: bindMaxPool[uint8]}.by(0),
 		"AveragePool":                variants{tensor.Float32: bindAveragePool[float32], tensor.Float64: bindAveragePool[float64]}.by(0),
 		"LpPool":                     variants{tensor.Float32: bindLpPool[float32], tensor.Float64: bindLpPool[float64]}.by(0),
@@ -44,6 +45,39 @@ func (s *site) pooling(x []int) (*pooling, error) {
 
 func (p *pooling) grain() int { return 1 + elementGrain/max(1, p.out*len(p.taps)) }
 
+// flatPool describes a pooling over one or two axes to the fast kernels. It
+// reports false for three axes and more, and for what those do not take.
+func (s *site) flatPool(x []int) (kernel.PoolShape, bool) {
+	w, err := graph.PoolGeometry(s.node, x)
+	if err != nil || len(x) > 4 {
+		return kernel.PoolShape{}, false
+	}
+	p := kernel.PoolShape{N: x[0], C: x[1], H: 1, KH: 1, SH: 1, DH: 1, OH: 1}
+	last := len(x) - 3
+	p.W, p.KW, p.SW, p.DW, p.OW = x[2+last], w.Kernel[last], w.Strides[last], w.Dilations[last], w.Out[last]
+	p.PL, p.PR = w.Pads[last], w.Pads[2*last+1]
+	if last == 1 {
+		p.H, p.KH, p.SH, p.DH, p.OH = x[2], w.Kernel[0], w.Strides[0], w.Dilations[0], w.Out[0]
+		p.PT, p.PB = w.Pads[0], w.Pads[2]
+	}
+	return p, p.Validate() == nil
+}
+
+func bindFloatMaxPool[T float](s *site) (func() error, error) {
+	p, ok := s.flatPool(s.inShape(0))
+	if !ok || s.node.Attrs.Int("storage_order", 0) != 0 {
+		return bindMaxPool[T](s)
+	}
+	return func() error {
+		var index []int64
+		if s.hasOut(1) {
+			index = tensor.Data[int64](*s.out[1])
+		}
+		kernel.MaxPool(s.pool, p, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0]), index)
+		return nil
+	}, nil
+}
+
 // bindMaxPool takes the first of equal maxima, in the order of the taps.
 func bindMaxPool[T number](s *site) (func() error, error) {
 	x := s.inShape(0)
@@ -69,7 +103,10 @@ func bindMaxPool[T number](s *site) (func() error, error) {
 			positions(p, out, at, plane)
 			index := tensor.Data[int64](*s.out[1])[i*p.out:][:p.out]
 			for j, k := range at {
-				index[j] = int64(i*p.in) + flatIndex(int(k), spatial, columns)
+				index[j] = noElement
+				if k >= 0 {
+					index[j] = int64(i*p.in) + flatIndex(int(k), spatial, columns)
+				}
 			}
 		}
 	}), nil
@@ -112,6 +149,7 @@ func maxima[T number](p *pooling, y, x []T) {
 
 // positions is maxima with the places where they were found.
 func positions[T number](p *pooling, y []T, at []int32, x []T) {
+	fill(y, lowest[T]())
 	fill(at, -1)
 	for j := range p.taps {
 		t := &p.taps[j]
@@ -203,6 +241,13 @@ func (s *site) averaging(x []int) (*pooling, []float64, error) {
 }
 
 func bindAveragePool[T float](s *site) (func() error, error) {
+	if p, ok := s.flatPool(s.inShape(0)); ok {
+		includePad := s.node.Attrs.Int("count_include_pad", 0) != 0
+		return func() error {
+			kernel.AveragePool(s.pool, p, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0]), includePad)
+			return nil
+		}, nil
+	}
 	p, share, err := s.averaging(s.inShape(0))
 	if err != nil {
 		return nil, err
@@ -222,6 +267,13 @@ func bindAveragePool[T float](s *site) (func() error, error) {
 
 // bindAveragePoolGrad: the adjoint of AveragePool, which is linear.
 func bindAveragePoolGrad[T float](s *site) (func() error, error) {
+	if p, ok := s.flatPool(s.outShape(0)); ok {
+		includePad := s.node.Attrs.Int("count_include_pad", 0) != 0
+		return func() error {
+			kernel.AveragePoolGrad(s.pool, p, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0]), includePad)
+			return nil
+		}, nil
+	}
 	p, share, err := s.averaging(s.outShape(0))
 	if err != nil {
 		return nil, err
@@ -297,21 +349,41 @@ func bindGlobalLpPool[T float](s *site) (func() error, error) {
 	}), nil
 }
 
-// bindMaxUnpool puts each element where its index says, the last one winning;
-// with output_shape the indices still count in the shape the window gives.
+// bindMaxUnpool puts each element where its index says, the last one winning.
+// Indices count in the shape that the window gives, even if output_shape asks
+// for a larger one.
 func bindMaxUnpool[T float](s *site) (func() error, error) {
+	x, out := s.inShape(0), s.outShape(0)
+	counted := out
+	if s.hasIn(2) {
+		win, err := graph.UnpoolGeometry(s.node, x)
+		if err != nil {
+			return nil, s.errorf("%w", err)
+		}
+		counted = append([]int{x[0], x[1]}, win.Out...)
+	}
+	own, limit := strides(out), int64(elements(counted))
 	return func() error {
 		x, index, y := tensor.Data[T](*s.in[0]), tensor.Data[int64](*s.in[1]), tensor.Data[T](*s.out[0])
 		clear(y)
 		for i, v := range x {
-			if k := index[i]; k < 0 || k >= int64(len(y)) {
-				return s.errorf("index %d: got %d, want 0 to %d", i, k, len(y)-1)
+			k := index[i]
+			if k < 0 || k >= limit {
+				return s.errorf("index %d: got %d, want 0 to %d", i, k, limit-1)
 			}
-			y[index[i]] = v
+			at, rest := 0, int(k)
+			for a := len(counted) - 1; a >= 0; a-- {
+				at += rest % counted[a] * own[a]
+				rest /= counted[a]
+			}
+			y[at] = v
 		}
 		return nil
 	}, nil
 }
+
+// noElement is MaxPool's index for a window wholly in the padding.
+const noElement = -1
 
 // bindMaxPoolScatter adds dy at the indices, which for each plane of dy lie in
 // the same plane of x.
@@ -325,7 +397,9 @@ func bindMaxPoolScatter[T float](s *site) (func() error, error) {
 			plane := dx[i*in:][:in]
 			clear(plane)
 			for j := i * out; j < (i+1)*out; j++ {
-				plane[int(index[j])-i*in] += dy[j]
+				if index[j] != noElement {
+					plane[int(index[j])-i*in] += dy[j]
+				}
 			}
 		}
 	}), nil
@@ -335,7 +409,10 @@ func bindMaxPoolGather[T float](s *site) (func() error, error) {
 	return s.parallel(elements(s.outShape(0)), elementGrain, func(_, lo, hi int) {
 		x, index, y := tensor.Data[T](*s.in[0]), tensor.Data[int64](*s.in[1]), tensor.Data[T](*s.out[0])
 		for i := lo; i < hi; i++ {
-			y[i] = x[index[i]]
+			y[i] = 0
+			if index[i] != noElement {
+				y[i] = x[index[i]]
+			}
 		}
 	}), nil
 }

@@ -7,7 +7,7 @@ import (
 
 // float is a number type that kernels compute with directly. The narrow ones,
 // float16 to float4, are widened: see [widening].
-type float interface{ ~float32 | ~float64 }
+type float interface{ float32 | float64 }
 
 // integer is an integer type with a Go counterpart.
 type integer interface {

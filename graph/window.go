@@ -70,6 +70,18 @@ func ConvTransposeGeometry(n *Node, x, w []int) (Window, error) {
 	return win, win.spread(fixed(x[2:]))
 }
 
+// UnpoolGeometry resolves the window of MaxUnpool over x [N, C, spatial...].
+func UnpoolGeometry(n *Node, x []int) (Window, error) {
+	if len(x) < 3 {
+		return Window{}, fmt.Errorf("shape: got x %v, want rank 3 or more", x)
+	}
+	win, err := newWindow(n, len(x)-2, nil)
+	if err != nil {
+		return Window{}, err
+	}
+	return win, win.spread(fixed(x[2:]))
+}
+
 func fixed(sizes []int) []tensor.Dim {
 	dims := make([]tensor.Dim, len(sizes))
 	for i, n := range sizes {
