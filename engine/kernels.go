@@ -7,7 +7,7 @@ func kernelFamilies() []map[string]prepare {
 	return []map[string]prepare{
 		elementwiseKernels(), unaryKernels(), linearKernels(), movementKernels(), viewKernels(),
 		convolutionKernels(), poolingKernels(), normalizationKernels(), reductionKernels(), scanKernels(), shapeKernels(),
-		trainingKernels(),
+		quantizationKernels(), trainingKernels(),
 	}
 }
 
