@@ -5,9 +5,20 @@ import "github.com/compactify/compactify/graph"
 // kernelFamilies lists the kernels, one file per family.
 func kernelFamilies() []map[string]prepare {
 	return []map[string]prepare{
-		elementwiseKernels(), unaryKernels(), linearKernels(), movementKernels(), viewKernels(),
-		convolutionKernels(), poolingKernels(), normalizationKernels(), reductionKernels(), scanKernels(), shapeKernels(),
-		quantizationKernels(), trainingKernels(),
+		elementwiseKernels(),
+		unaryKernels(),
+		linearKernels(),
+		movementKernels(),
+		viewKernels(),
+		convolutionKernels(),
+		poolingKernels(),
+		normalizationKernels(),
+		reductionKernels(),
+		scanKernels(),
+		shapeKernels(),
+		castKernels(),
+		quantizationKernels(),
+		trainingKernels(),
 	}
 }
 
@@ -52,5 +63,11 @@ var impure = map[string]bool{"RandomNormal": true, "RandomUniform": true, "Rando
 // declined reports whether a kernel leaves this form of its operator to the
 // lowering.
 func declined(n *graph.Node) bool {
-	return (n.Op == "Max" || n.Op == "Min") && len(n.In) != 2
+	switch n.Kind() {
+	case "Max", "Min":
+		return len(n.In) != 2
+	case "compactify.FakeQuantize":
+		return n.Input(2) != nil
+	}
+	return false
 }
