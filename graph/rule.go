@@ -50,7 +50,7 @@ func init() {
 	rules = make(map[string]*Rule)
 	for _, family := range []map[string]*Rule{
 		arithmeticRules(), activationRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
-		reductionRules(), shapeRules(), layoutRules(), selectionRules(), scatterRules(), samplingRules(), lossRules(),
+		reductionRules(), shapeRules(), constantRules(), layoutRules(), selectionRules(), scatterRules(), samplingRules(), lossRules(),
 		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(),
 	} {
 		for op, r := range family {

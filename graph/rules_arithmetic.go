@@ -37,9 +37,12 @@ func arithmeticRules() map[string]*Rule {
 		"BitwiseXor": {Since: []int{18}, MinIn: 2, MaxIn: 2, Infer: inferBroadcastOf(integers)},
 		"BitwiseNot": {Since: []int{18}, MinIn: 1, MaxIn: 1, Infer: inferUnary(integers)},
 
+		"Cast":       {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferCast},
+		"CastLike":   {Since: []int{15}, MinIn: 2, MaxIn: 2, Infer: inferCastLike},
+		"BitCast":    {Since: []int{26}, MinIn: 1, MaxIn: 1, Infer: inferBitCast},
 		"Identity":   {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferIdentity},
 		"Abs":        {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferUnary(numbers)},
-		"Neg":        {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferUnary(signeds)},
+		"Neg":        {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferNeg},
 		"Sign":       {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferUnary(numbers)},
 		"Floor":      {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferUnary(floats)},
 		"Ceil":       {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferUnary(floats)},
@@ -74,6 +77,18 @@ func inferUnary(k class) func(*Inference) error {
 	}
 }
 
+// inferNeg also follows a size that is spelt as a negative constant.
+func inferNeg(c *Inference) error {
+	if list, ok := c.ConstInts(0); ok && c.In(0).Rank() <= 1 && len(list) <= maxKnownDims {
+		dims := make([]tensor.Dim, len(list))
+		for i, n := range list {
+			dims[i] = dimOf(-n)
+		}
+		c.SetDims(0, dims)
+	}
+	return inferUnary(signeds)(c)
+}
+
 // inferIdentity passes on everything known of the input.
 func inferIdentity(c *Inference) error {
 	c.Set(0, c.In(0))
@@ -87,6 +102,36 @@ func inferIdentity(c *Inference) error {
 	if dims, ok := c.Dims(0); ok {
 		c.SetDims(0, dims)
 	}
+	return nil
+}
+
+func inferCast(c *Inference) error {
+	to := tensor.DType(c.Attrs.Int("to", 0))
+	if !to.Valid() {
+		return c.Errorf("attribute to: got %d, want the code of a number type", c.Attrs.Int("to", 0))
+	}
+	c.Set(0, c.In(0).With(to))
+	if indices.has(to) {
+		c.passDims()
+	}
+	return nil
+}
+
+func inferCastLike(c *Inference) error {
+	c.Set(0, c.In(0).With(c.In(1).DType))
+	if indices.has(c.In(1).DType) {
+		c.passDims()
+	}
+	return nil
+}
+
+// inferBitCast: the same bits read as another number type of the same width.
+func inferBitCast(c *Inference) error {
+	x, to := c.In(0), tensor.DType(c.Attrs.Int("to", 0))
+	if !to.Valid() || x.DType != tensor.Undefined && to.Bits() != x.DType.Bits() {
+		return c.Errorf("attribute to: got %v, want a number type as wide as %v", to, x.DType)
+	}
+	c.Set(0, x.With(to))
 	return nil
 }
 

@@ -14,7 +14,6 @@ func randomRules() map[string]*Rule {
 		"RandomUniformLike": {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferLike},
 		"Bernoulli":         {Since: []int{15}, MinIn: 1, MaxIn: 1, Infer: inferLike},
 		"Multinomial":       {Since: []int{7}, MinIn: 1, MaxIn: 1, Infer: inferMultinomial},
-		"EyeLike":           {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferEyeLike},
 	}
 }
 
@@ -38,13 +37,6 @@ func inferLike(c *Inference) error {
 	}
 	c.Set(0, x)
 	return nil
-}
-
-func inferEyeLike(c *Inference) error {
-	if err := c.rank(0, 2); err != nil {
-		return err
-	}
-	return inferLike(c)
 }
 
 func inferMultinomial(c *Inference) error {

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/compactify/compactify/tensor"
@@ -21,11 +20,6 @@ func shapeRules() map[string]*Rule {
 		"Size":      {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferSize},
 		"Pad": {Since: []int{1, 2, 11}, MinIn: 2, MaxIn: 4, Infer: inferPad,
 			Upgrade: map[int]step{11: steps(intsToInput("pads", 1), floatToInput("value", 2))}},
-		"Cast":            {Since: []int{1, 6}, MinIn: 1, MaxIn: 1, Infer: inferCast},
-		"CastLike":        {Since: []int{15}, MinIn: 2, MaxIn: 2, Infer: inferCastLike},
-		"BitCast":         {Since: []int{26}, MinIn: 1, MaxIn: 1, Infer: inferBitCast},
-		"Constant":        {Since: []int{1}, MinIn: 0, MaxIn: 0, Infer: inferConstant},
-		"ConstantOfShape": {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferConstantOfShape},
 	}
 }
 
@@ -413,91 +407,4 @@ func (c *Inference) padded(in []tensor.Dim) ([]tensor.Dim, error) {
 		}
 	}
 	return out, nil
-}
-
-func inferCast(c *Inference) error {
-	to := tensor.DType(c.Attrs.Int("to", 0))
-	if !to.Valid() {
-		return c.Errorf("attribute to: got %d, want the code of a number type", c.Attrs.Int("to", 0))
-	}
-	c.Set(0, c.In(0).With(to))
-	if indices.has(to) {
-		c.passDims()
-	}
-	return nil
-}
-
-func inferCastLike(c *Inference) error {
-	c.Set(0, c.In(0).With(c.In(1).DType))
-	if indices.has(c.In(1).DType) {
-		c.passDims()
-	}
-	return nil
-}
-
-// inferBitCast: the same bits read as another number type of the same width.
-func inferBitCast(c *Inference) error {
-	x, to := c.In(0), tensor.DType(c.Attrs.Int("to", 0))
-	if !to.Valid() || x.DType != tensor.Undefined && to.Bits() != x.DType.Bits() {
-		return c.Errorf("attribute to: got %v, want a number type as wide as %v", to, x.DType)
-	}
-	c.Set(0, x.With(to))
-	return nil
-}
-
-// ConstantData is the tensor that a Constant node holds. A sparse constant is
-// not among the forms it reads: the file format expands those.
-func ConstantData(n *Node) (tensor.Tensor, error) {
-	for _, a := range n.Attrs {
-		switch a.Name {
-		case "value":
-			if !a.T.IsZero() {
-				return a.T, nil
-			}
-		case "value_float":
-			return tensor.Scalar(a.F), nil
-		case "value_floats":
-			return tensor.Of(a.Floats, len(a.Floats)), nil
-		case "value_int":
-			return tensor.Scalar(a.I), nil
-		case "value_ints":
-			return tensor.Of(a.Ints, len(a.Ints)), nil
-		case "value_string":
-			return tensor.FromStrings(nil, []string{a.S})
-		case "value_strings":
-			return tensor.FromStrings([]int{len(a.Strings)}, a.Strings)
-		}
-	}
-	return tensor.Tensor{}, fmt.Errorf("%s: no value in a form that is supported", n)
-}
-
-func inferConstant(c *Inference) error {
-	t, err := ConstantData(c.Node)
-	if err != nil {
-		return err
-	}
-	c.Set(0, t.Type())
-	if v := c.Output(0); v != nil {
-		c.Facts.SetData(v, t)
-	}
-	return nil
-}
-
-// inferConstantOfShape: attribute value is one element, float32 zero if absent.
-func inferConstantOfShape(c *Inference) error {
-	out := tensor.Type{DType: tensor.Float32}
-	value, _ := c.Attrs.Get("value")
-	if !value.T.IsZero() {
-		if value.T.Len() != 1 {
-			return c.Errorf("attribute value: got %v, want one element", value.T)
-		}
-		out.DType = value.T.DType()
-	}
-	if dims, ok := c.sizes(0); ok {
-		out.Shape = dims
-	} else if n := c.vectorLen(0); n >= 0 {
-		out.Shape = unknownDims(n)
-	}
-	c.Set(0, out)
-	return nil
 }
