@@ -2,7 +2,8 @@ package kernel
 
 // How convolutions are computed. The choice depends on the shape alone.
 //
-//   - Conv, of any shape: the micro-kernel multiplies a tile of weights with
+//   - A kernel as large as the image is a matrix product.
+//   - Conv, of any other shape: the micro-kernel multiplies a tile of weights with
 //     segments of pixels that it finds through a table of the taps' offsets.
 //     Nothing is unrolled into columns; images are copied once, with their pads,
 //     if they have pads or the stride is not 1 (see planes).
@@ -21,12 +22,16 @@ package kernel
 //	y[n, m, i, j] = act(bias[m] + Σ_{c,kh,kw} w[m, c, kh, kw]·x[n, c', i·SH + kh·DH − PT, j·SW + kw·DW − PL])
 //
 // with c' = c + m/(M/Groups)·(C/Groups) and x zero outside the image. s must be
-// valid. ws is scratch of [ConvWorkspace] elements. Every sum runs over c, kh,
-// kw in order. It panics if a slice is too short.
+// valid. ws is scratch of [ConvWorkspace] elements. It panics if a slice is too
+// short.
 func Conv[T Float](p *Pool, s ConvShape, x, w, bias, y []T, act Activation, ws []T) {
 	s.check("convolution", len(x), len(w), len(y))
 	if bias != nil {
 		checkLen("convolution", "bias", len(bias), s.M)
+	}
+	if s.dense() {
+		denseConv(p, &s, x, w, bias, y, act)
+		return
 	}
 	r := newConvRun(p, &s, ws)
 	defer r.free()
@@ -48,6 +53,9 @@ func Conv[T Float](p *Pool, s ConvShape, x, w, bias, y []T, act Activation, ws [
 // instruction set.
 func ConvWorkspace(s ConvShape, threads int) int {
 	most := 0
+	if s.dense() {
+		return most
+	}
 	for _, lanes := range []int{portableLanes, widestLanes} {
 		most = max(most, s.forwardSpace(lanes, threads), s.gradXSpace(lanes, threads), s.gradWSpace(lanes))
 	}
@@ -122,6 +130,8 @@ type convRun[T Float] struct {
 	phases  []gradPhase // of the gradient of the input
 	turning int         // the phase whose weights are being turned
 	w       []T         // weights to turn
+	kept    []int       // by phase, the kernel's elements that are its taps
+	places  []tapPlace
 	weight  weightRun[T]
 
 	arrangeBody, correlateBody, turnBody, scatterBody, padBody, weightBody, biasBody func(worker, lo, hi int)
@@ -310,15 +320,7 @@ func (r *convRun[T]) place(plane, sums []T) {
 		pitch = r.planes.wq
 	}
 	for i := range r.outH {
-		from := sums[i*pitch:][:r.outW]
-		to := plane[r.origin+i*r.rowStep:]
-		if r.colStep == 1 {
-			copy(to, from)
-			continue
-		}
-		for j, v := range from {
-			to[j*r.colStep] = v
-		}
+		spread(plane[r.origin+i*r.rowStep:], sums[i*pitch:][:r.outW], r.colStep)
 	}
 }
 

@@ -12,6 +12,10 @@ func ConvGradW[T Float](p *Pool, s ConvShape, x, dy, dw, ws []T) {
 		clear(dw[:s.M*s.taps()])
 		return
 	}
+	if s.dense() {
+		matmul(p, true, false, s.M, s.taps(), s.N, dy, x, dw)
+		return
+	}
 	r := newConvRun(p, &s, ws)
 	defer r.free()
 	in := s.inputPlanes()
@@ -28,12 +32,18 @@ func ConvGradW[T Float](p *Pool, s ConvShape, x, dy, dw, ws []T) {
 }
 
 // weightElements bounds the images and gradients that one pass over the weights
-// reads, so that they stay in the cache while tile after tile comes back to them.
-const weightElements = 3 << 16
+// reads, so that they stay in the cache while tile after tile comes back to them;
+// but a pass sums at least weightPixels, if there are as many, since it also has
+// to add up the lanes and what earlier passes left.
+const (
+	weightElements = 3 << 16
+	weightPixels   = 512
+)
 
 func (s *ConvShape) weightBatch(p *planes, l *lattice, lanes int) int {
-	image := s.C*p.size() + s.M*len(l.segs)*lanes
-	return max(1, min(s.N, weightElements/image))
+	pixels := len(l.segs) * lanes
+	n := max(weightElements/(s.C*p.size()+s.M*pixels), ceilDiv(weightPixels, pixels))
+	return min(s.N, n)
 }
 
 func (s *ConvShape) gradWSpace(lanes int) int {

@@ -4,6 +4,10 @@ package kernel
 // that of its output: the adjoint of x ↦ w ∗ x. dx is overwritten.
 func ConvGradX[T Float](p *Pool, s ConvShape, w, dy, dx, ws []T) {
 	s.check("convolution input gradient", len(dx), len(w), len(dy))
+	if s.dense() {
+		matmul(p, false, false, s.N, s.taps(), s.M, dy, w, dx)
+		return
+	}
 	r := newConvRun(p, &s, ws)
 	defer r.free()
 	r.bias, r.act = nil, ActNone
@@ -21,6 +25,7 @@ type gradPhase struct {
 	outH, outW   int
 	k            int
 	weights, off int // where its turned weights and offsets begin
+	kept, taps   int // its taps are kept[kept:][:taps]
 }
 
 // phaseTaps returns the range of rows of dy, relative to the index of a phase's
@@ -143,13 +148,17 @@ func (r *convRun[T]) missing() bool {
 // listPhases tabulates the phases and the offsets of their taps.
 func (r *convRun[T]) listPhases(in *planes) {
 	s := &r.shape
-	r.phases, r.off = r.phases[:0], r.off[:0]
+	r.phases, r.off, r.kept = r.phases[:0], r.off[:0], r.kept[:0]
 	weights := 0
 	for h := range min(s.SH, s.H) {
 		for w := range min(s.SW, s.W) {
-			ph := gradPhase{h: h, w: w, outH: ceilDiv(s.H-h, s.SH), outW: ceilDiv(s.W-w, s.SW), weights: weights, off: len(r.off)}
-			for m := range s.groupOut() {
-				r.phaseOffsets(in, &ph, m*in.size())
+			ph := gradPhase{h: h, w: w, outH: ceilDiv(s.H-h, s.SH), outW: ceilDiv(s.W-w, s.SW), weights: weights, off: len(r.off), kept: len(r.kept)}
+			r.listTaps(in, &ph)
+			ph.taps = len(r.kept) - ph.kept
+			for m := 1; m < s.groupOut(); m++ {
+				for _, o := range r.off[ph.off:][:ph.taps] {
+					r.off = append(r.off, m*in.size()+o)
+				}
 			}
 			ph.k = len(r.off) - ph.off
 			weights += s.C * ph.k
@@ -158,8 +167,8 @@ func (r *convRun[T]) listPhases(in *planes) {
 	}
 }
 
-// phaseOffsets appends the offsets of a phase's taps in the channel at base.
-func (r *convRun[T]) phaseOffsets(in *planes, ph *gradPhase, base int) {
+// listTaps appends a phase's taps and their offsets in the first channel.
+func (r *convRun[T]) listTaps(in *planes, ph *gradPhase) {
 	s := &r.shape
 	for kh := range s.KH {
 		i := ph.h + s.PT - kh*s.DH
@@ -169,34 +178,36 @@ func (r *convRun[T]) phaseOffsets(in *planes, ph *gradPhase, base int) {
 		for kw := range s.KW {
 			j := ph.w + s.PL - kw*s.DW
 			if j%s.SW == 0 {
-				r.off = append(r.off, base+(i/s.SH+in.top)*in.wq+j/s.SW+in.left)
+				r.kept = append(r.kept, kh*s.KW+kw)
+				r.off = append(r.off, (i/s.SH+in.top)*in.wq+j/s.SW+in.left)
 			}
 		}
 	}
 }
 
+// turnBlock is the number of rows that turnWeights fills together: their weights
+// are neighbours.
+const turnBlock = 16
+
 // turnWeights packs rows [lo, hi) of a phase: one row for each channel of x, with
 // the taps in the order of the offsets.
 func (r *convRun[T]) turnWeights(_, lo, hi int) {
 	s, ph := &r.shape, &r.phases[r.turning]
-	in, out := s.groupIn(), s.groupOut()
-	for c := lo; c < hi; c++ {
-		row := r.a[ph.weights+c*ph.k:][:ph.k]
-		n := 0
+	in, out, size := s.groupIn(), s.groupOut(), s.KH*s.KW
+	kept := r.kept[ph.kept:][:ph.taps]
+	for c0 := lo; c0 < hi; {
+		c1 := min(c0+turnBlock, hi, (c0/in+1)*in) // of one group
 		for m := range out {
-			w := r.w[((c/in*out+m)*in+c%in)*s.KH*s.KW:]
-			for kh := range s.KH {
-				if (ph.h+s.PT-kh*s.DH)%s.SH != 0 {
-					continue
+			w := r.w[((c0/in*out+m)*in+c0%in)*size:]
+			for c := c0; c < c1; c++ {
+				row := r.a[ph.weights+c*ph.k+m*ph.taps:][:ph.taps]
+				for i, q := range kept {
+					row[i] = w[q]
 				}
-				for kw := range s.KW {
-					if (ph.w+s.PL-kw*s.DW)%s.SW == 0 {
-						row[n] = w[kh*s.KW+kw]
-						n++
-					}
-				}
+				w = w[size:]
 			}
 		}
+		c0 = c1
 	}
 }
 
@@ -228,6 +239,7 @@ func (r *convRun[T]) gradXScatter(w, dy, dx []T) {
 	}
 	turned := r.take(s.M * s.taps())
 	transposeGroups(turned, w, s.Groups, out, s.taps())
+	r.listPlaces()
 	r.a, r.images, r.out = turned, dy, dx
 	r.k, r.lda = out, out
 	r.scratch = r.take(r.pool.threads * s.KH * s.KW * plane)
@@ -263,28 +275,46 @@ func (r *convRun[T]) scatterUnits(worker, lo, hi int) {
 		}
 		dx := r.out[u*s.H*s.W:][:s.H*s.W]
 		clear(dx)
-		for q := range taps {
-			r.addTap(dx, sums[q*plane:][:plane], q/s.KW*s.DH-s.PT, q%s.KW*s.DW-s.PL)
+		for i := range r.places {
+			r.addTap(dx, sums, &r.places[i])
 		}
 	}
 }
 
-// addTap adds a plane of sums to dx: sum (i, j) to (top + i·SH, left + j·SW).
-func (r *convRun[T]) addTap(dx, sums []T, top, left int) {
+// tapPlace says that rows × cols sums from sums[from] on, of the taps of a
+// channel, are added to its plane of dx from dx[to] on.
+type tapPlace struct{ from, to, rows, cols int }
+
+// listPlaces tabulates where the sums of each tap belong: (i, j) at
+// (kh·DH − PT + i·SH, kw·DW − PL + j·SW).
+func (r *convRun[T]) listPlaces() {
 	s := &r.shape
-	i0, i1 := inside(top, s.SH, s.H, s.OH)
-	j0, j1 := inside(left, s.SW, s.W, s.OW)
-	if i0 == i1 || j0 == j1 {
-		return
+	r.places = r.places[:0]
+	for kh := range s.KH {
+		top := kh*s.DH - s.PT
+		i0, i1 := inside(top, s.SH, s.H, s.OH)
+		for kw := range s.KW {
+			left := kw*s.DW - s.PL
+			j0, j1 := inside(left, s.SW, s.W, s.OW)
+			if i0 < i1 && j0 < j1 {
+				r.places = append(r.places, tapPlace{
+					from: ((kh*s.KW+kw)*s.OH+i0)*s.OW + j0, to: (top+i0*s.SH)*s.W + left + j0*s.SW,
+					rows: i1 - i0, cols: j1 - j0,
+				})
+			}
+		}
 	}
-	dx = dx[(top+i0*s.SH)*s.W+left+j0*s.SW:]
-	sums = sums[i0*s.OW+j0:]
+}
+
+func (r *convRun[T]) addTap(dx, sums []T, q *tapPlace) {
+	s := &r.shape
+	dx, sums = dx[q.to:], sums[q.from:]
 	if s.SW == 1 {
-		r.tile.add(i1-i0, j1-j0, dx, s.SH*s.W, sums, s.OW)
+		r.tile.add(q.rows, q.cols, dx, s.SH*s.W, sums, s.OW)
 		return
 	}
-	for i := range i1 - i0 {
-		for j := range j1 - j0 {
+	for i := range q.rows {
+		for j := range q.cols {
 			dx[i*s.SH*s.W+j*s.SW] += sums[i*s.OW+j]
 		}
 	}

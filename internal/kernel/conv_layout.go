@@ -46,38 +46,77 @@ func (p *planes) tap(kh, kw int) int {
 // arrange writes one channel of an image in this layout.
 func arrange[T Float](p *planes, dst, src []T) {
 	for a := range p.nh {
-		r := a*p.dh%p.sh - p.top
+		top := a*p.dh%p.sh - p.top
+		i0, i1 := inside(top, p.sh, p.h, p.hq)
 		for b := range p.nw {
-			c := b*p.dw%p.sw - p.left
-			for i := range p.hq {
-				row := dst[:p.wq]
-				dst = dst[p.wq:]
-				y := r + i*p.sh
-				if y < 0 || y >= p.h {
-					clear(row)
-					continue
-				}
-				arrangeRow(row, src[y*p.w:][:p.w], c, p.sw)
+			left := b*p.dw%p.sw - p.left
+			j0, j1 := inside(left, p.sw, p.w, p.wq)
+			plane := dst[:p.hq*p.wq]
+			dst = dst[len(plane):]
+			if i0 == i1 || j0 == j1 {
+				clear(plane)
+				continue
 			}
+			// What lies between two rows' pixels is one stretch of zeros.
+			clear(plane[:i0*p.wq+j0])
+			for i := i0; i < i1; i++ {
+				row := plane[i*p.wq:]
+				gather(row[j0:j1], src[(top+i*p.sh)*p.w+left+j0*p.sw:], p.sw)
+				if i+1 < i1 {
+					zero(row[j1 : p.wq+j0])
+				}
+			}
+			clear(plane[(i1-1)*p.wq+j1:])
 		}
 	}
 }
 
-// arrangeRow computes row[j] = src[first+j·step], or zero outside src.
-func arrangeRow[T Float](row, src []T, first, step int) {
-	lo, hi := inside(first, step, len(src), len(row))
-	clear(row[:lo])
-	clear(row[hi:])
-	if lo == hi {
-		return
+// gather computes dst[j] = src[j·step].
+func gather[T Float](dst, src []T, step int) {
+	switch step {
+	case 1:
+		copy(dst, src)
+	case 2:
+		for len(dst) >= 4 && len(src) >= 8 {
+			d, s := dst[:4:4], src[:8:8]
+			d[0], d[1], d[2], d[3] = s[0], s[2], s[4], s[6]
+			dst, src = dst[4:], src[8:]
+		}
+		for j := range dst {
+			dst[j] = src[2*j]
+		}
+	default:
+		for j := range dst {
+			dst[j] = src[j*step]
+		}
 	}
-	row, src = row[lo:hi], src[first+lo*step:]
-	if step == 1 {
-		copy(row, src)
-		return
+}
+
+// spread computes dst[j·step] = src[j].
+func spread[T Float](dst, src []T, step int) {
+	switch step {
+	case 1:
+		copy(dst, src)
+	case 2:
+		for len(src) >= 4 && len(dst) >= 8 {
+			d, s := dst[:8:8], src[:4:4]
+			d[0], d[2], d[4], d[6] = s[0], s[1], s[2], s[3]
+			dst, src = dst[8:], src[4:]
+		}
+		for j, v := range src {
+			dst[2*j] = v
+		}
+	default:
+		for j, v := range src {
+			dst[j*step] = v
+		}
 	}
-	for j := range row {
-		row[j] = src[j*step]
+}
+
+// zero is clear for a few elements, without its call.
+func zero[T Float](x []T) {
+	for i := range x {
+		x[i] = 0
 	}
 }
 

@@ -162,7 +162,9 @@ func convShapes() []ConvShape {
 		simple(2, 16, 16, 32, 1, 2, 0),
 		simple(3, 8, 8, 9, 3, 1, 1),
 		simple(2, 5, 9, 7, 1, 1, 0),
-		simple(7, 4, 5, 15, 5, 1, 0), // one output a plane
+		simple(12, 3, 64, 1, 3, 1, 1), // several batches
+		simple(7, 4, 5, 15, 5, 1, 0),  // a matrix product
+		simple(3, 4, 3, 5, 5, 1, 1),   // one output a plane
 		simple(3, 2, 2, 3, 2, 1, 1),
 		simple(2, 3, 7, 2, 3, 3, 0), // pixels under no tap
 		simple(2, 2, 11, 3, 2, 5, 1),
@@ -186,7 +188,7 @@ func convShapes() []ConvShape {
 		shapes = append(shapes, conv2d(s))
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for len(shapes) < 160 {
+	for len(shapes) < 80 {
 		g := 1 + r.IntN(3)
 		s := conv2d(ConvShape{N: 1 + r.IntN(4), C: g * (1 + r.IntN(5)), H: 1 + r.IntN(20), W: 1 + r.IntN(40), M: g * (1 + r.IntN(18)),
 			KH: 1 + r.IntN(4), KW: 1 + r.IntN(5), SH: 1 + r.IntN(3), SW: 1 + r.IntN(3), DH: 1 + r.IntN(3), DW: 1 + r.IntN(3),
@@ -256,7 +258,7 @@ func TestConvAdjoints(t *testing.T) {
 
 func TestConvBiasAndActivation(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	for _, s := range []ConvShape{simple(2, 3, 9, 17, 3, 1, 1), simple(2, 3, 16, 17, 3, 2, 1), simple(2, 3, 4, 2, 2, 1, 0)} {
+	for _, s := range []ConvShape{simple(2, 3, 9, 17, 3, 1, 1), simple(2, 3, 16, 17, 3, 2, 1), simple(2, 3, 4, 2, 2, 1, 0), simple(2, 3, 4, 2, 4, 1, 0)} {
 		c := newConvCase[float32](r, s)
 		c.x[0] = float32(math.NaN())
 		for _, set := range sets() {
@@ -300,6 +302,30 @@ func TestConvDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func TestConvRejectsShortSlices(t *testing.T) {
+	s := simple(1, 2, 5, 3, 3, 1, 1)
+	p := newPool(t, 1, Best())
+	x, w, y := make([]float32, 2*25), make([]float32, 3*2*9), make([]float32, 3*25)
+	ws := make([]float32, ConvWorkspace(s, 1))
+	for name, call := range map[string]func(){
+		"x":         func() { Conv(p, s, x[1:], w, nil, y, ActNone, ws) },
+		"w":         func() { ConvGradX(p, s, w[1:], y, x, ws) },
+		"y":         func() { ConvGradW(p, s, x, y[1:], w, ws) },
+		"bias":      func() { Conv(p, s, x, w, w[:2], y, ActNone, ws) },
+		"workspace": func() { Conv(p, s, x, w, nil, y, ActNone, nil) },
+		"db":        func() { ConvGradBias(p, s, y, w[:2]) },
+	} {
+		func() {
+			defer func() {
+				if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), name) {
+					t.Errorf("%s too short: got panic %v, want one that names it", name, r)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
 func TestConvShapeValidate(t *testing.T) {
 	good := simple(1, 4, 8, 6, 3, 1, 1)
 	for _, q := range []struct {
@@ -317,6 +343,7 @@ func TestConvShapeValidate(t *testing.T) {
 		{"more elements", func(s *ConvShape) { s.H, s.W, s.C = 1<<30, 1<<30, 1<<30 }},
 		{"more elements", func(s *ConvShape) { s.DH, s.KH = 1<<40, 1<<40 }},
 		{"more elements", func(s *ConvShape) { s.N = 1 << 50 }},
+		{"more elements", func(s *ConvShape) { s.M = 1 << 54 }},
 		{"output height", func(s *ConvShape) { s.KH = 20 }},
 	} {
 		s := good

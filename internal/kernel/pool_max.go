@@ -86,17 +86,22 @@ func maxRow[T Float, I Index](s *PoolShape, i, j0, j1 int, x, y []T, index []I, 
 		return
 	}
 	top, kh0, kh1 := s.rows(i)
+	whole0, whole1 := wholeWindows(s.W, s.KW, s.SW, s.DW, s.PL, s.OW)
+	width, rowStep, step := s.W, s.DH, s.DW
 	for j := j0; j < j1; j++ {
-		left, kw0, kw1 := s.cols(j)
+		left, kw0, kw1 := j*s.SW-s.PL, 0, s.KW
+		if j < whole0 || j >= whole1 {
+			left, kw0, kw1 = s.cols(j)
+		}
 		best, at := T(math.Inf(-1)), (top+kh0*s.DH)*s.W+left+kw0*s.DW
 		if kh0 == kh1 || kw0 == kw1 {
 			at = -1 - base
 		}
 		for kh := kh0; kh < kh1; kh++ {
-			row := (top+kh*s.DH)*s.W + left
-			for kw := kw0; kw < kw1; kw++ {
-				if v := x[row+kw*s.DW]; v > best || v != v {
-					best, at = v, row+kw*s.DW
+			for at0, end := (top+kh*rowStep)*width+left+kw0*step, (top+kh*rowStep)*width+left+kw1*step; at0 < end; at0 += step {
+				// Most are not greater: one comparison, which NaNs pass too.
+				if v := x[at0]; !(v <= best) && (v > best || v != v) {
+					best, at = v, at0
 				}
 			}
 		}
