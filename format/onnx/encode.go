@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -298,20 +297,16 @@ func trimOmitted(list []*graph.Value) []*graph.Value {
 	return list
 }
 
-// attr is an AttributeProto. A compact model leaves out a zero, as the kind
-// alone says it.
+// attr is an AttributeProto. A zero is written too: ONNX's shape inference asks
+// for the field.
 func (e *encoder) attr(a graph.Attr) (*message, error) {
 	var m message
 	m.text(attrName, a.Name)
 	switch a.Kind {
 	case graph.AttrFloat:
-		if !e.compact || math.Float32bits(a.F) != 0 {
-			m.float(attrF, a.F)
-		}
+		m.float(attrF, a.F)
 	case graph.AttrInt:
-		if !e.compact || a.I != 0 {
-			m.varint(attrI, uint64(a.I))
-		}
+		m.varint(attrI, uint64(a.I))
 	case graph.AttrString:
 		m.element(attrS, a.S)
 	case graph.AttrTensor:
