@@ -66,7 +66,8 @@ func Bytes(size int) []byte {
 }
 
 // FromRaw makes a tensor of bytes already in ONNX's raw layout, without a
-// copy. The error says what size was expected.
+// copy. The error says what size was expected. Only Booleans with bytes other
+// than 0 and 1 are copied, to make them 1: a Go bool must be one of the two.
 func FromRaw(d DType, shape []int, raw []byte) (Tensor, error) {
 	if !d.Valid() || d == String {
 		return Tensor{}, fmt.Errorf("tensor %v%v: no raw layout for this number type", d, shape)
@@ -79,7 +80,14 @@ func FromRaw(d DType, shape []int, raw []byte) (Tensor, error) {
 	if len(raw) != size {
 		return Tensor{}, fmt.Errorf("tensor %v%v: data: got %d bytes, want %d", d, shape, len(raw), size)
 	}
-	return Tensor{dtype: d, shape: slices.Clone(shape), raw: raw}, nil
+	t := Tensor{dtype: d, shape: slices.Clone(shape), raw: raw}
+	if d == Bool && slices.ContainsFunc(raw, func(b byte) bool { return b > 1 }) {
+		t = t.Clone()
+		for i, b := range t.raw {
+			t.raw[i] = min(b, 1)
+		}
+	}
+	return t, nil
 }
 
 // FromStrings makes a string tensor.

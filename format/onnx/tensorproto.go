@@ -131,29 +131,7 @@ func (p *tensorProto) tensor(dir *folder) (tensor.Tensor, error) {
 	if raw == nil {
 		raw = []byte{}
 	}
-	t, err := tensor.FromRaw(d, shape, raw)
-	if err != nil {
-		return tensor.Tensor{}, err
-	}
-	if d == tensor.Bool {
-		return cleanBools(t), nil
-	}
-	return t, nil
-}
-
-// cleanBools returns t with every element 0 or 1: a Go bool of any other byte
-// is undefined behaviour. Most tensors need no copy.
-func cleanBools(t tensor.Tensor) tensor.Tensor {
-	for i, b := range t.Raw() {
-		if b > 1 {
-			t = t.Clone()
-			for j, c := range t.Raw()[i:] {
-				t.Raw()[i+j] = min(c, 1)
-			}
-			break
-		}
-	}
-	return t
+	return tensor.FromRaw(d, shape, raw)
 }
 
 func (p *tensorProto) strings(shape []int) (tensor.Tensor, error) {
