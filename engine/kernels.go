@@ -17,6 +17,10 @@ func kernelFamilies() []map[string]prepare {
 		scanKernels(),
 		shapeKernels(),
 		castKernels(),
+		gatherKernels(),
+		scatterKernels(),
+		sortKernels(),
+		lossKernels(),
 		quantizationKernels(),
 		trainingKernels(),
 	}
@@ -48,7 +52,7 @@ func setOf(ops ...string) map[string]bool {
 // readsAtBind lists the inputs whose data a kernel needs when it is bound, for
 // its tables; a node where one is computed is bound anew at each run.
 var readsAtBind = map[string][]int{
-	"Slice": {1, 2, 3, 4}, "Split": {1}, "Pad": {1, 3}, "CumSum": {1}, "CumProd": {1},
+	"Slice": {1, 2, 3, 4}, "Split": {1}, "Pad": {1, 3}, "CumSum": {1}, "CumProd": {1}, "TopK": {1},
 	"ReduceSum": {1}, "ReduceMean": {1}, "ReduceProd": {1}, "ReduceMax": {1}, "ReduceMin": {1},
 }
 

@@ -7,7 +7,7 @@ import (
 func movementKernels() map[string]prepare {
 	k := map[string]prepare{
 		"Transpose": prepareTranspose, "Concat": prepareConcat, "Slice": prepareSlice, "Split": prepareSplit,
-		"Expand": prepareExpand, "Tile": prepareTile, "Pad": preparePad,
+		"Expand": prepareExpand, "Tile": prepareTile, "Pad": preparePad, "CenterCropPad": prepareCenterCropPad,
 		"DepthToSpace": prepareDepthToSpace, "SpaceToDepth": prepareSpaceToDepth,
 	}
 	for op, f := range k {

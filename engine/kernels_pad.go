@@ -25,6 +25,20 @@ func preparePad(s *site) (func() error, error) {
 	return s.tableMove(tables, out), nil
 }
 
+// prepareCenterCropPad pads or crops evenly, the odd element behind.
+func prepareCenterCropPad(s *site) (func() error, error) {
+	in, out := s.inShape(0), s.outShape(0)
+	before := make([]int, len(in))
+	for a := range in {
+		if out[a] >= in[a] {
+			before[a] = (out[a] - in[a]) / 2
+		} else {
+			before[a] = -((in[a] - out[a]) / 2)
+		}
+	}
+	return s.padConstant(in, out, before)
+}
+
 // padsBefore is the elements added in front of each axis; negative ones crop.
 func (s *site) padsBefore(rank int) ([]int, error) {
 	pads, ok := s.constantInts(1)
@@ -81,7 +95,7 @@ func (s *site) padConstant(in, out, before []int) (func() error, error) {
 	}
 	return func() error {
 		value := zero
-		if s.hasIn(2) {
+		if s.hasIn(2) && s.node.Op == "Pad" {
 			value = *s.in[2]
 		}
 		border.copy(0, border.n.size, *s.out[0], value)

@@ -100,7 +100,7 @@ func bindMaxPool[T number](s *site) (func() error, error) {
 				continue
 			}
 			at := scratchOf[int32](memory)[worker*p.out:][:p.out]
-			positions(p, out, at, plane)
+			maximaAt(p, out, at, plane)
 			index := tensor.Data[int64](*s.out[1])[i*p.out:][:p.out]
 			for j, k := range at {
 				index[j] = noElement
@@ -147,8 +147,8 @@ func maxima[T number](p *pooling, y, x []T) {
 	}
 }
 
-// positions is maxima with the places where they were found.
-func positions[T number](p *pooling, y []T, at []int32, x []T) {
+// maximaAt is maxima with the places where they were found.
+func maximaAt[T number](p *pooling, y []T, at []int32, x []T) {
 	fill(y, lowest[T]())
 	fill(at, -1)
 	for j := range p.taps {

@@ -8,7 +8,7 @@ import (
 func shapeKernels() map[string]prepare {
 	return map[string]prepare{
 		"Shape": prepareShape, "Size": prepareSize, "Constant": prepareConstant,
-		"ConstantOfShape": movement(prepareConstantOfShape),
+		"ConstantOfShape": movement(prepareConstantOfShape), "EyeLike": prepareEyeLike, "Range": rangeKernel(),
 	}
 }
 
@@ -62,6 +62,37 @@ func prepareConstantOfShape(s *site) (func() error, error) {
 	}
 	return func() error {
 		border.copy(0, n, *s.out[0], value)
+		return nil
+	}, nil
+}
+
+func prepareEyeLike(s *site) (func() error, error) {
+	shape, k := s.outShape(0), s.node.Attrs.Int("k", 0)
+	return func() error {
+		clear(s.out[0].Raw())
+		for r := range shape[0] {
+			if c := r + k; c >= 0 && c < shape[1] {
+				s.out[0].Set(r*shape[1]+c, 1)
+			}
+		}
+		return nil
+	}, nil
+}
+
+func rangeKernel() prepare {
+	return variants{
+		tensor.Float32: bindRange[float32], tensor.Float64: bindRange[float64],
+		tensor.Int16: bindRange[int16], tensor.Int32: bindRange[int32], tensor.Int64: bindRange[int64],
+	}.by(0)
+}
+
+func bindRange[T number](s *site) (func() error, error) {
+	return func() error {
+		start, delta := tensor.Data[T](*s.in[0])[0], tensor.Data[T](*s.in[2])[0]
+		y := tensor.Data[T](*s.out[0])
+		for i := range y {
+			y[i] = start + T(i)*delta
+		}
 		return nil
 	}, nil
 }

@@ -22,6 +22,13 @@ import (
 // tensor: both sides compute in float32, in different orders.
 const goldenTolerance = 1e-4
 
+// looserTolerance lists models whose reference is the less exact side.
+var looserTolerance = map[string]float64{
+	// Against the same graph in float64, ONNX Runtime's output is off by 3.3e-4
+	// and ours by 8.4e-6.
+	"magika": 5e-4,
+}
+
 // mustRun are models that have to pass; others may use operators the engine
 // lacks, which is printed.
 var mustRun = []string{"mnist-cntk", "mnist-pytorch", "burn-mnist", "resnet-cifar10", "image_classification",
@@ -73,13 +80,22 @@ func checkGolden(t *testing.T, model, golden string) {
 		}
 		for i, value := range g.Outputs {
 			delta, err := distance(out[i], tensors["out/"+value.Name])
-			if err != nil || delta > goldenTolerance {
+			if err != nil || delta > tolerance(model) {
 				t.Errorf("output %q, %v kernels: max|Δ| is %.3g of max|y|, want at most %g; %v",
-					value.Name, v.set, delta, goldenTolerance, err)
+					value.Name, v.set, delta, tolerance(model), err)
 			}
 			t.Logf("output %q, %v kernels: max|Δ| is %.3g of max|y|", value.Name, v.set, delta)
 		}
 	}
+}
+
+func tolerance(model string) float64 {
+	for name, loose := range looserTolerance {
+		if strings.Contains(filepath.ToSlash(model), "/"+name+"/") {
+			return loose
+		}
+	}
+	return goldenTolerance
 }
 
 func must(model string) bool {
