@@ -118,13 +118,12 @@ type convRun[T Float] struct {
 	act          Activation
 
 	// Where sums go: output (i, j) of row r to origin + i·rowStep + j·colStep of
-	// plane r; the lattice is part of the plane unless both steps are those of
-	// the outputs themselves.
+	// plane r, by way of scratch unless they lie there as the lattice has them.
 	out                      []T
 	outRows, outPlane        int
 	outH, outW               int
 	rowStep, colStep, origin int
-	scratch                  []T
+	scratch                  []T // by worker
 	parts                    int // stretches of segments
 
 	phases  []gradPhase // of the gradient of the input

@@ -55,13 +55,16 @@ func benchConv(b *testing.B, run func(p *Pool, c *convCase[float32], y, dx, dw, 
 		c := &convCase[float32]{s: s, x: random[float32](r, s.N*s.C*s.H*s.W), w: random[float32](r, s.M*s.taps()),
 			bias: random[float32](r, s.M), dy: random[float32](r, s.N*s.M*s.OH*s.OW)}
 		y, dx, dw := make([]float32, len(c.dy)), make([]float32, len(c.x)), make([]float32, len(c.w))
-		for _, set := range []Set{AVX2, AVX512} {
-			if set > Best() {
+		for _, v := range []struct {
+			set     Set
+			threads int
+		}{{AVX2, 1}, {AVX512, 1}, {Best(), 2}} {
+			if v.set > Best() {
 				continue
 			}
-			b.Run(fmt.Sprintf("%s/%v", q.name, set), func(b *testing.B) {
-				p := newPool(b, 1, set)
-				ws := make([]float32, ConvWorkspace(s, 1))
+			b.Run(fmt.Sprintf("%s/%v/%d", q.name, v.set, v.threads), func(b *testing.B) {
+				p := newPool(b, v.threads, v.set)
+				ws := make([]float32, ConvWorkspace(s, v.threads))
 				for b.Loop() {
 					run(p, c, y, dx, dw, ws)
 				}

@@ -237,6 +237,7 @@ func (r *convRun[T]) gradXScatter(w, dy, dx []T) {
 	for m := range out {
 		r.off = append(r.off, m*plane)
 	}
+	r.reach = r.lattice.reach(r.off) + r.tile.lanes
 	turned := r.take(s.M * s.taps())
 	transposeGroups(turned, w, s.Groups, out, s.taps())
 	r.listPlaces()
@@ -267,7 +268,7 @@ func (r *convRun[T]) scatterUnits(worker, lo, hi int) {
 	tiles := ceilDiv(taps, r.tile.rows)
 	for u := lo; u < hi; u++ {
 		n, c := u/s.C, u%s.C
-		x := r.images[(n*s.M+c/in*s.groupOut())*plane:]
+		x := r.images[(n*s.M+c/in*s.groupOut())*plane:][:r.reach]
 		a := r.a[c*taps*r.lda:]
 		for t := range tiles {
 			i0, i1 := taps*t/tiles, taps*(t+1)/tiles

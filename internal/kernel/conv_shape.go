@@ -26,8 +26,8 @@ type ConvShape struct {
 //
 //	⌊(H + PT + PB − DH·(KH−1) − 1)/SH⌋ + 1
 //
-// or tensors of more elements than an int counts. The kernels trust a shape
-// that passes.
+// tensors of more elements than an int counts, or planes that are next to
+// nothing but pads. The kernels trust a shape that passes.
 func (s ConvShape) Validate() error {
 	if err := s.window().validate("convolution"); err != nil {
 		return err
@@ -47,8 +47,20 @@ func (s ConvShape) Validate() error {
 	if !countable(s.N, s.M, s.OH, s.OW) || !countable(s.M, s.C/s.Groups, s.KH, s.KW) {
 		return fmt.Errorf("convolution: %+v: more elements than an int counts", s)
 	}
+	in, grad := s.inputPlanes(), s.gradPlanes()
+	limit := (s.H*s.W+s.OH*s.OW)*paddingFactor + paddingFloor
+	if size := max(in.size(), grad.size()); size > limit {
+		return fmt.Errorf("convolution: %+v: padded plane: got %d elements, want at most %d", s, size, limit)
+	}
 	return nil
 }
+
+// The kernels copy planes with their pads. A small image with huge pads and
+// dilations must not make them ask for more memory than the tensors justify.
+const (
+	paddingFactor = 64
+	paddingFloor  = 1 << 20
+)
 
 func (s ConvShape) window() PoolShape {
 	return PoolShape{s.N, s.C, s.H, s.W, s.KH, s.KW, s.SH, s.SW, s.DH, s.DW, s.PT, s.PL, s.PB, s.PR, s.OH, s.OW}
@@ -83,7 +95,7 @@ func outSize(in, k, stride, dilation, pad int) int {
 
 // maxElements bounds the elements of any one tensor, so that sums of a few
 // sizes and eight-byte elements cannot overflow.
-const maxElements = 1 << (bits.UintSize - 8)
+const maxElements = 1 << (bits.UintSize - 9)
 
 // countable reports whether the product of sizes, none negative, is at most
 // [maxElements].
