@@ -1,0 +1,316 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strings"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+)
+
+// profile is the section on one path.
+type profile struct {
+	ID, Name, About string
+	Charts          []template.HTML
+	Legend          []legendEntry
+	Sentences       []string
+	Columns         []string
+	Rows            [][]string
+}
+
+type legendEntry struct{ Class, Text string }
+
+// pathNames are the headings of the paths in words.
+var pathNames = map[string]string{
+	"prune":          "Removing weights",
+	"prune-channels": "Removing channels",
+	"quantize":       "Fewer bits per weight",
+	"lowrank":        "Lower rank",
+}
+
+// newProfile draws a curve under a budget; chosen, if not nil, is how far the
+// run went on this path.
+func newProfile(id string, c compress.Curve, b compactify.Budget, chosen *compress.Leg) profile {
+	p := profile{ID: id, Name: pathNames[c.Kind]}
+	if p.Name == "" {
+		p.Name = "Path " + c.Kind
+	} else {
+		p.Name += " (path " + c.Kind + ")"
+	}
+	d := drawing{c: c, b: b, chosen: chosen, id: id}
+	if len(c.Points) > 0 {
+		p.Charts = []template.HTML{d.loss(), d.spent()}
+		p.Legend = d.legend()
+	}
+	for _, s := range d.sentences() {
+		p.Sentences = append(p.Sentences, strings.ReplaceAll(s, "t = ", "t\u00a0=\u00a0"))
+	}
+	p.Columns, p.Rows = d.table()
+	return p
+}
+
+// drawing is a curve on its way to charts.
+type drawing struct {
+	c      compress.Curve
+	b      compactify.Budget
+	chosen *compress.Leg
+	id     string
+}
+
+func (d drawing) column(of func(compress.CurvePoint) float64) []float64 {
+	var list []float64
+	for _, p := range d.c.Points {
+		list = append(list, of(p))
+	}
+	return list
+}
+
+func lossOf(p compress.CurvePoint) float64  { return float64(p.Loss) }
+func spentOf(p compress.CurvePoint) float64 { return float64(p.Spent) }
+
+// rungs reports whether the path's few steps crowd at one end, as bits do: such
+// an axis is drawn as a ladder.
+func (d drawing) rungs() bool {
+	t := d.column(func(p compress.CurvePoint) float64 { return float64(p.T) })
+	if len(t) < 3 || len(t) > 12 {
+		return false
+	}
+	for i := 1; i < len(t); i++ {
+		if !(t[i] > t[i-1]) {
+			return false
+		}
+	}
+	return t[1]-t[0] > 0.5
+}
+
+// xAxis is t with round ticks, or a ladder of the path's steps.
+func (d drawing) xAxis() axis {
+	var stops []float64
+	var labels []string
+	for _, p := range d.c.Points {
+		stops = append(stops, float64(p.T))
+		labels = append(labels, significant(float64(p.Param), 3))
+		if math.IsNaN(float64(p.Param)) {
+			labels[len(labels)-1] = significant(float64(p.T), 2)
+		}
+	}
+	if d.rungs() {
+		name := "steps of the path, from t = 0 to t = 1"
+		if d.c.Kind == "quantize" {
+			name = "bits per weight, from t = 0 to t = 1"
+		}
+		return newLadder(name, stops, labels)
+	}
+	name := "t"
+	switch d.c.Kind {
+	case "prune":
+		name = "t: share of weights removed"
+	case "prune-channels":
+		name = "t: share of channels removed"
+	}
+	return newAxis(name, []float64{0, 1})
+}
+
+// base is a chart with the x axis, the chosen point and the points' positions.
+func (d drawing) base(suffix string, y axis, of func(compress.CurvePoint) float64, unit string) *chart {
+	c := &chart{id: d.id + suffix, x: d.xAxis(), y: y, line: true}
+	for _, p := range d.c.Points {
+		c.points = append(c.points, dot{x: float64(p.T), y: of(p), to: of(p), class: "point",
+			title: fmt.Sprintf("t = %s: %s %s", significant(float64(p.T), 4), number(of(p)), unit)})
+	}
+	for _, p := range d.c.Points {
+		if p.T == d.c.FurthestT {
+			c.marks = append(c.marks, dot{x: float64(p.T), y: of(p), to: of(p), class: "furthest", shape: "ring",
+				title: fmt.Sprintf("furthest point inside the budget: t = %s", significant(float64(p.T), 4))})
+		}
+	}
+	if d.chosen != nil {
+		t := float64(d.chosen.T)
+		c.rules = append(c.rules, rule{at: t, vertical: true, class: "chosen"})
+		text := significant(t, 3)
+		if c.x.stops != nil {
+			text = significant(float64(d.chosen.Param), 2)
+		}
+		c.x.note(t, text, "chosen", beside)
+	}
+	return c
+}
+
+// loss is the whole profile, with the limit at t=1 in the notation of one-sided
+// limits: an open circle for the left limit, a full one for the value.
+func (d drawing) loss() template.HTML {
+	values := d.column(lossOf)
+	if finite(float64(d.c.BudgetLoss)) {
+		values = append(values, float64(d.c.BudgetLoss))
+	}
+	y := newAxis("loss (nats per example)", values)
+	if lo, hi := span(values); lo > 0 && hi/lo > 30 {
+		y = newLogAxis("loss (nats per example, logarithmic)", values)
+	}
+	c := d.base("-loss", y, lossOf, "nats")
+	if finite(float64(d.c.BudgetLoss)) {
+		c.rules = append(c.rules, rule{at: float64(d.c.BudgetLoss), class: "limit"})
+		c.y.note(float64(d.c.BudgetLoss), significant(float64(d.c.BudgetLoss), 3), "limit", above)
+	}
+	d.limitAtOne(c)
+	c.title = "Loss along the path " + d.c.Kind
+	c.desc = fmt.Sprintf("Line chart of %d measured models. The loss starts at %s for the original at t = 0 and is %s at t = 1.",
+		len(d.c.Points), number(values[0]), number(float64(d.c.Limit.LossAt)))
+	return c.render()
+}
+
+// limitAtOne marks the left limit and the value at t=1.
+func (d drawing) limitAtOne(c *chart) {
+	n := len(d.c.Points)
+	if n < 2 || d.c.Points[n-1].T != 1 {
+		return
+	}
+	left, at := float64(d.c.Limit.LossLeft), float64(d.c.Limit.LossAt)
+	before := float64(d.c.Points[n-2].T)
+	if d.c.Limit.Verdict != compactify.Supported {
+		c.bridges = append(c.bridges, [2]dot{{x: before, y: left}, {x: 1, y: left}})
+		c.marks = append(c.marks, dot{x: 1, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + number(left) + " nats"})
+	}
+	c.marks = append(c.marks, dot{x: 1, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + number(at) + " nats"})
+}
+
+// spent shows how the budget is used up, close to its limit: what lies far
+// beyond is an arrow at the upper end.
+func (d drawing) spent() template.HTML {
+	values := d.column(spentOf)
+	shown := append([]float64{d.b.Limit}, values...)
+	clipped := false
+	if d.b.Kind != compactify.MinSNR && d.b.Limit > 0 {
+		shown, clipped = within(values, 4*d.b.Limit)
+		shown = append(shown, 0, 1.5*d.b.Limit)
+	}
+	y := newAxis(spentLabel(d.b.Kind), shown)
+	c := d.base("-spent", y, spentOf, "spent")
+	c.rules = append(c.rules, rule{at: d.b.Limit, class: "limit"})
+	c.y.note(d.b.Limit, significant(d.b.Limit, 3), "limit", above)
+	c.title = "How the path " + d.c.Kind + " uses up the budget"
+	c.desc = fmt.Sprintf("Line chart. The limit is %s; the furthest measured point inside it is at t = %s.", amount(d.b.Kind, d.b.Limit), number(float64(d.c.FurthestT)))
+	if clipped {
+		c.desc += " The axis ends near the limit; points beyond are arrows at its upper end."
+	}
+	return c.render()
+}
+
+// within keeps the values up to a bound.
+func within(values []float64, bound float64) (kept []float64, clipped bool) {
+	for _, v := range values {
+		if v <= bound {
+			kept = append(kept, max(v, -bound))
+		} else {
+			clipped = true
+		}
+	}
+	return kept, clipped
+}
+
+func (d drawing) legend() []legendEntry {
+	list := []legendEntry{{"point", "a measured model"}}
+	if finite(float64(d.c.FurthestT)) {
+		list = append(list, legendEntry{"furthest", "the furthest inside the budget, this path alone"})
+	}
+	if d.chosen != nil {
+		list = append(list, legendEntry{"chosen", "how far the run went, fine-tuned and with all paths together"})
+	}
+	list = append(list, legendEntry{"limit", "the budget's limit"})
+	if n := len(d.c.Points); n > 1 && d.c.Points[n-1].T == 1 {
+		if d.c.Limit.Verdict != compactify.Supported {
+			list = append(list, legendEntry{"left-limit", "the loss just before t = 1"})
+		}
+		list = append(list, legendEntry{"boundary", "the loss at t = 1"})
+	}
+	return list
+}
+
+// sentences says in words what the charts show.
+func (d drawing) sentences() []string {
+	c := d.c
+	if len(c.Points) == 0 {
+		return []string{"Nothing was measured on this path."}
+	}
+	var list []string
+	switch {
+	case !finite(float64(c.FurthestT)):
+		list = append(list, "No measured point of this path is inside the budget, not even the original.")
+	case c.FurthestT == 1:
+		list = append(list, "The budget was measured to hold all the way to t = 1.")
+	default:
+		between := "Between the two nothing was measured."
+		if d.rungs() {
+			between = "Between the two the path has no other model."
+		}
+		list = append(list, fmt.Sprintf("Without fine-tuning, the budget was measured to hold up to t = %s%s; at the next measured point, t = %s%s, it does not. %s",
+			significant(float64(c.FurthestT), 4), d.param(float64(c.FurthestT)), significant(float64(c.Bracket[1]), 4), d.param(float64(c.Bracket[1])), between))
+	}
+	if finite(float64(c.HorizonT)) && finite(float64(c.FurthestT)) && c.HorizonT < c.FurthestT {
+		list = append(list, fmt.Sprintf("It fails in between: the first stretch inside the budget ends at t = %s, and good models lie beyond the gap.", significant(float64(c.HorizonT), 4)))
+	}
+	return append(list, d.boundarySentence()...)
+}
+
+func (d drawing) param(t float64) string {
+	for _, p := range d.c.Points {
+		if float64(p.T) == t && finite(float64(p.Param)) {
+			switch d.c.Kind {
+			case "quantize":
+				return fmt.Sprintf(" (%s bits)", significant(float64(p.Param), 3))
+			case "prune":
+				return fmt.Sprintf(" (%s of the weights removed)", percent(float64(p.Param), 1))
+			}
+		}
+	}
+	return ""
+}
+
+// boundarySentence says what is known of t = 1.
+func (d drawing) boundarySentence() []string {
+	l := d.c.Limit
+	if !finite(float64(l.LossAt)) {
+		return nil
+	}
+	text := fmt.Sprintf("At t = 1 stands the boundary model (%s); its loss is %s nats, and %s at the last point measured before it. ",
+		orElse(l.Boundary, "unnamed"), number(float64(l.LossAt)), number(float64(l.LossLeft)))
+	switch l.Verdict {
+	case compactify.Supported:
+		text += "Within the tolerance the two agree, which supports that the loss is continuous there."
+	case compactify.Refuted:
+		text += "The path has finitely many steps and jumps at its last one: the loss is not continuous there."
+	default:
+		text += "Whether the loss is continuous there was not settled."
+	}
+	list := []string{text}
+	if finite(float64(d.c.ArrivalT)) && d.c.ArrivalT < 1 {
+		list = append(list, fmt.Sprintf("From t = %s on, every measured model already equals the boundary model.", significant(float64(d.c.ArrivalT), 4)))
+	}
+	return list
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// table holds the figures behind the charts.
+func (d drawing) table() (columns []string, rows [][]string) {
+	columns = []string{"t", "loss (nats)", "metric", "spent", "bytes", "examples"}
+	named := map[string]string{"prune": "removed", "quantize": "bits"}[d.c.Kind]
+	if named != "" {
+		columns = append([]string{columns[0], named}, columns[1:]...)
+	}
+	for _, p := range d.c.Points {
+		row := []string{significant(float64(p.T), 4)}
+		if named != "" {
+			row = append(row, significant(float64(p.Param), 4))
+		}
+		rows = append(rows, append(row, number(float64(p.Loss)), number(float64(p.Metric)), amount(d.b.Kind, float64(p.Spent)), grouped(p.Bytes), grouped(p.Examples)))
+	}
+	return columns, rows
+}
