@@ -263,7 +263,8 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	if err != nil {
 		return err
 	}
-	compact, err := e.Outcomes(ctx, w.symbolic(file))
+	batched, _ := symbolic(file)
+	compact, err := e.Outcomes(ctx, batched)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,11 @@ func (sc *scope) lookup(name string) (v *graph.Value, ok bool) {
 
 // decodeModel decodes a model whose external data is in a folder, "" for none.
 func decodeModel(data []byte, dir string) (*graph.Graph, error) {
+	return decodeIn(data, openFolder(dir))
+}
+
+// decodeIn reads a model whose external data is in a folder.
+func decodeIn(data []byte, external *folder) (*graph.Graph, error) {
 	m, err := parseModel(data)
 	if err != nil {
 		return nil, err
@@ -101,7 +106,7 @@ func decodeModel(data []byte, dir string) (*graph.Graph, error) {
 	if err := m.checkVersions(); err != nil {
 		return nil, err
 	}
-	d := &decoder{dir: openFolder(dir), opsets: m.opsets, free: freeBytes, functions: make(map[functionKey]*functionProto)}
+	d := &decoder{dir: external, opsets: m.opsets, free: freeBytes, functions: make(map[functionKey]*functionProto)}
 	for i := range m.functions {
 		fn := &m.functions[i]
 		d.functions[functionKey{fn.domain, fn.name, fn.overload}] = fn

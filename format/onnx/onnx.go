@@ -28,8 +28,6 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/tensor"
@@ -46,15 +44,8 @@ var ErrNotTensor = errors.New("not a tensor")
 // views of memory that the graph keeps alive; nothing refers to the file after
 // Read returns.
 func Read(path string) (*graph.Graph, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read onnx: %w", err)
-	}
-	g, err := decodeModel(data, filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("read onnx %q: %w", filepath.Base(path), err)
-	}
-	return g, nil
+	g, _, err := ReadSized(path)
+	return g, err
 }
 
 // Decode reads a model from memory. The weights are views of data, which must

@@ -1,0 +1,93 @@
+package compress
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Prepare returns the model in the form that walks and runs work on: checked to
+// be finite, simplified, in the newest opset, and with a batch dimension of any
+// size where the model allows it. The notes say what was done.
+func Prepare(model *graph.Graph) (*graph.Graph, []string, error) {
+	if err := model.CheckFinite(); err != nil {
+		return nil, nil, err
+	}
+	g, notes, err := engine.Simplify(model)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, note := symbolic(g)
+	if note != "" {
+		notes = append(notes, note)
+	}
+	return g, notes, nil
+}
+
+// symbolic frees a fixed batch dimension, so that many examples run at once. A
+// model that resists keeps its batch, and the note says why.
+func symbolic(g *graph.Graph) (_ *graph.Graph, note string) {
+	if len(g.Inputs) != 1 || g.Inputs[0].Type.Rank() < 1 {
+		return g, ""
+	}
+	if d := g.Inputs[0].Type.Shape[0]; !d.Known() {
+		if d.Name != "" {
+			return g, ""
+		}
+		c, _ := g.Clone()
+		shape := slices.Clone(c.Inputs[0].Type.Shape)
+		shape[0] = tensor.Symbol("N")
+		c.Inputs[0].Type.Shape = shape
+		if c.Infer() == nil {
+			return c, ""
+		}
+		return g, ""
+	}
+	c, err := graph.Rebatch(g, "N")
+	if err != nil {
+		return g, fmt.Sprintf("the model's batch stays at %v: %v", g.Inputs[0].Type.Shape[0], err)
+	}
+	return c, ""
+}
+
+// Parts are the uses of the examples. Training, Selection and HeldOut are
+// disjoint; Calibration is part of Training.
+type Parts struct {
+	Training    *data.Set
+	Calibration *data.Set
+	Selection   *data.Set
+	HeldOut     *data.Set
+	HeldOutFrom string // in words
+}
+
+// The parts of the training examples: this share decides, at most so many; the
+// rest trains, and some of the rest calibrate.
+const (
+	selectionShare = 0.2
+	maxSelection   = 10000
+	maxProbe       = 512
+	heldOutShare   = 0.2
+)
+
+// Divide splits examples by use. Without held-out examples a fifth of the
+// training examples is set aside. Equal seeds give equal parts.
+func Divide(train, heldOut *data.Set, seed uint64) Parts {
+	p := Parts{HeldOut: heldOut, HeldOutFrom: "the source's own test examples"}
+	if heldOut == nil {
+		parts := data.Split(train, []float64{1 - heldOutShare, heldOutShare}, seed, "held-out")
+		train, p.HeldOut = parts[0], parts[1]
+		p.HeldOutFrom = "a fifth of the examples, set aside by seed"
+	}
+	share := min(selectionShare, float64(maxSelection)/float64(max(1, train.Len())))
+	parts := data.Split(train, []float64{1 - share, share}, seed, "selection")
+	p.Training, p.Selection = parts[0], parts[1]
+	p.Calibration = p.Training
+	if share = min(1, float64(maxProbe)/float64(max(1, p.Training.Len()))); share < 1 {
+		p.Calibration = data.Split(p.Training, []float64{share, 1 - share}, seed, "calibration")[0]
+	}
+	return p
+}
