@@ -3,6 +3,8 @@ package web
 import (
 	"math"
 	"strconv"
+
+	"github.com/compactify/compactify/internal/words"
 )
 
 // axis maps values to positions in [0, 1] and has ticks to read them by.
@@ -37,9 +39,9 @@ func newAxis(label string, values []float64) axis {
 		if v < a.lo-step/1e6 {
 			continue
 		}
-		label := fixed(v, decimals)
+		label := words.Fixed(v, decimals)
 		if decimals > 5 || math.Abs(v) >= 1e7 {
-			label = significant(v, 3)
+			label = words.Significant(v, 3)
 		}
 		a.ticks = append(a.ticks, tick{at: v, label: label})
 	}
@@ -66,7 +68,7 @@ func newLogAxis(label string, values []float64) axis {
 	for e := math.Floor(math.Log10(lo)); e <= math.Log10(hi); e++ {
 		for _, f := range factors {
 			if v := f * math.Pow(10, e); v >= a.lo && v <= a.hi {
-				a.ticks = append(a.ticks, tick{at: v, label: significant(v, 3)})
+				a.ticks = append(a.ticks, tick{at: v, label: words.Significant(v, 3)})
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/words"
 )
 
 // ledger is the section on where the bytes are.
@@ -54,12 +55,12 @@ func newLedger(r *compress.Result) *ledger {
 		if side.sum.Total == 0 {
 			continue
 		}
-		s := stack{Name: side.name, Total: size(side.sum.Total)}
+		s := stack{Name: side.name, Total: words.Size(side.sum.Total)}
 		for _, p := range []struct {
 			class, name string
 			bytes       int
 		}{{"payload", "weights", side.sum.Payload}, {"scales", "scales", side.sum.Scales}, {"metadata", "graph and names", side.sum.Metadata}} {
-			s.Parts = append(s.Parts, part{p.class, p.name, grouped(p.bytes), max(0, 100*float64(p.bytes)/longest)})
+			s.Parts = append(s.Parts, part{p.class, p.name, words.Grouped(p.bytes), max(0, 100*float64(p.bytes)/longest)})
 		}
 		l.Bars = append(l.Bars, s)
 		l.Tables = append(l.Tables, newLedgerTable(side.name, side.sum))
@@ -71,9 +72,9 @@ func newLedger(r *compress.Result) *ledger {
 func newLedgerTable(name string, sum compress.LedgerSum) ledgerTable {
 	entries := slices.Clone(sum.Tensors)
 	slices.SortStableFunc(entries, func(a, b compress.LedgerEntry) int { return cmp.Compare(b.Bytes, a.Bytes) })
-	t := ledgerTable{Name: fmt.Sprintf("%s: %s", name, count(len(entries), "stored tensor", "stored tensors")), Open: len(entries) <= openRows}
+	t := ledgerTable{Name: fmt.Sprintf("%s: %s", name, words.Count(len(entries), "stored tensor", "stored tensors")), Open: len(entries) <= openRows}
 	for _, e := range entries {
-		t.Rows = append(t.Rows, ledgerRow{e, grouped(e.Bytes), percent(ratio(e.Bytes, sum.Total), 1), 100 * ratio(e.Bytes, entries[0].Bytes)})
+		t.Rows = append(t.Rows, ledgerRow{e, words.Grouped(e.Bytes), words.Percent(ratio(e.Bytes, sum.Total), 1), 100 * ratio(e.Bytes, entries[0].Bytes)})
 	}
 	return t
 }
@@ -104,14 +105,14 @@ func layerRows(layers []compress.Layer) []layerRow {
 	var rows []layerRow
 	for _, l := range layers {
 		snr := float64(l.SNR)
-		row := layerRow{Name: l.Name, Kind: l.Kind, Shape: dims(l.Shape), Bits: fmt.Sprint(l.Bits), Zeros: percent(ratio(l.Zeros, l.Params), 1),
-			SNR: "exact", Before: grouped(l.BytesBefore), After: grouped(l.BytesAfter),
+		row := layerRow{Name: l.Name, Kind: l.Kind, Shape: dims(l.Shape), Bits: fmt.Sprint(l.Bits), Zeros: words.Percent(ratio(l.Zeros, l.Params), 1),
+			SNR: "exact", Before: words.Grouped(l.BytesBefore), After: words.Grouped(l.BytesAfter),
 			BitsBar: clamp(100 * float64(l.Bits) / 32), ZerosBar: clamp(100 * ratio(l.Zeros, l.Params)), SNRBar: 100,
 			BeforeBar: 100 * ratio(l.BytesBefore, largest), AfterBar: 100 * ratio(l.BytesAfter, largest)}
 		if finite(snr) {
-			row.SNR, row.SNRBar = fixed(snr, 1)+" dB", clamp(100*snr/fullSNR)
+			row.SNR, row.SNRBar = words.Fixed(snr, 1)+" dB", clamp(100*snr/fullSNR)
 		} else if snr != snr || snr < 0 {
-			row.SNR, row.SNRBar = number(snr), 0
+			row.SNR, row.SNRBar = words.Number(snr), 0
 		}
 		rows = append(rows, row)
 	}

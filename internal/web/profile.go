@@ -8,6 +8,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/words"
 )
 
 // profile is the section on one path.
@@ -91,9 +92,9 @@ func (d drawing) xAxis() axis {
 	var labels []string
 	for _, p := range d.c.Points {
 		stops = append(stops, float64(p.T))
-		labels = append(labels, significant(float64(p.Param), 3))
+		labels = append(labels, words.Significant(float64(p.Param), 3))
 		if math.IsNaN(float64(p.Param)) {
-			labels[len(labels)-1] = significant(float64(p.T), 2)
+			labels[len(labels)-1] = words.Significant(float64(p.T), 2)
 		}
 	}
 	if d.rungs() {
@@ -118,20 +119,20 @@ func (d drawing) base(suffix string, y axis, of func(compress.CurvePoint) float6
 	c := &chart{id: d.id + suffix, x: d.xAxis(), y: y, line: true}
 	for _, p := range d.c.Points {
 		c.points = append(c.points, dot{x: float64(p.T), y: of(p), to: of(p), class: "point",
-			title: fmt.Sprintf("t = %s: %s %s", significant(float64(p.T), 4), number(of(p)), unit)})
+			title: fmt.Sprintf("t = %s: %s %s", words.Significant(float64(p.T), 4), words.Number(of(p)), unit)})
 	}
 	for _, p := range d.c.Points {
 		if p.T == d.c.FurthestT {
 			c.marks = append(c.marks, dot{x: float64(p.T), y: of(p), to: of(p), class: "furthest", shape: "ring",
-				title: fmt.Sprintf("furthest point inside the budget: t = %s", significant(float64(p.T), 4))})
+				title: fmt.Sprintf("furthest point inside the budget: t = %s", words.Significant(float64(p.T), 4))})
 		}
 	}
 	if d.chosen != nil {
 		t := float64(d.chosen.T)
 		c.rules = append(c.rules, rule{at: t, vertical: true, class: "chosen"})
-		text := significant(t, 3)
+		text := words.Significant(t, 3)
 		if c.x.stops != nil {
-			text = significant(float64(d.chosen.Param), 2)
+			text = words.Significant(float64(d.chosen.Param), 2)
 		}
 		c.x.note(t, text, "chosen", beside)
 	}
@@ -152,12 +153,12 @@ func (d drawing) loss() template.HTML {
 	c := d.base("-loss", y, lossOf, "nats")
 	if finite(float64(d.c.BudgetLoss)) {
 		c.rules = append(c.rules, rule{at: float64(d.c.BudgetLoss), class: "limit"})
-		c.y.note(float64(d.c.BudgetLoss), significant(float64(d.c.BudgetLoss), 3), "limit", above)
+		c.y.note(float64(d.c.BudgetLoss), words.Significant(float64(d.c.BudgetLoss), 3), "limit", above)
 	}
 	d.limitAtOne(c)
 	c.title = "Loss along the path " + d.c.Kind
 	c.desc = fmt.Sprintf("Line chart of %d measured models. The loss starts at %s for the original at t = 0 and is %s at t = 1.",
-		len(d.c.Points), number(values[0]), number(float64(d.c.Limit.LossAt)))
+		len(d.c.Points), words.Number(values[0]), words.Number(float64(d.c.Limit.LossAt)))
 	return c.render()
 }
 
@@ -171,9 +172,9 @@ func (d drawing) limitAtOne(c *chart) {
 	before := float64(d.c.Points[n-2].T)
 	if d.c.Limit.Verdict != compactify.Supported {
 		c.bridges = append(c.bridges, [2]dot{{x: before, y: left}, {x: 1, y: left}})
-		c.marks = append(c.marks, dot{x: 1, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + number(left) + " nats"})
+		c.marks = append(c.marks, dot{x: 1, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + words.Number(left) + " nats"})
 	}
-	c.marks = append(c.marks, dot{x: 1, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + number(at) + " nats"})
+	c.marks = append(c.marks, dot{x: 1, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + words.Number(at) + " nats"})
 }
 
 // spent shows how the budget is used up, close to its limit: what lies far
@@ -186,12 +187,12 @@ func (d drawing) spent() template.HTML {
 		shown, clipped = within(values, 4*d.b.Limit)
 		shown = append(shown, 0, 1.5*d.b.Limit)
 	}
-	y := newAxis(spentLabel(d.b.Kind), shown)
+	y := newAxis(words.SpentLabel(d.b.Kind), shown)
 	c := d.base("-spent", y, spentOf, "spent")
 	c.rules = append(c.rules, rule{at: d.b.Limit, class: "limit"})
-	c.y.note(d.b.Limit, significant(d.b.Limit, 3), "limit", above)
+	c.y.note(d.b.Limit, words.Significant(d.b.Limit, 3), "limit", above)
 	c.title = "How the path " + d.c.Kind + " uses up the budget"
-	c.desc = fmt.Sprintf("Line chart. The limit is %s; the furthest measured point inside it is at t = %s.", amount(d.b.Kind, d.b.Limit), number(float64(d.c.FurthestT)))
+	c.desc = fmt.Sprintf("Line chart. The limit is %s; the furthest measured point inside it is at t = %s.", words.Amount(d.b.Kind, d.b.Limit), words.Number(float64(d.c.FurthestT)))
 	if clipped {
 		c.desc += " The axis ends near the limit; points beyond are arrows at its upper end."
 	}
@@ -246,10 +247,10 @@ func (d drawing) sentences() []string {
 			between = "Between the two the path has no other model."
 		}
 		list = append(list, fmt.Sprintf("Without fine-tuning, the budget was measured to hold up to t = %s%s; at the next measured point, t = %s%s, it does not. %s",
-			significant(float64(c.FurthestT), 4), d.param(float64(c.FurthestT)), significant(float64(c.Bracket[1]), 4), d.param(float64(c.Bracket[1])), between))
+			words.Significant(float64(c.FurthestT), 4), d.param(float64(c.FurthestT)), words.Significant(float64(c.Bracket[1]), 4), d.param(float64(c.Bracket[1])), between))
 	}
 	if finite(float64(c.HorizonT)) && finite(float64(c.FurthestT)) && c.HorizonT < c.FurthestT {
-		list = append(list, fmt.Sprintf("It fails in between: the first stretch inside the budget ends at t = %s, and good models lie beyond the gap.", significant(float64(c.HorizonT), 4)))
+		list = append(list, fmt.Sprintf("It fails in between: the first stretch inside the budget ends at t = %s, and good models lie beyond the gap.", words.Significant(float64(c.HorizonT), 4)))
 	}
 	return append(list, d.boundarySentence()...)
 }
@@ -259,9 +260,9 @@ func (d drawing) param(t float64) string {
 		if float64(p.T) == t && finite(float64(p.Param)) {
 			switch d.c.Kind {
 			case "quantize":
-				return fmt.Sprintf(" (%s bits)", significant(float64(p.Param), 3))
+				return fmt.Sprintf(" (%s bits)", words.Significant(float64(p.Param), 3))
 			case "prune":
-				return fmt.Sprintf(" (%s of the weights removed)", percent(float64(p.Param), 1))
+				return fmt.Sprintf(" (%s of the weights removed)", words.Percent(float64(p.Param), 1))
 			}
 		}
 	}
@@ -275,7 +276,7 @@ func (d drawing) boundarySentence() []string {
 		return nil
 	}
 	text := fmt.Sprintf("At t = 1 stands the boundary model (%s); its loss is %s nats, and %s at the last point measured before it. ",
-		orElse(l.Boundary, "unnamed"), number(float64(l.LossAt)), number(float64(l.LossLeft)))
+		orElse(l.Boundary, "unnamed"), words.Number(float64(l.LossAt)), words.Number(float64(l.LossLeft)))
 	switch l.Verdict {
 	case compactify.Supported:
 		text += "Within the tolerance the two agree, which supports that the loss is continuous there."
@@ -286,7 +287,7 @@ func (d drawing) boundarySentence() []string {
 	}
 	list := []string{text}
 	if finite(float64(d.c.ArrivalT)) && d.c.ArrivalT < 1 {
-		list = append(list, fmt.Sprintf("From t = %s on, every measured model already equals the boundary model.", significant(float64(d.c.ArrivalT), 4)))
+		list = append(list, fmt.Sprintf("From t = %s on, every measured model already equals the boundary model.", words.Significant(float64(d.c.ArrivalT), 4)))
 	}
 	return list
 }
@@ -306,11 +307,11 @@ func (d drawing) table() (columns []string, rows [][]string) {
 		columns = append([]string{columns[0], named}, columns[1:]...)
 	}
 	for _, p := range d.c.Points {
-		row := []string{significant(float64(p.T), 4)}
+		row := []string{words.Significant(float64(p.T), 4)}
 		if named != "" {
-			row = append(row, significant(float64(p.Param), 4))
+			row = append(row, words.Significant(float64(p.Param), 4))
 		}
-		rows = append(rows, append(row, number(float64(p.Loss)), number(float64(p.Metric)), amount(d.b.Kind, float64(p.Spent)), grouped(p.Bytes), grouped(p.Examples)))
+		rows = append(rows, append(row, words.Number(float64(p.Loss)), words.Number(float64(p.Metric)), words.Amount(d.b.Kind, float64(p.Spent)), words.Grouped(p.Bytes), words.Grouped(p.Examples)))
 	}
 	return columns, rows
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/words"
 )
 
 // report is what the page of a run shows, in the order in which it shows it.
@@ -98,15 +99,15 @@ func headline(r *compress.Result) string {
 	if r.Compact.Bytes == 0 {
 		return "No model was written: nothing fits the budget"
 	}
-	s := fmt.Sprintf("%s → %s", size(r.Baseline.Bytes), size(r.Compact.Bytes))
-	if by := smaller(r.Baseline.Bytes, r.Compact.Bytes); by != "" {
+	s := fmt.Sprintf("%s → %s", words.Size(r.Baseline.Bytes), words.Size(r.Compact.Bytes))
+	if by := words.Smaller(r.Baseline.Bytes, r.Compact.Bytes); by != "" {
 		s += " (" + by + ")"
 	}
 	name, from, to := r.Baseline.MetricName, float64(r.Baseline.Metric), float64(r.Compact.Metric)
 	if math.IsNaN(from) || math.IsNaN(to) {
 		return s
 	}
-	return s + fmt.Sprintf(", %s %s → %s", metricShort(name), metricText(name, from), metricText(name, to))
+	return s + fmt.Sprintf(", %s %s → %s", metricShort(name), words.Metric(name, from), words.Metric(name, to))
 }
 
 // lead says in a sentence what the verdict means.
@@ -118,11 +119,11 @@ func lead(r *compress.Result, b compactify.Budget) string {
 	case r.Compact.Bytes == 0:
 		return "What was tried is shown below."
 	case c.Verdict == compress.Met:
-		return fmt.Sprintf("On %s never used before, the compact model stays inside the budget even at the worse end of the 95 %% confidence interval.", count(c.Examples, "example", "examples"))
+		return fmt.Sprintf("On %s never used before, the compact model stays inside the budget even at the worse end of the 95 %% confidence interval.", words.Count(c.Examples, "example", "examples"))
 	case c.Verdict == compress.MetWithin:
-		return fmt.Sprintf("On %s never used before, the estimate is inside the budget, but the 95 %% confidence interval reaches beyond it. More held-out examples could settle it.", count(c.Examples, "example", "examples"))
+		return fmt.Sprintf("On %s never used before, the estimate is inside the budget, but the 95 %% confidence interval reaches beyond it. More held-out examples could settle it.", words.Count(c.Examples, "example", "examples"))
 	}
-	s := fmt.Sprintf("On %s never used before, the compact model is outside the budget. The file is kept only as rejected.", count(c.Examples, "example", "examples"))
+	s := fmt.Sprintf("On %s never used before, the compact model is outside the budget. The file is kept only as rejected.", words.Count(c.Examples, "example", "examples"))
 	if r.WouldFit != "" {
 		s += " A budget of " + r.WouldFit + " would be met."
 	}
@@ -134,54 +135,31 @@ func tiles(r *compress.Result) []tile {
 	if after.Bytes == 0 {
 		return nil
 	}
-	list := []tile{{"size on disk", size(before.Bytes), size(after.Bytes), smaller(before.Bytes, after.Bytes)}}
+	list := []tile{{"size on disk", words.Size(before.Bytes), words.Size(after.Bytes), words.Smaller(before.Bytes, after.Bytes)}}
 	if name := before.MetricName; !math.IsNaN(float64(before.Metric)) {
-		list = append(list, tile{orElse(name, "metric"), metricText(name, float64(before.Metric)), metricText(name, float64(after.Metric)), ""})
+		list = append(list, tile{orElse(name, "metric"), words.Metric(name, float64(before.Metric)), words.Metric(name, float64(after.Metric)), ""})
 	}
-	list = append(list, tile{"weights that are not zero", grouped(before.Params), grouped(after.ParamsNonzero), "before: all weights"})
-	return append(list, tile{"time for one example", milliseconds(float64(before.LatencyMS)), milliseconds(float64(after.LatencyMS)), speed(float64(before.LatencyMS), float64(after.LatencyMS))})
-}
-
-func milliseconds(x float64) string {
-	if !(x > 0) {
-		return unmeasured
-	}
-	if x < 0.1 {
-		return significant(1000*x, 3) + " µs"
-	}
-	return significant(x, 3) + " ms"
-}
-
-func speed(before, after float64) string {
-	if !(before > 0) || !(after > 0) {
-		return ""
-	}
-	switch ratio := before / after; {
-	case ratio > 1.05:
-		return significant(ratio, 3) + "× faster here"
-	case ratio < 0.95:
-		return significant(1/ratio, 3) + "× slower here"
-	}
-	return "no faster here"
+	list = append(list, tile{"weights that are not zero", words.Grouped(before.Params), words.Grouped(after.ParamsNonzero), "before: all weights"})
+	return append(list, tile{"time for one example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))})
 }
 
 // done says in words what was done to the model.
 func done(r *compress.Result) []string {
 	var list []string
 	for _, leg := range r.Paths {
-		t := significant(float64(leg.T), 3)
+		t := words.Significant(float64(leg.T), 3)
 		switch leg.Kind {
 		case "prune":
-			list = append(list, fmt.Sprintf("%s of the weights were removed: set to zero and held there (t = %s of 1).", percent(float64(leg.Param), 1), t))
+			list = append(list, fmt.Sprintf("%s of the weights were removed: set to zero and held there (t = %s of 1).", words.Percent(float64(leg.Param), 1), t))
 		case "quantize":
-			list = append(list, fmt.Sprintf("The weights are stored with %s bits on average instead of 32 (t = %s of 1).", significant(float64(leg.Param), 3), t))
+			list = append(list, fmt.Sprintf("The weights are stored with %s bits on average instead of 32 (t = %s of 1).", words.Significant(float64(leg.Param), 3), t))
 		default:
-			list = append(list, fmt.Sprintf("Path %s was followed to t = %s of 1 (parameter %s).", leg.Kind, t, number(float64(leg.Param))))
+			list = append(list, fmt.Sprintf("Path %s was followed to t = %s of 1 (parameter %s).", leg.Kind, t, words.Number(float64(leg.Param))))
 		}
 	}
 	for _, trial := range r.Trials {
 		if trial.Chosen && trial.Tuned > 0 {
-			list = append(list, fmt.Sprintf("The compact model was then fine-tuned for %s to win back what that cost.", count(trial.Tuned, "epoch", "epochs")))
+			list = append(list, fmt.Sprintf("The compact model was then fine-tuned for %s to win back what that cost.", words.Count(trial.Tuned, "epoch", "epochs")))
 		}
 	}
 	return list
@@ -190,20 +168,20 @@ func done(r *compress.Result) []string {
 func contract(r *compress.Result, b compactify.Budget) []term {
 	c, d, name := r.Budget, r.Data, r.Baseline.MetricName
 	if r.Compact.Bytes == 0 || c.Examples == 0 {
-		return []term{{"Budget", limitText(b, orElse(name, "the metric")), "No model was judged on the held-out examples."}}
+		return []term{{"Budget", words.Limit(b, orElse(name, "the metric")), "No model was judged on the held-out examples."}}
 	}
-	lo, hi := amount(b.Kind, float64(c.CI95[0])), amount(b.Kind, float64(c.CI95[1]))
+	lo, hi := words.Amount(b.Kind, float64(c.CI95[0])), words.Amount(b.Kind, float64(c.CI95[1]))
 	measured := map[compactify.BudgetKind]string{compactify.MetricDrop: "Measured drop", compactify.LossRise: "Measured rise",
 		compactify.KLFrom: "Measured divergence", compactify.MinSNR: "Measured ratio"}[b.Kind]
 	list := []term{
-		{"Original", fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), metricText(name, float64(r.Baseline.Metric)), number(float64(r.Baseline.Loss))), "The model as it was given, on the same examples."},
-		{"Compact", fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), metricText(name, float64(r.Compact.Metric)), number(float64(r.Compact.Loss))), "The written file, read back from disk."},
-		{"Budget", limitText(b, orElse(name, "the metric")), "What was asked for."},
-		{orElse(measured, "Measured"), amount(b.Kind, float64(c.Measured)), negativeMeans(b, float64(c.Measured))},
+		{"Original", fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), words.Metric(name, float64(r.Baseline.Metric)), words.Number(float64(r.Baseline.Loss))), "The model as it was given, on the same examples."},
+		{"Compact", fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), words.Metric(name, float64(r.Compact.Metric)), words.Number(float64(r.Compact.Loss))), "The written file, read back from disk."},
+		{"Budget", words.Limit(b, orElse(name, "the metric")), "What was asked for."},
+		{orElse(measured, "Measured"), words.Amount(b.Kind, float64(c.Measured)), negativeMeans(b, float64(c.Measured))},
 		{"95 % interval", lo + " to " + hi, "Paired: both models answered the same examples. Drawn again and again, 95 of 100 such intervals hold the true value."},
 		{"Verdict", string(c.Verdict), verdictMeans(c.Verdict)},
-		{"Held-out examples", count(c.Examples, "example", "examples"), strings.TrimSpace(fmt.Sprintf("From %s: %s. They were looked at once, by the finished file; all choices were made on other examples.", orElse(d.Source, "the data"), orElse(d.HeldOutFrom, "held out")))},
-		{"Other examples", fmt.Sprintf("%s to train and calibrate, %s to choose", grouped(d.Training), grouped(d.Selection)), fmt.Sprintf("Disjoint from the held-out ones and from each other; %s of the former measured how sensitive each layer is.", grouped(d.Calibration))},
+		{"Held-out examples", words.Count(c.Examples, "example", "examples"), strings.TrimSpace(fmt.Sprintf("From %s: %s. They were looked at once, by the finished file; all choices were made on other examples.", orElse(d.Source, "the data"), orElse(d.HeldOutFrom, "held out")))},
+		{"Other examples", fmt.Sprintf("%s to train and calibrate, %s to choose", words.Grouped(d.Training), words.Grouped(d.Selection)), fmt.Sprintf("Disjoint from the held-out ones and from each other; %s of the former measured how sensitive each layer is.", words.Grouped(d.Calibration))},
 	}
 	if d.Mapping != "" {
 		list = append(list, term{"Labels", d.Mapping, "How the labels of the file became classes."})
@@ -236,7 +214,7 @@ func aloneBytes(list []compress.Alone) string {
 	for _, a := range list {
 		n += a.Bytes
 	}
-	return fmt.Sprintf("%s, %s", count(len(list), "tensor", "tensors"), size(n))
+	return fmt.Sprintf("%s, %s", words.Count(len(list), "tensor", "tensors"), words.Size(n))
 }
 
 func verify(r *compress.Result) string {
@@ -249,7 +227,7 @@ func verify(r *compress.Result) string {
 		verb = "does NOT agree"
 	}
 	return fmt.Sprintf("The file was read back from disk and run by a second, plain implementation. On %s its outputs differ from those of the model in memory by at most %s, with %s allowed: it %s.",
-		count(v.Examples, "example", "examples"), number(float64(v.MaxAbsErr)), number(float64(v.Tolerance)), verb)
+		words.Count(v.Examples, "example", "examples"), words.Number(float64(v.MaxAbsErr)), words.Number(float64(v.Tolerance)), verb)
 }
 
 // caveats lists what the figures do not show.
@@ -258,7 +236,7 @@ func caveats(r *compress.Result) []string {
 		return []string{"That nothing fits was measured for the combinations tried, not proved for all."}
 	}
 	list := []string{
-		fmt.Sprintf("The contract speaks of examples like the %s held-out ones. Other data may show another cost.", grouped(r.Budget.Examples)),
+		fmt.Sprintf("The contract speaks of examples like the %s held-out ones. Other data may show another cost.", words.Grouped(r.Budget.Examples)),
 		"The interval is an approximation for large samples, and misses the truth once in about twenty times.",
 		"A smaller model inside the budget may exist: the search measured what the charts show, and no more.",
 	}
@@ -288,16 +266,9 @@ func record(r *compress.Result) []term {
 		{"Head", orElse(r.Head, "unknown"), "what the model's output was found to hold"},
 	}
 	if finite(r.Seconds) && r.Seconds > 0 {
-		list = append(list, term{"Time", duration(r.Seconds), ""})
+		list = append(list, term{"Time", words.Duration(r.Seconds), ""})
 	}
 	return list
-}
-
-func duration(seconds float64) string {
-	if seconds < 120 {
-		return significant(seconds, 3) + " s"
-	}
-	return fmt.Sprintf("%d min %d s", int(seconds)/60, int(seconds)%60)
 }
 
 // command is what to type for the same model again.
@@ -344,8 +315,8 @@ func newTrials(r *compress.Result, b compactify.Budget) *trials {
 		if x.Fits {
 			fits = "yes"
 		}
-		t.Rows = append(t.Rows, []string{grouped(x.Bytes), significant(float64(x.MeanBits), 3), percent(float64(x.Sparsity), 1), fmt.Sprint(x.Tuned),
-			amount(b.Kind, float64(x.Spent)), amount(b.Kind, float64(x.Worst)), fits, mark})
+		t.Rows = append(t.Rows, []string{words.Grouped(x.Bytes), words.Significant(float64(x.MeanBits), 3), words.Percent(float64(x.Sparsity), 1), fmt.Sprint(x.Tuned),
+			words.Amount(b.Kind, float64(x.Spent)), words.Amount(b.Kind, float64(x.Worst)), fits, mark})
 		t.Marked = append(t.Marked, x.Chosen)
 	}
 	t.Chart = trialsChart(r, b, sizes, spent)
@@ -360,7 +331,7 @@ func newTrials(r *compress.Result, b compactify.Budget) *trials {
 // trialsChart sets size against what was spent.
 func trialsChart(r *compress.Result, b compactify.Budget, sizes, spent []float64) template.HTML {
 	_, top := span(sizes)
-	unit, factor := byteUnit(top)
+	unit, factor := words.ByteUnit(top)
 	for i := range sizes {
 		sizes[i] /= factor
 	}
@@ -369,13 +340,13 @@ func trialsChart(r *compress.Result, b compactify.Budget, sizes, spent []float64
 		shown, _ = within(spent, 4*b.Limit)
 		shown = append(shown, 0, 1.5*b.Limit)
 	}
-	c := &chart{id: "trials", x: newAxis("size of the file ("+unit+")", append([]float64{0}, sizes...)), y: newAxis(spentLabel(b.Kind), shown)}
+	c := &chart{id: "trials", x: newAxis("size of the file ("+unit+")", append([]float64{0}, sizes...)), y: newAxis(words.SpentLabel(b.Kind), shown)}
 	c.rules = append(c.rules, rule{at: b.Limit, class: "limit"})
-	c.y.note(b.Limit, significant(b.Limit, 3), "limit", above)
+	c.y.note(b.Limit, words.Significant(b.Limit, 3), "limit", above)
 	c.title = "Size against cost of the combinations that were measured"
-	c.desc = fmt.Sprintf("Scatter chart of %d models. Further left is smaller, further down is better; the limit is %s.", len(r.Trials), amount(b.Kind, b.Limit))
+	c.desc = fmt.Sprintf("Scatter chart of %d models. Further left is smaller, further down is better; the limit is %s.", len(r.Trials), words.Amount(b.Kind, b.Limit))
 	for i, x := range r.Trials {
-		p := dot{x: sizes[i], y: float64(x.Spent), to: float64(x.Worst), class: "fails", shape: "open", title: fmt.Sprintf("%s, %s", size(x.Bytes), amount(b.Kind, float64(x.Spent)))}
+		p := dot{x: sizes[i], y: float64(x.Spent), to: float64(x.Worst), class: "fails", shape: "open", title: fmt.Sprintf("%s, %s", words.Size(x.Bytes), words.Amount(b.Kind, float64(x.Spent)))}
 		if x.Fits {
 			p.class = "fits"
 		}

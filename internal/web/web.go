@@ -14,6 +14,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/words"
 )
 
 //go:embed page.html report.html walk.html page.css
@@ -39,7 +40,7 @@ func Report(w io.Writer, r *compress.Result, title string) error {
 func WalkReport(w io.Writer, c compress.Curve, b compactify.Budget, title string) error {
 	p := walkPage{Title: title, Profile: newProfile("profile", c, b, nil)}
 	p.Lead = "How far a trained model can be moved along one path before the budget is used up. At t = 0 stands the original, at t = 1 the boundary model, where the path ends."
-	p.Budget = limitText(b, "the metric")
+	p.Budget = words.Limit(b, "the metric")
 	return render(w, "walk.html", p)
 }
 
