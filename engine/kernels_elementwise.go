@@ -95,7 +95,7 @@ func bindArithmetic[T number](op string) prepare {
 
 func arithmeticKernel(op string) prepare {
 	return variants{
-		tensor.Float32: bindArithmetic[float32](op), tensor.Float64: bindArithmetic[float64](op),
+		tensor.Float32: bindFloatArithmetic[float32](op), tensor.Float64: bindFloatArithmetic[float64](op),
 		tensor.Int8: bindArithmetic[int8](op), tensor.Uint8: bindArithmetic[uint8](op),
 		tensor.Int16: bindArithmetic[int16](op), tensor.Uint16: bindArithmetic[uint16](op),
 		tensor.Int32: bindArithmetic[int32](op), tensor.Uint32: bindArithmetic[uint32](op),

@@ -3,12 +3,17 @@ package engine
 import (
 	"math"
 
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
 func unaryKernels() map[string]prepare {
 	k := map[string]prepare{
 		"Relu":       reluKernel(),
+		"Exp":        vectorKernel(kernel.Exp[float32], kernel.Exp[float64]),
+		"Sigmoid":    vectorKernel(kernel.Sigmoid[float32], kernel.Sigmoid[float64]),
+		"Tanh":       vectorKernel(kernel.Tanh[float32], kernel.Tanh[float64]),
+		"Erf":        vectorKernel(kernel.Erf[float32], kernel.Erf[float64]),
 		"Not":        bindUnary(notLoop),
 		"IsNaN":      variants{tensor.Float32: bindUnary(isNaNLoop[float32]), tensor.Float64: bindUnary(isNaNLoop[float64])}.by(0),
 		"IsInf":      variants{tensor.Float32: prepareIsInf[float32], tensor.Float64: prepareIsInf[float64]}.by(0),
@@ -37,23 +42,13 @@ func unaryKernels() map[string]prepare {
 // floatFunctions are computed in float64 and rounded once.
 var floatFunctions = map[string]func(float64) float64{
 	"Floor": math.Floor, "Ceil": math.Ceil, "Round": math.RoundToEven, "Sqrt": math.Sqrt,
-	"Exp": math.Exp, "Log": math.Log, "Erf": math.Erf,
+	"Log": math.Log,
 	"Sin": math.Sin, "Cos": math.Cos, "Tan": math.Tan, "Asin": math.Asin, "Acos": math.Acos, "Atan": math.Atan,
-	"Sinh": math.Sinh, "Cosh": math.Cosh, "Tanh": math.Tanh,
+	"Sinh": math.Sinh, "Cosh": math.Cosh,
 	"Asinh": math.Asinh, "Acosh": math.Acosh, "Atanh": math.Atanh,
 	"Reciprocal": func(x float64) float64 { return 1 / x },
-	"Sigmoid":    sigmoid,
 	"Softplus":   softplus,
 	"Softsign":   func(x float64) float64 { return x / (1 + math.Abs(x)) },
-}
-
-// sigmoid is 1/(1+e⁻ˣ) without overflow.
-func sigmoid(x float64) float64 {
-	if x < 0 {
-		e := math.Exp(x)
-		return e / (1 + e)
-	}
-	return 1 / (1 + math.Exp(-x))
 }
 
 // softplus is ln(1+eˣ) without overflow.
@@ -125,7 +120,7 @@ func reluLoop[T number](z, x []T) {
 
 func reluKernel() prepare {
 	return variants{
-		tensor.Float32: bindUnary(reluLoop[float32]), tensor.Float64: bindUnary(reluLoop[float64]),
+		tensor.Float32: vectorUnary(kernel.Relu[float32]), tensor.Float64: vectorUnary(kernel.Relu[float64]),
 		tensor.Int8: bindUnary(reluLoop[int8]), tensor.Int16: bindUnary(reluLoop[int16]),
 		tensor.Int32: bindUnary(reluLoop[int32]), tensor.Int64: bindUnary(reluLoop[int64]),
 	}.by(0)

@@ -1,19 +1,17 @@
 package conformance
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/format/safetensors"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
@@ -56,10 +54,13 @@ func checkGolden(t *testing.T, model, golden string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tensors := readGolden(t, golden)
+	tensors, err := safetensors.Read(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
 	in := make([]tensor.Tensor, len(g.Inputs))
 	for i, v := range g.Inputs {
-		in[i] = tensors["in/"+v.Name]
+		in[i], _ = tensors.Tensor("in/" + v.Name)
 		if in[i].Len() == 1 && v.Type.Rank() == 0 { // ONNX Runtime took [1] for a scalar
 			in[i] = in[i].As(nil)
 		}
@@ -79,7 +80,8 @@ func checkGolden(t *testing.T, model, golden string) {
 			t.Fatal(err)
 		}
 		for i, value := range g.Outputs {
-			delta, err := distance(out[i], tensors["out/"+value.Name])
+			want, _ := tensors.Tensor("out/" + value.Name)
+			delta, err := distance(out[i], want)
 			if err != nil || delta > tolerance(model) {
 				t.Errorf("output %q, %v kernels: max|Δ| is %.3g of max|y|, want at most %g; %v",
 					value.Name, v.set, delta, tolerance(model), err)
@@ -118,34 +120,4 @@ func distance(got, want tensor.Tensor) (float64, error) {
 		scale = max(scale, math.Abs(want.At(i)))
 	}
 	return most / scale, nil
-}
-
-// readGolden reads a safetensors file.
-func readGolden(t *testing.T, file string) map[string]tensor.Tensor {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := binary.LittleEndian.Uint64(data)
-	var header map[string]struct {
-		DType   string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
-	}
-	if err := json.Unmarshal(data[8:8+n], &header); err != nil {
-		t.Fatal(err)
-	}
-	types := map[string]tensor.DType{"F32": tensor.Float32, "I32": tensor.Int32, "I64": tensor.Int64, "U8": tensor.Uint8}
-	out := make(map[string]tensor.Tensor)
-	for name, h := range header {
-		if name == "__metadata__" {
-			continue
-		}
-		raw := append([]byte(nil), data[8+n:][h.Offsets[0]:h.Offsets[1]]...)
-		if out[name], err = tensor.FromRaw(types[h.DType], h.Shape, raw); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return out
 }

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/tensor"
+)
+
+// vectorLoops are the fast kernels of a binary operator; each may be missing.
+type vectorLoops[T float] struct {
+	both   func(p *kernel.Pool, dst, x, y []T)              // equal shapes
+	scalar func(p *kernel.Pool, dst, x []T, y T)            // one number on the right
+	row    func(p *kernel.Pool, dst, x, y []T, rows int)    // a row added to each of x's
+	column func(p *kernel.Pool, dst, x, y []T, columns int) // a number for each row of x
+	swaps  bool                                             // x and y may change places
+}
+
+func vectorLoopsOf[T float](op string) vectorLoops[T] {
+	switch op {
+	case "Add":
+		return vectorLoops[T]{kernel.Add[T], kernel.AddScalar[T], kernel.AddRow[T], kernel.AddColumn[T], true}
+	case "Sub":
+		return vectorLoops[T]{both: kernel.Sub[T],
+			scalar: func(p *kernel.Pool, dst, x []T, y T) { kernel.AddScalar(p, dst, x, -y) }}
+	case "Mul":
+		return vectorLoops[T]{both: kernel.Mul[T], scalar: kernel.MulScalar[T], swaps: true}
+	}
+	return vectorLoops[T]{}
+}
+
+// bindFloatArithmetic uses the fast kernels where the shapes allow it.
+func bindFloatArithmetic[T float](op string) prepare {
+	return func(s *site) (func() error, error) {
+		out, f := s.outShape(0), vectorLoopsOf[T](op)
+		x, y := s.in[0], s.in[1]
+		n, err := newNest(out, broadcastStrides(s.inShape(0), out), broadcastStrides(s.inShape(1), out))
+		if err != nil {
+			return nil, s.errorf("%w", err)
+		}
+		large, small := n.strides[0], n.strides[1]
+		if f.swaps && elements(s.inShape(0)) < elements(s.inShape(1)) {
+			x, y, large, small = y, x, small, large
+		}
+		if run := vectorStep(s, f, n, large, small, x, y); run != nil {
+			return run, nil
+		}
+		return bindBinary(s, arithmeticLoops[T](op))
+	}
+}
+
+// vectorStep is the fast kernel for an operand of the output's shape and
+// another one that repeats; nil if there is none.
+func vectorStep[T float](s *site, f vectorLoops[T], n *nest, large, small []int, xs, ys *tensor.Tensor) func() error {
+	last := len(n.dims) - 1
+	inner := n.inner
+	switch {
+	case large[last] != 1 && n.size > 1:
+		return nil
+	case last == 0 && small[0] == 1 && f.both != nil:
+		return func() error {
+			f.both(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys))
+			return nil
+		}
+	case last == 0 && small[0] == 0 && f.scalar != nil:
+		return func() error {
+			f.scalar(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys)[0])
+			return nil
+		}
+	case last == 1 && large[0] == inner && small[0] == 0 && small[1] == 1 && f.row != nil:
+		return func() error {
+			f.row(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys), n.dims[0])
+			return nil
+		}
+	case last == 1 && large[0] == inner && small[0] == 1 && small[1] == 0 && f.column != nil:
+		return func() error {
+			f.column(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys), inner)
+			return nil
+		}
+	case last == 2 && large[1] == inner && large[0] == inner*n.dims[1] && small[0] == 0 && small[1] == 1 && small[2] == 0 && f.column != nil:
+		block := inner * n.dims[1] // channels first: a column for each image
+		return func() error {
+			z, x, y := tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys)
+			for i := 0; i < len(z); i += block {
+				f.column(s.pool, z[i:i+block], x[i:i+block], y, inner)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// vectorUnary runs a fast kernel over the whole tensor.
+func vectorUnary[T float](f func(p *kernel.Pool, dst, x []T)) prepare {
+	return func(s *site) (func() error, error) {
+		return func() error {
+			f(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*s.in[0]))
+			return nil
+		}, nil
+	}
+}
+
+// vectorKernel is a function of a real number with fast kernels.
+func vectorKernel(f32 func(p *kernel.Pool, dst, x []float32), f64 func(p *kernel.Pool, dst, x []float64)) prepare {
+	return variants{tensor.Float32: vectorUnary(f32), tensor.Float64: vectorUnary(f64)}.by(0)
+}
