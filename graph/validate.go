@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/compactify/compactify/tensor"
@@ -12,18 +11,35 @@ import (
 // and before it is read, names are unique, parameters agree with their types.
 // The error names node, input and reason. Types are [Graph.Infer]'s business.
 func (g *Graph) Validate() error {
-	return g.validate(make(map[*Value]bool), make(map[string]bool))
+	return g.validate(&validation{defined: make(map[*Value]bool), names: make(map[string]bool)})
 }
 
-func (g *Graph) validate(defined map[*Value]bool, names map[string]bool) error {
+// validation is what is defined where the check has come to.
+type validation struct {
+	defined map[*Value]bool
+	names   map[string]bool
+	order   []*Value // as they were defined, for leave
+}
+
+// leave forgets what was defined since there were n values: a subgraph ends.
+func (c *validation) leave(n int) {
+	for _, v := range c.order[n:] {
+		delete(c.defined, v)
+		delete(c.names, v.Name)
+	}
+	c.order = c.order[:n]
+}
+
+func (g *Graph) validate(c *validation) error {
 	define := func(v *Value, what string) error {
 		if v.Name == "" {
 			return fmt.Errorf("graph %q: %s has no name", g.Name, what)
 		}
-		if names[v.Name] || defined[v] {
+		if c.names[v.Name] || c.defined[v] {
 			return fmt.Errorf("graph %q: %s: value %q is defined twice", g.Name, what, v.Name)
 		}
-		names[v.Name], defined[v] = true, true
+		c.names[v.Name], c.defined[v] = true, true
+		c.order = append(c.order, v)
 		return nil
 	}
 	for _, v := range g.Inputs {
@@ -40,7 +56,7 @@ func (g *Graph) validate(defined map[*Value]bool, names map[string]bool) error {
 		}
 	}
 	for _, n := range g.Nodes {
-		if err := n.validate(defined, names); err != nil {
+		if err := n.validate(c); err != nil {
 			return err
 		}
 		for _, v := range n.Out {
@@ -53,25 +69,26 @@ func (g *Graph) validate(defined map[*Value]bool, names map[string]bool) error {
 		}
 	}
 	for _, v := range g.Outputs {
-		if !defined[v] {
+		if !c.defined[v] {
 			return fmt.Errorf("graph %q: output %q: nothing produces it", g.Name, v.Name)
 		}
 	}
 	return nil
 }
 
-func (n *Node) validate(defined map[*Value]bool, names map[string]bool) error {
+func (n *Node) validate(c *validation) error {
 	for i, v := range n.In {
-		if v != nil && !defined[v] {
+		if v != nil && !c.defined[v] {
 			return fmt.Errorf("%s: input %d %q: not defined before it is read", n, i, v.Name)
 		}
 	}
 	for _, a := range n.Attrs {
 		for _, sub := range a.Subgraphs() {
-			inner, innerNames := maps.Clone(defined), maps.Clone(names)
-			if err := sub.validate(inner, innerNames); err != nil {
+			outer := len(c.order)
+			if err := sub.validate(c); err != nil {
 				return fmt.Errorf("%s: attribute %q: %w", n, a.Name, err)
 			}
+			c.leave(outer)
 		}
 	}
 	return nil
