@@ -9,7 +9,9 @@ import (
 	"github.com/compactify/compactify/tensor"
 )
 
-func namedValue(name string) *Value { return &Value{Name: name, Type: tensor.TypeOf(tensor.Float32, 1)} }
+func namedValue(name string) *Value {
+	return &Value{Name: name, Type: tensor.TypeOf(tensor.Float32, 1)}
+}
 
 // manyBranches is a graph of n If nodes in a row, each with a branch that reads
 // the value before.

@@ -10,9 +10,9 @@ import (
 )
 
 // A file of many small things is read in proportion to its size, or refused:
-// neither memory nor time explodes. Each file is about a megabyte.
+// neither memory nor time explodes. Each file is about 256 KiB.
 func TestHostileFiles(t *testing.T) {
-	const size = 1 << 20
+	const size = 256 << 10
 	repeat := func(m *message, num protowire.Number, piece []byte) {
 		var one message
 		one.bytes(num, piece)
@@ -67,7 +67,7 @@ func TestHostileFiles(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			got := (after.TotalAlloc - before.TotalAlloc) >> 20
 			t.Logf("%d KiB: %d MiB allocated in %v, error: %.100v", len(tt.data)>>10, got, took, err)
-			if got > 1024 || took > 5*time.Second { // the greediest allocates 750 MiB in 1 s
+			if got > 256 || took > 10*time.Second { // the greediest allocates 190 MiB in 0.3 s, ten times as long under the race detector
 				t.Errorf("%d KiB: %d MiB allocated in %v", len(tt.data)>>10, got, took)
 			}
 		})

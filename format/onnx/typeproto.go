@@ -144,14 +144,15 @@ func parseDim(msg []byte) (tensor.Dim, error) {
 	return d, err
 }
 
-// typeMessage is the TypeProto of a tensor; nil if the number type is unknown,
-// since a TypeProto without one is invalid.
+// typeMessage is the TypeProto of a tensor; nil if nothing is known of it.
 func typeMessage(t tensor.Type) *message {
-	if t.DType == tensor.Undefined {
+	if t.DType == tensor.Undefined && !t.Ranked() {
 		return nil
 	}
 	var tt, typ message
-	tt.varint(tensorTypeElem, uint64(t.DType))
+	if t.DType != tensor.Undefined {
+		tt.varint(tensorTypeElem, uint64(t.DType))
+	}
 	if t.Ranked() {
 		var shape message
 		for _, d := range t.Shape {
