@@ -39,7 +39,7 @@ func FakeQuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, err
 }
 
 func fakeQuantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, scales []float32) {
-	scale := b.Param(l.Name()+"_s", tensor.Of(scales, len(scales)))
+	scale := b.Param(l.Name()+"_step", tensor.Of(scales, len(scales)))
 	n := &graph.Node{Domain: graph.DomainInternal, Op: "FakeQuantize",
 		In:    []*graph.Value{l.Param.Value, scale},
 		Out:   []*graph.Value{b.Value(l.Param.Type)},

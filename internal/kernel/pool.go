@@ -184,12 +184,17 @@ func (s *signal) wait(seen uint32) uint32 {
 		}
 		runtime.Gosched()
 	}
-	s.asleep.Store(true)
-	if s.count.Load() != seen && s.asleep.CompareAndSwap(true, false) {
-		return s.count.Load()
+	for {
+		s.asleep.Store(true)
+		if s.count.Load() != seen && s.asleep.CompareAndSwap(true, false) {
+			return s.count.Load()
+		}
+		<-s.sleep
+		// The wake-up may come late, from a post this wait already knows of.
+		if c := s.count.Load(); c != seen {
+			return c
+		}
 	}
-	<-s.sleep
-	return s.count.Load()
 }
 
 // PanicError is a panic that a loop body ended with.

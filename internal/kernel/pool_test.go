@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestForCoversEachIndexOnce(t *testing.T) {
@@ -165,5 +166,29 @@ func BenchmarkFor(b *testing.B) {
 		if err := p.For(2, 1, body); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A post that is held up between counting and waking must not end the next wait.
+func TestWaitIgnoresLateWakeUp(t *testing.T) {
+	s := &signal{sleep: make(chan struct{}, 1)}
+	s.count.Add(1) // a post, held up after counting
+	seen := s.wait(0)
+	done := make(chan uint32)
+	go func() { done <- s.wait(seen) }()
+	for !s.asleep.Load() {
+		runtime.Gosched()
+	}
+	if s.asleep.CompareAndSwap(true, false) { // the post goes on
+		s.sleep <- struct{}{}
+	}
+	select {
+	case c := <-done:
+		t.Fatalf("wait returned count %d without a new post", c)
+	case <-time.After(20 * time.Millisecond):
+	}
+	s.post()
+	if c := <-done; c != seen+1 {
+		t.Errorf("count: got %d, want %d", c, seen+1)
 	}
 }
