@@ -22,6 +22,7 @@ func kernelFamilies() []map[string]prepare {
 		sortKernels(),
 		lossKernels(),
 		resizeKernels(),
+		recurrentKernels(),
 		quantizationKernels(),
 		trainingKernels(),
 	}
