@@ -27,6 +27,7 @@ func TestLoweringsAgreeWithKernels(t *testing.T) {
 		{"Mean", nil, []tensor.Tensor{f(2, 3), f(3), f(2, 1)}},
 		{"Max", nil, []tensor.Tensor{f(2, 3), f(3), f(2, 1)}},
 		{"Min", nil, []tensor.Tensor{f(2, 3), f(3)}},
+		{"Dropout", nil, []tensor.Tensor{f(50)}},
 		{"HardSwish", nil, []tensor.Tensor{f(50)}},
 		{"Swish", attr(graph.Float("alpha", 1.5)), []tensor.Tensor{f(50)}},
 		{"Softsign", nil, []tensor.Tensor{f(50)}},

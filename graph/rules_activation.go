@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/compactify/compactify/tensor"
@@ -27,7 +28,7 @@ func activationRules() map[string]*Rule {
 		"Shrink":          {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferUnary(numbers), Lower: lowerShrink},
 		"Clip": {Since: []int{1, 6, 11}, MinIn: 1, MaxIn: 3, Infer: inferClip, Upgrade: map[int]step{
 			11: steps(floatToInput("min", 1), floatToInput("max", 2))}},
-		"Dropout": {Since: []int{1, 6, 7, 12}, MinIn: 1, MaxIn: 3, Infer: inferDropout, Upgrade: map[int]step{
+		"Dropout": {Since: []int{1, 6, 7, 12}, MinIn: 1, MaxIn: 3, Infer: inferDropout, Lower: lowerDropout, Upgrade: map[int]step{
 			12: floatToInput("ratio", 1)}},
 	}
 }
@@ -103,6 +104,29 @@ func inferDropout(c *Inference) error {
 	c.Set(0, c.In(0))
 	c.Set(1, c.In(0).With(tensor.Bool))
 	return nil
+}
+
+// lowerDropout keeps everything: what the operator does outside training, and
+// inside with a ratio of 0. Dropping at random cannot be expressed.
+func lowerDropout(b *Builder, n *Node) []*Value {
+	if b.mayBeNonzero(n.Input(2), 0) && b.mayBeNonzero(n.Input(1), 0.5) {
+		b.Fail(fmt.Errorf("%s: training_mode is set or not constant: dropping at random is not supported", n))
+	}
+	out := []*Value{b.Op("Identity", n.In[0]), nil}
+	if n.Output(1) != nil {
+		out[1] = b.Op("Expand", b.Const(tensor.Scalar(true)), b.Op("Shape", n.In[0]))
+	}
+	return out[:len(n.Out)]
+}
+
+// mayBeNonzero reports whether a scalar may be other than 0; omitted it has its
+// default.
+func (b *Builder) mayBeNonzero(v *Value, def float64) bool {
+	if v == nil {
+		return def != 0
+	}
+	t, ok := b.facts.Data(v)
+	return !ok || t.Len() != 1 || t.At(0) != 0
 }
 
 // lowerThresholdedRelu: x where x > alpha, else 0.
