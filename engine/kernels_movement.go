@@ -6,7 +6,7 @@ import (
 
 func movementKernels() map[string]prepare {
 	k := map[string]prepare{
-		"Transpose": prepareTranspose, "Concat": prepareConcat, "Slice": prepareSlice, "Split": prepareSplit,
+		"Transpose": prepareTranspose, "Concat": prepareConcat, "Slice": prepareSlice, "compactify.SliceGrad": prepareSliceGrad, "Split": prepareSplit,
 		"Expand": prepareExpand, "Tile": prepareTile, "Pad": preparePad, "CenterCropPad": prepareCenterCropPad,
 		"DepthToSpace": prepareDepthToSpace, "SpaceToDepth": prepareSpaceToDepth,
 	}
@@ -236,20 +236,44 @@ func prepareSplit(s *site) (func() error, error) {
 
 // prepareSlice: starts, ends and steps are known when it is bound.
 func prepareSlice(s *site) (func() error, error) {
-	in, out := s.inShape(0), s.outShape(0)
-	starts, ok := s.constantInts(1)
-	if !ok {
-		return nil, s.errorf("starts: not known")
+	out := s.outShape(0)
+	base, from, err := s.cut(s.inShape(0), 1)
+	if err != nil {
+		return nil, err
 	}
-	axes, ok := s.constantInts(3)
+	return s.moves(s.newGather(out, 0, base, strides(out), from))
+}
+
+// prepareSliceGrad puts the cotangent where Slice took its elements from, and
+// zeros elsewhere.
+func prepareSliceGrad(s *site) (func() error, error) {
+	dy := s.inShape(0)
+	base, to, err := s.cut(s.outShape(0), 2)
+	if err != nil {
+		return nil, err
+	}
+	move, err := s.moves(s.newGather(dy, base, 0, to, strides(dy)))
+	return func() error {
+		clear(s.out[0].Raw())
+		return move()
+	}, err
+}
+
+// cut resolves the starts, axes and steps of a slice of a tensor of shape in,
+// which stand at inputs at, at+2 and at+3: the first element and the strides.
+func (s *site) cut(in []int, at int) (base int, from []int, err error) {
+	starts, ok := s.constantInts(at)
+	if !ok {
+		return 0, nil, s.errorf("starts: not known")
+	}
+	axes, ok := s.constantInts(at + 2)
 	if !ok {
 		for i := range starts {
 			axes = append(axes, i)
 		}
 	}
-	steps, _ := s.constantInts(4)
-	from := strides(in)
-	base := 0
+	steps, _ := s.constantInts(at + 3)
+	from = strides(in)
 	for i, a := range axes {
 		a = axisOf(a, len(in))
 		start, step := starts[i], 1
@@ -267,7 +291,7 @@ func prepareSlice(s *site) (func() error, error) {
 		base += start * from[a]
 		from[a] *= step
 	}
-	return s.moves(s.newGather(out, 0, base, strides(out), from))
+	return base, from, nil
 }
 
 func prepareExpand(s *site) (func() error, error) {

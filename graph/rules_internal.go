@@ -15,6 +15,7 @@ import (
 //	MaxPoolGather(d, indices)              d's elements at MaxPool's indices
 //	AveragePoolGrad(dy, xShape) → dx       cotangent of AveragePool's x; its attributes
 //	FakeQuantize(x, scale, zero?) → y      scale·(clip(round(x/scale) + zero) - zero)
+//	SliceGrad(dy, xShape, starts, ends…)   adjoint of Slice, whose other inputs follow
 //	ReluGrad(dy, x)                        dy where x > 0, else 0
 //	SoftmaxCrossEntropy(z, p) → loss       mean over n of -Σ_k p[n,k]·log softmax(z)[n,k]
 //	SoftmaxCrossEntropyGrad(z, p, dloss)   its cotangent of z
@@ -25,6 +26,7 @@ func internalRules() map[string]*Rule {
 		"compactify.MaxPoolScatter":          {MinIn: 3, MaxIn: 3, Infer: inferMaxPoolScatter, Lower: lowerMaxPoolScatter},
 		"compactify.MaxPoolGather":           {MinIn: 2, MaxIn: 2, Infer: inferMaxPoolGather, Lower: lowerMaxPoolGather},
 		"compactify.AveragePoolGrad":         {MinIn: 2, MaxIn: 2, Infer: inferAveragePoolGrad},
+		"compactify.SliceGrad":               {MinIn: 4, MaxIn: 6, Infer: inferSliceGrad},
 		"compactify.FakeQuantize":            {MinIn: 2, MaxIn: 3, Infer: inferFakeQuantize, Lower: lowerFakeQuantize},
 		"compactify.ReluGrad":                {MinIn: 2, MaxIn: 2, Infer: inferReluGrad, Lower: lowerReluGrad},
 		"compactify.SoftmaxCrossEntropy":     {MinIn: 2, MaxIn: 2, Infer: inferCrossEntropy, Lower: lowerCrossEntropy},
@@ -58,6 +60,15 @@ func inferConvGradX(c *Inference) error {
 		return err
 	}
 	c.Set(0, out)
+	return nil
+}
+
+// inferSliceGrad: the cotangent of Slice's input, of the shape input 1 gives.
+func inferSliceGrad(c *Inference) error {
+	if err := c.want(indices, 1, 2, 3, 4, 5); err != nil {
+		return err
+	}
+	c.Set(0, c.shapeInput(c.In(0).DType, 1))
 	return nil
 }
 

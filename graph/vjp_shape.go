@@ -18,19 +18,20 @@ func shapeVJPs() map[string]vjpFunc {
 	}
 	return map[string]vjpFunc{
 		"Reshape": reshape, "Flatten": reshape, "Squeeze": reshape, "Unsqueeze": reshape,
-		"Transpose":       vjpTranspose,
-		"Concat":          vjpConcat,
-		"Split":           vjpSplit,
-		"Slice":           vjpSlice,
-		"Pad":             vjpPad,
-		"Expand":          func(b *Builder, n *Node, dy []*Value) []*Value { return []*Value{b.unbroadcast(dy[0], n.In[0]), nil} },
-		"Gather":          vjpGather,
-		"GatherElements":  vjpGatherElements,
-		"Shape":           vjpNone,
-		"Size":            vjpNone,
-		"ConstantOfShape": vjpNone,
-		"Constant":        vjpNone,
-		"Equal":           vjpNone, "Less": vjpNone, "Greater": vjpNone, "LessOrEqual": vjpNone, "GreaterOrEqual": vjpNone,
+		"Transpose":            vjpTranspose,
+		"Concat":               vjpConcat,
+		"Split":                vjpSplit,
+		"Slice":                vjpSlice,
+		"compactify.SliceGrad": vjpSliceGrad,
+		"Pad":                  vjpPad,
+		"Expand":               func(b *Builder, n *Node, dy []*Value) []*Value { return []*Value{b.unbroadcast(dy[0], n.In[0]), nil} },
+		"Gather":               vjpGather,
+		"GatherElements":       vjpGatherElements,
+		"Shape":                vjpNone,
+		"Size":                 vjpNone,
+		"ConstantOfShape":      vjpNone,
+		"Constant":             vjpNone,
+		"Equal":                vjpNone, "Less": vjpNone, "Greater": vjpNone, "LessOrEqual": vjpNone, "GreaterOrEqual": vjpNone,
 		"ArgMax": vjpNone, "ArgMin": vjpNone,
 	}
 }
@@ -84,47 +85,16 @@ func vjpSplit(b *Builder, n *Node, dy []*Value) []*Value {
 	return append([]*Value{b.With("Concat", Attributes{Int("axis", n.Attrs.Int("axis", 0))}, parts...)}, make([]*Value, len(n.In)-1)...)
 }
 
-// vjpSlice scatters the cotangent into zeros: for unit steps that is a padding.
+// vjpSlice puts the cotangent back where the slice was taken; the two operators
+// are each other's adjoints.
 func vjpSlice(b *Builder, n *Node, dy []*Value) []*Value {
-	out := make([]*Value, len(n.In))
-	x := n.In[0]
-	c := &Inference{Node: n, Facts: b.facts}
-	starts, ok1 := c.ConstInts(1)
-	axes, ok2 := c.ConstInts(3)
-	steps, ok3 := c.ConstInts(4)
-	if !n.has(3) {
-		axes, ok2 = upTo(len(starts)), true
-	}
-	if !n.has(4) {
-		steps, ok3 = slices.Repeat([]int{1}, len(starts)), true
-	}
-	if !ok1 || !ok2 || !ok3 || slices.ContainsFunc(steps, func(s int) bool { return s != 1 }) {
-		b.Fail(fmt.Errorf("gradient of %s: want constant starts and unit steps", n))
-		return out
-	}
-	rank := x.Type.Rank()
-	pads := make([]int, 2*rank)
-	for k, axis := range axes {
-		if axis < 0 {
-			axis += rank
-		}
-		in, cut := x.Type.Shape[axis], n.Out[0].Type.Shape[axis]
-		if in.Same(cut) {
-			continue
-		}
-		if !in.Known() || !cut.Known() {
-			b.Fail(fmt.Errorf("gradient of %s: the size of axis %d is unknown", n, axis))
-			return out
-		}
-		from := starts[k]
-		if from < 0 {
-			from += in.Size
-		}
-		pads[axis] = min(max(from, 0), in.Size)
-		pads[rank+axis] = in.Size - cut.Size - pads[axis]
-	}
-	out[0] = b.Op("Pad", dy[0], b.Const(tensor.Ints(pads...)))
-	return out
+	in := append([]*Value{dy[0], b.Op("Shape", n.In[0])}, n.In[1:]...)
+	return append([]*Value{b.Op("compactify.SliceGrad", in...)}, make([]*Value, len(n.In)-1)...)
+}
+
+func vjpSliceGrad(b *Builder, n *Node, dy []*Value) []*Value {
+	in := append([]*Value{dy[0]}, n.In[2:]...)
+	return append([]*Value{b.Op("Slice", in...)}, make([]*Value, len(n.In)-1)...)
 }
 
 func (n *Node) has(i int) bool { return n.Input(i) != nil }
