@@ -67,7 +67,11 @@ type compiler struct {
 	o       Options
 	facts   *graph.Facts
 	mutable map[*graph.Value]bool
-	outer   map[*graph.Value]*tensor.Tensor // slots of captured values, in a subgraph
+
+	// In a subgraph: the slots of captured values, and the data of those that are
+	// constant.
+	outer map[*graph.Value]*tensor.Tensor
+	known map[*graph.Value]tensor.Tensor
 }
 
 func newCompiler(g *graph.Graph, o Options) (*compiler, error) {
@@ -132,6 +136,7 @@ func (c *compiler) program() (*Program, error) {
 		return nil, err
 	}
 	c.facts = graph.NewFacts(c.g)
+	c.addKnown(c.facts)
 	for v := range c.mutable {
 		c.facts.Forget(v)
 	}
@@ -146,9 +151,17 @@ func (c *compiler) program() (*Program, error) {
 	return c.assemble()
 }
 
+// addKnown tells of constants that a subgraph captures.
+func (c *compiler) addKnown(facts *graph.Facts) {
+	for v, t := range c.known {
+		facts.SetData(v, t)
+	}
+}
+
 // lower expands operators that have no kernel until all do.
 func (c *compiler) lower() error {
 	b := graph.NewBuilder(c.g, "low_")
+	c.addKnown(b.Facts())
 	todo := c.g.Nodes
 	c.g.Nodes = nil
 	return c.lowerNodes(b, todo, 0)

@@ -23,6 +23,7 @@ func kernelFamilies() []map[string]prepare {
 		lossKernels(),
 		resizeKernels(),
 		recurrentKernels(),
+		controlKernels(),
 		quantizationKernels(),
 		trainingKernels(),
 	}

@@ -41,6 +41,8 @@ type site struct {
 	in, out []*tensor.Tensor // slots, nil where omitted
 	slots   map[*graph.Value]*tensor.Tensor
 	buffers []*scratch
+	known   map[*graph.Value]tensor.Tensor // constants that subgraphs capture
+	bodies  map[string]*body               // subgraphs by attribute
 }
 
 // scratch is memory a kernel uses during its own step only.
@@ -50,7 +52,7 @@ type scratch struct {
 }
 
 func newSite(n *graph.Node, pool *kernel.Pool, facts *graph.Facts, slots map[*graph.Value]*tensor.Tensor) *site {
-	s := &site{node: n, facts: facts, pool: pool, slots: slots}
+	s := &site{node: n, facts: facts, pool: pool, slots: slots, known: constants(n, facts)}
 	slot := func(v *graph.Value) *tensor.Tensor {
 		if v == nil {
 			return nil

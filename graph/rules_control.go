@@ -44,12 +44,12 @@ func inferIf(c *Inference) error {
 		if len(sub.Outputs) != len(c.Out) {
 			return c.Errorf("attribute %s: got %d outputs, want %d", name, len(sub.Outputs), len(c.Out))
 		}
+		if known && cond.Len() == 1 && (cond.At(0) != 0) != (name == "then_branch") {
+			continue // it may not even fit the shapes at hand
+		}
 		c.Facts.AddParams(sub)
 		if err := c.Facts.InferGraph(sub); err != nil {
 			return c.Errorf("attribute %s: %w", name, err)
-		}
-		if known && cond.Len() == 1 && (cond.At(0) != 0) != (name == "then_branch") {
-			continue
 		}
 		for i, v := range sub.Outputs {
 			if types == nil || i >= len(types) {
