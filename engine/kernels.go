@@ -24,6 +24,7 @@ func kernelFamilies() []map[string]prepare {
 		resizeKernels(),
 		recurrentKernels(),
 		controlKernels(),
+		randomKernels(),
 		quantizationKernels(),
 		trainingKernels(),
 	}
@@ -65,7 +66,7 @@ var dynamicOnly = map[string]bool{}
 // impure are operators that folding must leave alone: their results differ from
 // run to run.
 var impure = map[string]bool{"RandomNormal": true, "RandomUniform": true, "RandomNormalLike": true,
-	"RandomUniformLike": true, "Bernoulli": true, "Multinomial": true}
+	"RandomUniformLike": true, "Bernoulli": true, "Multinomial": true, "Dropout": true}
 
 // declined reports whether a kernel leaves this form of its operator to the
 // lowering.
@@ -75,6 +76,8 @@ func declined(n *graph.Node) bool {
 		return len(n.In) != 2
 	case "compactify.FakeQuantize":
 		return n.Input(2) != nil
+	case "Dropout": // without a training mode nothing is dropped
+		return n.Input(2) == nil
 	}
 	return false
 }

@@ -43,6 +43,7 @@ type site struct {
 	buffers []*scratch
 	known   map[*graph.Value]tensor.Tensor // constants that subgraphs capture
 	bodies  map[string]*body               // subgraphs by attribute
+	runs    uint64                         // of a node that draws at random
 }
 
 // scratch is memory a kernel uses during its own step only.
