@@ -60,7 +60,7 @@ func init() {
 			rules[op] = r
 		}
 	}
-	for _, family := range []map[string]vjpFunc{elementwiseVJPs(), linearVJPs(), shapeVJPs(), reductionVJPs()} {
+	for _, family := range []map[string]vjpFunc{elementwiseVJPs(), activationVJPs(), linearVJPs(), shapeVJPs(), selectionVJPs(), reductionVJPs(), quantizationVJPs()} {
 		for op, f := range family {
 			if r := rules[op]; r != nil {
 				r.VJP = f

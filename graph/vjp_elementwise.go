@@ -1,11 +1,6 @@
 package graph
 
-import (
-	"fmt"
-	"math"
-
-	"github.com/compactify/compactify/tensor"
-)
+import "fmt"
 
 func (b *Builder) failRank(v *Value) {
 	b.Fail(fmt.Errorf("gradient of %q: its rank is unknown", v.Name))
@@ -38,29 +33,19 @@ func elementwiseVJPs() map[string]vjpFunc {
 		"Abs":        unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Sign", x) }),
 		"Sin":        unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Cos", x) }),
 		"Cos":        unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.neg(b.Op("Sin", x)) }),
-		"Tanh": unary(func(b *Builder, _ *Node, _, y *Value) *Value {
-			return b.sub(b.ConstLike(y, 1), b.mul(y, y))
+		"Tan":        unary(func(b *Builder, _ *Node, _, y *Value) *Value { return b.add(b.ConstLike(y, 1), b.mul(y, y)) }),
+		"Sinh":       unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Cosh", x) }),
+		"Cosh":       unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Sinh", x) }),
+		"Asin":       unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.inverseRoot(b.quadratic(x, 1, -1)) }),
+		"Acos":       unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.neg(b.inverseRoot(b.quadratic(x, 1, -1))) }),
+		"Atan":       unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Reciprocal", b.quadratic(x, 1, 1)) }),
+		"Asinh":      unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.inverseRoot(b.quadratic(x, 1, 1)) }),
+		"Acosh":      unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.inverseRoot(b.quadratic(x, -1, 1)) }),
+		"Atanh":      unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Reciprocal", b.quadratic(x, 1, -1)) }),
+		"Mod": broadcasting(same, func(b *Builder, n *Node, dy *Value) *Value { // y = a − q·b, q constant almost everywhere
+			q := b.Op("Round", b.div(b.sub(n.In[0], n.Out[0]), n.In[1]))
+			return b.neg(b.mul(dy, q))
 		}),
-		"Sigmoid": unary(func(b *Builder, _ *Node, _, y *Value) *Value {
-			return b.mul(y, b.sub(b.ConstLike(y, 1), y))
-		}),
-		"Softplus": unary(func(b *Builder, _ *Node, x, _ *Value) *Value { return b.Op("Sigmoid", x) }),
-		"Erf": unary(func(b *Builder, _ *Node, x, _ *Value) *Value {
-			return b.scale(b.Op("Exp", b.neg(b.mul(x, x))), 2/math.SqrtPi)
-		}),
-		"Relu": func(b *Builder, n *Node, dy []*Value) []*Value {
-			return []*Value{b.Op("compactify.ReluGrad", dy[0], n.Out[0])}
-		},
-		"compactify.ReluGrad": func(b *Builder, n *Node, dy []*Value) []*Value {
-			return []*Value{b.Op("compactify.ReluGrad", dy[0], n.In[1]), nil}
-		},
-		"LeakyRelu": func(b *Builder, n *Node, dy []*Value) []*Value {
-			x := n.In[0]
-			slope := b.scale(dy[0], n.Attrs.Float("alpha", 0.01))
-			return []*Value{b.Op("Where", b.Op("Less", x, b.zeros(x)), slope, dy[0])}
-		},
-		"PRelu": vjpPRelu,
-		"Clip":  vjpClip,
 		"Where": vjpWhere,
 		"Min":   vjpExtreme,
 		"Max":   vjpExtreme,
@@ -75,7 +60,6 @@ func elementwiseVJPs() map[string]vjpFunc {
 			return []*Value{b.With("Cast", Attributes{Int("to", int(n.In[0].Type.DType))}, dy[0])}
 		},
 		"Identity": func(_ *Builder, _ *Node, dy []*Value) []*Value { return []*Value{dy[0]} },
-		"Dropout":  func(_ *Builder, _ *Node, dy []*Value) []*Value { return []*Value{dy[0]} }, // inference: the identity
 		"Sign":     vjpNone,
 		"Floor":    vjpNone,
 		"Ceil":     vjpNone,
@@ -86,28 +70,6 @@ func elementwiseVJPs() map[string]vjpFunc {
 // vjpNone is the rule of functions that are constant almost everywhere, or not
 // differentiable at all.
 func vjpNone(_ *Builder, n *Node, _ []*Value) []*Value { return make([]*Value, len(n.In)) }
-
-func vjpPRelu(b *Builder, n *Node, dy []*Value) []*Value {
-	x, slope := n.In[0], n.In[1]
-	negative := b.Op("Less", x, b.zeros(x))
-	return []*Value{
-		b.Op("Where", negative, b.mul(dy[0], slope), dy[0]),
-		b.unbroadcast(b.mask(negative, b.mul(dy[0], x)), slope),
-	}
-}
-
-// vjpClip passes the cotangent inside the closed interval; the bounds are
-// constants of the model.
-func vjpClip(b *Builder, n *Node, dy []*Value) []*Value {
-	d, x := dy[0], n.In[0]
-	if lo := n.Input(1); lo != nil {
-		d = b.mask(b.Op("GreaterOrEqual", x, lo), d)
-	}
-	if hi := n.Input(2); hi != nil {
-		d = b.mask(b.Op("LessOrEqual", x, hi), d)
-	}
-	return append([]*Value{d}, make([]*Value, len(n.In)-1)...)
-}
 
 func vjpWhere(b *Builder, n *Node, dy []*Value) []*Value {
 	zero := b.zeros(dy[0])
@@ -149,9 +111,10 @@ func vjpSum(b *Builder, n *Node, dy []*Value) []*Value {
 	return out
 }
 
-// onesLike is a tensor of ones in v's shape.
-func (b *Builder) onesLike(v *Value) *Value {
-	one := tensor.New(v.Type.DType, 1)
-	one.Set(0, 1)
-	return b.With("ConstantOfShape", Attributes{TensorOf("value", one)}, b.Op("Shape", v))
+// quadratic is c + k·x².
+func (b *Builder) quadratic(x *Value, c, k float64) *Value {
+	return b.add(b.ConstLike(x, c), b.scale(b.mul(x, x), k))
 }
+
+// inverseRoot is 1/√x.
+func (b *Builder) inverseRoot(x *Value) *Value { return b.Op("Reciprocal", b.Op("Sqrt", x)) }

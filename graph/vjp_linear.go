@@ -1,6 +1,11 @@
 package graph
 
-import "github.com/compactify/compactify/tensor"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/compactify/compactify/tensor"
+)
 
 func linearVJPs() map[string]vjpFunc {
 	return map[string]vjpFunc{
@@ -190,23 +195,61 @@ func vjpConvGradW(b *Builder, n *Node, dy []*Value) []*Value {
 // ConvGradW.
 func vjpConvTranspose(b *Builder, n *Node, dy []*Value) []*Value {
 	x, w, d := n.In[0], n.In[1], dy[0]
-	attrs := n.Attrs.Without("auto_pad", "output_padding", "output_shape")
-	if n.Attrs.Text("auto_pad", "NOTSET") != "NOTSET" || n.Attrs.Has("output_shape") {
-		b.Fail(errTransposePads(n))
-		return make([]*Value, len(n.In))
-	}
-	if !attrs.Has("kernel_shape") {
-		attrs = attrs.With(Ints("kernel_shape", b.staticSizes(w, 2)...))
-	}
 	out := make([]*Value, len(n.In))
+	if bias := n.Input(2); b.active(bias) {
+		out[2] = b.sumOverBatchAndSpace(d)
+	}
+	win, err := b.transposeWindow(n)
+	if err != nil {
+		b.Fail(fmt.Errorf("gradient of %s: %w", n, err))
+		return out
+	}
+	attrs := n.Attrs.Without("auto_pad", "output_padding", "output_shape").
+		With(Ints("pads", win.Pads...)).With(Ints("kernel_shape", win.Kernel...))
+	d = b.pad(d, win.uncovered(b, x, d))
 	if b.active(x) {
 		out[0] = b.With("Conv", attrs, d, w)
 	}
 	if b.active(w) {
 		out[1] = b.With("compactify.ConvGradW", attrs, d, x)
 	}
-	if bias := n.Input(2); b.active(bias) {
-		out[2] = b.sumOverBatchAndSpace(d)
-	}
 	return out
+}
+
+// transposeWindow is the window of a ConvTranspose. The spatial sizes matter, and
+// must be known, only if the pads follow from them.
+func (b *Builder) transposeWindow(n *Node) (Window, error) {
+	x, w := n.In[0], n.In[1]
+	if n.Attrs.Text("auto_pad", "NOTSET") == "NOTSET" && !n.Attrs.Has("output_shape") {
+		return newWindow(n, x.Type.Rank()-2, b.staticSizes(w, 2))
+	}
+	return ConvTransposeGeometry(n, append([]int{1, 1}, b.staticSizes(x, 2)...), b.staticSizes(w, 0))
+}
+
+// uncovered is the padding that cuts off the end of a transposed convolution's
+// output (with cotangent d) where it is bias alone and reaches so far beyond the
+// last window that a convolution would fit another one.
+func (w *Window) uncovered(b *Builder, x, d *Value) []int {
+	axes := len(w.Out)
+	pads := make([]int, 2*(axes+2))
+	for i := range axes {
+		rest := w.resizing[i]
+		if w.outShape != nil || w.mode != "NOTSET" {
+			n := b.staticSizes(x, 2)[i]
+			rest = b.staticSizes(d, 2)[i] + w.Pads[i] + w.Pads[axes+i] - w.Strides[i]*(n-1) - w.reach(i)
+		}
+		if rest >= w.Strides[i] {
+			pads[axes+4+i] = -rest
+		}
+	}
+	return pads
+}
+
+// pad pads with zeros, and cuts off where a count is negative. pads are the
+// counts at the beginning of every axis, then those at the end.
+func (b *Builder) pad(x *Value, pads []int) *Value {
+	if !slices.ContainsFunc(pads, func(p int) bool { return p != 0 }) {
+		return x
+	}
+	return b.Op("Pad", x, b.Const(tensor.Ints(pads...)))
 }

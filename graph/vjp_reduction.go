@@ -28,7 +28,6 @@ func reductionVJPs() map[string]vjpFunc {
 		"compactify.MaxPoolGather": func(b *Builder, n *Node, dy []*Value) []*Value {
 			return []*Value{b.Op("compactify.MaxPoolScatter", dy[0], n.In[1], b.Op("Shape", n.In[0])), nil}
 		},
-		"compactify.FakeQuantize":        vjpFakeQuantize,
 		"compactify.SoftmaxCrossEntropy": vjpSoftmaxCrossEntropy,
 	}
 }
@@ -66,9 +65,8 @@ func vjpReduceExtreme(b *Builder, n *Node, dy []*Value) []*Value {
 	x := n.In[0]
 	to := Attributes{Int("to", int(x.Type.DType))}
 	hit := b.With("Cast", to, b.Op("Equal", x, b.restore(n, n.Out[0])))
-	attrs := Attributes{Int("keepdims", 1)}
 	in := append([]*Value{hit}, n.In[1:]...)
-	count := b.With("ReduceSum", attrs, in...)
+	count := b.With("ReduceSum", n.Attrs.With(Int("keepdims", 1)), in...)
 	d := b.mul(hit, b.div(b.restore(n, dy[0]), count))
 	return append([]*Value{d}, make([]*Value, len(n.In)-1)...)
 }
@@ -102,37 +100,6 @@ func vjpGlobalAveragePool(b *Builder, n *Node, dy []*Value) []*Value {
 	to := Attributes{Int("to", int(x.Type.DType))}
 	count := b.With("Cast", to, b.Op("Div", b.Op("Size", x), b.Op("Size", n.Out[0])))
 	return []*Value{b.Op("Expand", b.div(dy[0], count), b.Op("Shape", x))}
-}
-
-// vjpFakeQuantize is the straight-through estimator for x and the learned-step
-// gradient for the scale: inside the range ∂y/∂s = round(x/s) − x/s, outside it
-// is the bound. Sources: Y. Bengio, N. Léonard and A. Courville, "Estimating or
-// propagating gradients through stochastic neurons", 2013; S. Esser et al.,
-// "Learned step size quantization", ICLR 2020, equations 2 and 3.
-func vjpFakeQuantize(b *Builder, n *Node, dy []*Value) []*Value {
-	x, d := n.In[0], dy[0]
-	out := make([]*Value, len(n.In))
-	lo, hi := FakeQuantizeRange(n)
-	scale := b.spreadAlong(n, n.In[1])
-	v := b.div(x, scale)
-	if zero := n.Input(2); zero != nil {
-		to := Attributes{Int("to", int(x.Type.DType))}
-		z := b.spreadAlong(n, b.With("Cast", to, zero))
-		v = b.add(v, z)
-		if b.active(n.In[1]) {
-			b.Fail(fmt.Errorf("gradient of %s: the scale has no rule beside a zero point", n))
-		}
-	}
-	inside := b.Op("And",
-		b.Op("GreaterOrEqual", v, b.ConstLike(v, lo)),
-		b.Op("LessOrEqual", v, b.ConstLike(v, hi)))
-	out[0] = b.mask(inside, d)
-	if b.active(n.In[1]) {
-		q := b.Op("Round", b.Op("Clip", v, b.ConstLike(v, lo), b.ConstLike(v, hi)))
-		slope := b.Op("Where", inside, b.sub(q, v), q)
-		out[1] = b.shapeLike(b.unbroadcast(b.mul(d, slope), scale), n.In[1])
-	}
-	return out
 }
 
 // vjpSoftmaxCrossEntropy: the loss is linear in the target and its gradient in

@@ -2,15 +2,9 @@ package graph
 
 import (
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/compactify/compactify/tensor"
 )
-
-func errTransposePads(n *Node) error {
-	return fmt.Errorf("gradient of %s: pads: got auto_pad or output_shape, want explicit pads", n)
-}
 
 func shapeVJPs() map[string]vjpFunc {
 	reshape := func(b *Builder, n *Node, dy []*Value) []*Value {
@@ -18,20 +12,18 @@ func shapeVJPs() map[string]vjpFunc {
 	}
 	return map[string]vjpFunc{
 		"Reshape": reshape, "Flatten": reshape, "Squeeze": reshape, "Unsqueeze": reshape,
-		"Transpose":            vjpTranspose,
-		"Concat":               vjpConcat,
-		"Split":                vjpSplit,
-		"Slice":                vjpSlice,
-		"compactify.SliceGrad": vjpSliceGrad,
-		"Pad":                  vjpPad,
-		"Expand":               func(b *Builder, n *Node, dy []*Value) []*Value { return []*Value{b.unbroadcast(dy[0], n.In[0]), nil} },
-		"Gather":               vjpGather,
-		"GatherElements":       vjpGatherElements,
-		"Shape":                vjpNone,
-		"Size":                 vjpNone,
-		"ConstantOfShape":      vjpNone,
-		"Constant":             vjpNone,
-		"Equal":                vjpNone, "Less": vjpNone, "Greater": vjpNone, "LessOrEqual": vjpNone, "GreaterOrEqual": vjpNone,
+		"Transpose":       vjpTranspose,
+		"Concat":          vjpConcat,
+		"Split":           vjpSplit,
+		"Tile":            vjpTile,
+		"Trilu":           vjpTrilu,
+		"CumSum":          vjpCumSum,
+		"Expand":          func(b *Builder, n *Node, dy []*Value) []*Value { return []*Value{b.unbroadcast(dy[0], n.In[0]), nil} },
+		"Shape":           vjpNone,
+		"Size":            vjpNone,
+		"ConstantOfShape": vjpNone,
+		"Constant":        vjpNone,
+		"Equal":           vjpNone, "Less": vjpNone, "Greater": vjpNone, "LessOrEqual": vjpNone, "GreaterOrEqual": vjpNone,
 		"ArgMax": vjpNone, "ArgMin": vjpNone,
 	}
 }
@@ -79,92 +71,55 @@ func vjpSplit(b *Builder, n *Node, dy []*Value) []*Value {
 	for i, v := range n.Out {
 		parts[i] = dy[i]
 		if dy[i] == nil {
-			parts[i] = b.mul(b.onesLike(v), b.zeros(v))
+			parts[i] = b.zerosLike(v)
 		}
 	}
 	return append([]*Value{b.With("Concat", Attributes{Int("axis", n.Attrs.Int("axis", 0))}, parts...)}, make([]*Value, len(n.In)-1)...)
 }
 
-// vjpSlice puts the cotangent back where the slice was taken; the two operators
-// are each other's adjoints.
-func vjpSlice(b *Builder, n *Node, dy []*Value) []*Value {
-	in := append([]*Value{dy[0], b.Op("Shape", n.In[0])}, n.In[1:]...)
-	return append([]*Value{b.Op("compactify.SliceGrad", in...)}, make([]*Value, len(n.In)-1)...)
-}
-
-func vjpSliceGrad(b *Builder, n *Node, dy []*Value) []*Value {
-	in := append([]*Value{dy[0]}, n.In[2:]...)
-	return append([]*Value{b.Op("Slice", in...)}, make([]*Value, len(n.In)-1)...)
-}
-
-func (n *Node) has(i int) bool { return n.Input(i) != nil }
-
-func upTo(n int) []int {
-	list := make([]int, n)
-	for i := range list {
-		list[i] = i
-	}
-	return list
-}
-
-// vjpPad cuts the padding off; only constant padding has this rule.
-func vjpPad(b *Builder, n *Node, dy []*Value) []*Value {
-	out := make([]*Value, len(n.In))
+// vjpTile sums the copies, axis by axis.
+func vjpTile(b *Builder, n *Node, dy []*Value) []*Value {
+	x, d := n.In[0], dy[0]
 	c := &Inference{Node: n, Facts: b.facts}
-	pads, ok := c.ConstInts(1)
-	if !ok || n.has(3) || n.Attrs.Text("mode", "constant") != "constant" {
-		b.Fail(fmt.Errorf("gradient of %s: want constant pads on all axes and mode constant", n))
-		return out
+	repeats, ok := c.ConstInts(1)
+	if !ok || x.Type.Rank() != len(repeats) {
+		b.Fail(fmt.Errorf("gradient of %s: want constant repeats", n))
+		return make([]*Value, len(n.In))
 	}
-	rank := len(pads) / 2
-	ends := make([]int, rank)
-	for i := range ends {
-		ends[i] = math.MaxInt32
-		if pads[rank+i] != 0 {
-			ends[i] = -pads[rank+i]
+	for axis, r := range repeats {
+		if r != 1 {
+			size := -1
+			if x.Type.Shape[axis].Known() {
+				size = x.Type.Shape[axis].Size
+			}
+			d = b.sum(b.splitAxis(d, axis, r, size), false, axis)
 		}
 	}
-	out[0] = b.Op("Slice", dy[0], b.Const(tensor.Ints(pads[:rank]...)), b.Const(tensor.Ints(ends...)))
-	return out
+	return []*Value{d, nil}
 }
 
-// vjpGather adds the cotangent's slices where they were taken: rows of the
-// gathered axis are brought to the front and scattered with addition.
-func vjpGather(b *Builder, n *Node, dy []*Value) []*Value {
-	x, index, d := n.In[0], n.In[1], dy[0]
-	axis := n.Attrs.Int("axis", 0)
-	rank, ri := x.Type.Rank(), index.Type.Rank()
-	if rank < 0 || ri < 0 {
-		b.failRank(x)
-		return []*Value{nil, nil}
-	}
-	if axis < 0 {
-		axis += rank
-	}
-	// d is [before..., index..., after...]; bring the index axes to the front.
-	front := make([]int, 0, d.Type.Rank())
-	for i := range ri {
-		front = append(front, axis+i)
-	}
-	for i := range d.Type.Rank() {
-		if i < axis || i >= axis+ri {
-			front = append(front, i)
+// splitAxis replaces an axis by several of the given sizes. One size may be -1,
+// or else one axis behind them may be unknown.
+func (b *Builder) splitAxis(d *Value, axis int, sizes ...int) *Value {
+	shape := append(make([]int, axis), sizes...) // 0 copies a size
+	for _, dim := range d.Type.Shape[axis+1:] {
+		if dim.Known() {
+			shape = append(shape, dim.Size)
+		} else {
+			shape = append(shape, -1)
 		}
 	}
-	d = b.With("Transpose", Attributes{Ints("perm", front...)}, d)
-	move := append([]int{axis}, slices.DeleteFunc(upTo(rank), func(i int) bool { return i == axis })...)
-	zero := b.With("Transpose", Attributes{Ints("perm", move...)}, b.mul(b.onesLike(x), b.zeros(x)))
-	added := b.With("ScatterND", Attributes{Text("reduction", "add")}, zero, b.unsqueeze(index, -1), d)
-	back := make([]int, rank)
-	for i, p := range move {
-		back[p] = i
-	}
-	return []*Value{b.With("Transpose", Attributes{Ints("perm", back...)}, added), nil}
+	return b.Op("Reshape", d, b.Const(tensor.Ints(shape...)))
 }
 
-func vjpGatherElements(b *Builder, n *Node, dy []*Value) []*Value {
-	x := n.In[0]
-	zero := b.mul(b.onesLike(x), b.zeros(x))
-	attrs := Attributes{Int("axis", n.Attrs.Int("axis", 0)), Text("reduction", "add")}
-	return []*Value{b.With("ScatterElements", attrs, zero, n.In[1], dy[0]), nil}
+// vjpTrilu: a projection that is its own adjoint.
+func vjpTrilu(b *Builder, n *Node, dy []*Value) []*Value {
+	in := append([]*Value{dy[0]}, n.In[1:]...)
+	return append([]*Value{b.With("Trilu", n.Attrs, in...)}, make([]*Value, len(n.In)-1)...)
+}
+
+// vjpCumSum sums from the other end.
+func vjpCumSum(b *Builder, n *Node, dy []*Value) []*Value {
+	back := n.Attrs.With(Int("reverse", 1-n.Attrs.Int("reverse", 0)))
+	return []*Value{b.With("CumSum", back, dy[0], n.In[1]), nil}
 }

@@ -1,0 +1,64 @@
+package graph
+
+import "fmt"
+
+func quantizationVJPs() map[string]vjpFunc {
+	return map[string]vjpFunc{
+		"compactify.FakeQuantize": vjpFakeQuantize,
+		"DequantizeLinear":        vjpDequantize,
+	}
+}
+
+// vjpFakeQuantize is the straight-through estimator for x and the learned-step
+// gradient for the scale s. With v = x/s + zero, inside the range ∂y/∂x = 1 and
+// ∂y/∂s = round(v) − v; outside it ∂y/∂x = 0 and ∂y/∂s = bound − zero.
+//
+// Sources: Y. Bengio, N. Léonard and A. Courville, "Estimating or propagating
+// gradients through stochastic neurons", 2013; S. Esser et al., "Learned step
+// size quantization", ICLR 2020, equations 2 and 3.
+func vjpFakeQuantize(b *Builder, n *Node, dy []*Value) []*Value {
+	x, d := n.In[0], dy[0]
+	out := make([]*Value, len(n.In))
+	lo, hi := FakeQuantizeRange(n)
+	scale := b.spreadAlong(n, n.In[1])
+	v := b.div(x, scale)
+	zero := n.Input(2)
+	if zero != nil {
+		zero = b.spreadAlong(n, zero)
+		v = b.add(v, zero)
+	}
+	inside := b.Op("And",
+		b.Op("GreaterOrEqual", v, b.ConstLike(v, lo)),
+		b.Op("LessOrEqual", v, b.ConstLike(v, hi)))
+	out[0] = b.mask(inside, d)
+	if b.active(n.In[1]) {
+		q := b.Op("Round", b.Op("Clip", v, b.ConstLike(v, lo), b.ConstLike(v, hi)))
+		bound := q
+		if zero != nil {
+			bound = b.sub(q, zero)
+		}
+		slope := b.Op("Where", inside, b.sub(q, v), bound)
+		out[1] = b.shapeLike(b.unbroadcast(b.mul(d, slope), scale), n.In[1])
+	}
+	return out
+}
+
+// vjpDequantize: y = (x − zero)·scale is linear in the scale; x is an integer.
+func vjpDequantize(b *Builder, n *Node, dy []*Value) []*Value {
+	x, scale := n.In[0], n.In[1]
+	out := make([]*Value, len(n.In))
+	if x.Type.DType.IsFloat() && b.active(x) || n.Attrs.Int("block_size", 0) != 0 {
+		b.Fail(fmt.Errorf("gradient of %s: want integers with one scale, or one per channel", n))
+		return out
+	}
+	if b.active(scale) {
+		d := scale.Type.DType
+		steps := b.as(d, x)
+		if zero := n.Input(2); zero != nil {
+			steps = b.sub(steps, b.as(d, b.spreadAlong(n, zero)))
+		}
+		wide := b.spreadAlong(n, scale)
+		out[1] = b.shapeLike(b.unbroadcast(b.mul(b.as(d, dy[0]), steps), wide), scale)
+	}
+	return out
+}
