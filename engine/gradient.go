@@ -88,15 +88,16 @@ func (r *reverse) lower() error {
 	}
 }
 
-// findWanted marks the values that depend on wrt and on which the loss depends.
+// findWanted marks the values that depend on wrt and on which the loss depends,
+// also through what the subgraph of a node captures.
 func (r *reverse) findWanted() {
 	forward := make(map[*graph.Value]bool)
 	for _, v := range r.wrt {
 		forward[v] = true
 	}
 	for _, n := range r.g.Nodes {
-		for _, v := range n.In {
-			if v != nil && forward[v] {
+		for _, v := range n.Reads() {
+			if forward[v] {
 				for _, o := range n.Out {
 					forward[o] = true
 				}
@@ -108,7 +109,7 @@ func (r *reverse) findWanted() {
 		n := r.g.Nodes[i]
 		for _, o := range n.Out {
 			if o != nil && needed[o] {
-				for _, v := range n.In {
+				for _, v := range n.Reads() {
 					needed[v] = true
 				}
 			}
@@ -116,7 +117,7 @@ func (r *reverse) findWanted() {
 	}
 	r.wanted = make(map[*graph.Value]bool)
 	for v := range needed {
-		if v != nil && forward[v] && (v.Type.DType.IsFloat() || v.Type.DType == tensor.Undefined) {
+		if forward[v] && (v.Type.DType.IsFloat() || v.Type.DType == tensor.Undefined) {
 			r.wanted[v] = true
 		}
 	}
@@ -125,8 +126,8 @@ func (r *reverse) findWanted() {
 // isActive reports whether a cotangent flows through the node.
 func (r *reverse) isActive(n *graph.Node) bool {
 	in, out := false, false
-	for _, v := range n.In {
-		in = in || (v != nil && r.wanted[v])
+	for _, v := range n.Reads() {
+		in = in || r.wanted[v]
 	}
 	for _, v := range n.Out {
 		out = out || (v != nil && r.wanted[v])
