@@ -78,8 +78,7 @@ const (
 func Divide(train, heldOut *data.Set, seed uint64) Parts {
 	p := Parts{HeldOut: heldOut, HeldOutFrom: "the source's own test examples"}
 	if heldOut == nil {
-		parts := data.Split(train, []float64{1 - heldOutShare, heldOutShare}, seed, "held-out")
-		train, p.HeldOut = parts[0], parts[1]
+		train, p.HeldOut = HoldOut(train, seed)
 		p.HeldOutFrom = "a fifth of the examples, set aside by seed"
 	}
 	share := min(selectionShare, float64(maxSelection)/float64(max(1, train.Len())))
@@ -90,4 +89,10 @@ func Divide(train, heldOut *data.Set, seed uint64) Parts {
 		p.Calibration = data.Split(p.Training, []float64{share, 1 - share}, seed, "calibration")[0]
 	}
 	return p
+}
+
+// HoldOut sets a fifth of the examples aside, the same for equal seeds.
+func HoldOut(all *data.Set, seed uint64) (rest, heldOut *data.Set) {
+	parts := data.Split(all, []float64{1 - heldOutShare, heldOutShare}, seed, "held-out")
+	return parts[0], parts[1]
 }

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/kernel"
+	"github.com/spf13/cobra"
+)
+
+// app is one call of the program.
+type app struct {
+	settings
+	args    []string
+	command string // the command under way, without the program's name
+	pool    *kernel.Pool
+	report  *reporter
+
+	stderr io.Writer
+
+	mu      sync.Mutex
+	stdout  io.Writer
+	printed bool
+}
+
+// settings are the flags of all commands.
+type settings struct {
+	json      bool
+	seed      uint64
+	threads   int
+	out       string
+	force     bool
+	maxMemory byteCount
+	maxBytes  byteCount
+	kernel    string
+	quiet     bool
+}
+
+// patience is how long a command may take to end after Ctrl-C: the promise of
+// two seconds, less what printing takes.
+const patience = 1800 * time.Millisecond
+
+// run is the whole program. It returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{args: args, stdout: stdout, stderr: stderr, report: newReporter(stderr)}
+	a.json = slices.Contains(args, "--json") // also when the flags cannot be parsed
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	done := make(chan error, 1)
+	go func() { done <- a.execute(ctx, root) }()
+	select {
+	case err := <-done:
+		return a.finish(err)
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return a.finish(err)
+	case <-time.After(patience):
+		return a.finish(context.Canceled)
+	}
+}
+
+// execute runs the command that the arguments name. An error before it started
+// is one of usage.
+func (a *app) execute(ctx context.Context, root *cobra.Command) (err error) {
+	started := false
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: internal error: %v\n%s", a.command, p, debug.Stack())
+		}
+	}()
+	for _, c := range root.Commands() {
+		if body := c.RunE; body != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				started = true
+				return a.start(c, args, body)
+			}
+		}
+	}
+	c, err := root.ExecuteContextC(ctx)
+	if err != nil && !started {
+		if c.HasParent() {
+			a.command = c.Name()
+		}
+		return usage(err)
+	}
+	return err
+}
+
+// start prepares what all commands need.
+func (a *app) start(c *cobra.Command, args []string, body func(*cobra.Command, []string) error) error {
+	a.command = c.Name()
+	set, err := kernel.ParseSet(a.kernel)
+	if err != nil {
+		return usage(fmt.Errorf("--kernel: %w", err))
+	}
+	if a.threads < 0 {
+		return usage(fmt.Errorf("--threads: got %d, want 0 (all cores) or more", a.threads))
+	}
+	if a.maxMemory > 0 {
+		debug.SetMemoryLimit(int64(a.maxMemory))
+	}
+	if a.threads > 0 {
+		runtime.GOMAXPROCS(a.threads)
+	}
+	a.pool = kernel.NewPool(a.threads, set)
+	defer a.pool.Close()
+	if a.quiet {
+		a.report.silence()
+	}
+	defer a.report.end()
+	return body(c, args)
+}
+
+// finish ends the program: it says what went wrong and returns the status.
+func (a *app) finish(err error) int {
+	a.report.end()
+	if err == nil {
+		return 0
+	}
+	status, hint := exitStatus(err), hintFor(err, a.command)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fmt.Fprintf(a.stderr, "compactify: error: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "compactify: hint: %s\n", hint)
+	}
+	if a.json && !a.printed {
+		a.printJSON(failure{Error: err.Error(), Hint: hint, Exit: status})
+	}
+	a.printed = true // nothing follows from a command that was left behind
+	return status
+}
+
+// failure is the JSON object of a command that came to nothing.
+type failure struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+	Exit  int    `json:"exit"`
+}
+
+// print writes a command's result: an object with --json, else what text
+// writes.
+func (a *app) print(result any, text func(io.Writer)) error {
+	a.report.end()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.printed {
+		return nil
+	}
+	a.printed = true
+	if a.json {
+		return a.printJSON(result)
+	}
+	var b bytes.Buffer
+	text(&b)
+	_, err := a.stdout.Write(b.Bytes())
+	return err
+}
+
+func (a *app) printJSON(v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		_, err = a.stdout.Write(append(b, '\n'))
+	}
+	return err
+}
+
+// note tells the user something on standard error.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		a.report.line("compactify: " + fmt.Sprintf(format, args...))
+	}
+}
+
+// asked is the record of a call.
+type asked struct {
+	Command string   `json:"command"`
+	Args    []string `json:"args"`
+	Seed    uint64   `json:"seed"`
+	Version string   `json:"version"`
+	Kernel  string   `json:"kernel"`
+}
+
+func (a *app) asked() asked {
+	return asked{Command: a.command, Args: a.args, Seed: a.seed, Version: compress.Version, Kernel: a.pool.Set().String()}
+}

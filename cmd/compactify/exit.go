@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/format/onnx"
+	store "github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/train"
+)
+
+// usageError is a call that cannot be right, whatever the files hold.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usage marks an error as one of usage.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &usageError{err}
+}
+
+// tooLargeError is a result beyond --max-bytes.
+type tooLargeError struct {
+	what      string
+	got, want int
+}
+
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("%s: size: got %d bytes, want at most %d", e.what, e.got, e.want)
+}
+
+// refutedError is a claim that a witness contradicts, under --strict.
+type refutedError struct{ claim string }
+
+func (e *refutedError) Error() string { return "refuted: " + e.claim }
+
+// exitStatus maps an error to the program's exit status: the only place that
+// does.
+func exitStatus(err error) int {
+	var (
+		wrong   *usageError
+		noFit   *compress.NoFitError
+		large   *tooLargeError
+		refuted *refutedError
+	)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled):
+		return 130
+	case errors.As(err, &wrong):
+		return 2
+	case errors.As(err, &noFit), errors.As(err, &large):
+		return 3
+	case errors.As(err, &refuted):
+		return 4
+	}
+	return 1
+}
+
+// hintFor says what may help against an error, "" if nothing is known to.
+func hintFor(err error, command string) string {
+	var (
+		wrong *usageError
+		noFit *compress.NoFitError
+		large *tooLargeError
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return ""
+	case errors.As(err, &noFit) && noFit.WouldFit != (compactify.Budget{}):
+		return fmt.Sprintf("--budget %v would fit", noFit.WouldFit)
+	case errors.As(err, &large):
+		return fmt.Sprintf("--max-bytes %d would do", large.got)
+	case errors.Is(err, store.ErrExists), errors.Is(err, fs.ErrExist):
+		return "--force writes there all the same; another --out, or none, leaves it alone"
+	case errors.Is(err, train.ErrDiverged):
+		return "a smaller --rate may help"
+	case errors.Is(err, onnx.ErrNotTensor):
+		return "export the model again with tensors as inputs and outputs only (for scikit-learn converters: without ZipMap)"
+	case errors.As(err, &wrong) && command == "":
+		return "compactify --help lists the commands"
+	case errors.As(err, &wrong):
+		return fmt.Sprintf("compactify %s --help explains the command", command)
+	}
+	return ""
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/tensor"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) inspectCommand() *cobra.Command {
+	latency := false
+	c := &cobra.Command{
+		Use:   "inspect MODEL",
+		Short: "Say what is in a model file",
+		Long: `Say what is in a model file: its size, weights, operators and layers.
+
+"sparsity" is the share of weights that are exactly zero, "norm" the length of
+all weights as one vector. Layers are the weights of convolutions and matrix
+products, which is where compression works.`,
+		Example: "  compactify inspect model.onnx\n  compactify inspect model.onnx --latency --json",
+		Args:    want("MODEL"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.inspect(c.Context(), args[0], latency) },
+	}
+	c.Flags().BoolVar(&latency, "latency", false, "also run the model and say how long one example takes")
+	return c
+}
+
+// inspection is the JSON object of inspect.
+type inspection struct {
+	Model    string         `json:"model"`
+	Bytes    int            `json:"bytes"` // on disk, with external data
+	Params   int            `json:"params"`
+	Norm     jsonnum.Float  `json:"norm"`
+	Sparsity jsonnum.Float  `json:"sparsity"`
+	IR       int            `json:"ir"`
+	Opset    map[string]int `json:"opset"` // by domain; ONNX's own is ai.onnx
+	Producer string         `json:"producer,omitempty"`
+	Inputs   []port         `json:"inputs"`
+	Outputs  []port         `json:"outputs"`
+	Ops      map[string]int `json:"ops"` // nodes by operator, those in subgraphs included
+	Layers   []layerInfo    `json:"layers"`
+	Ledger   ledgerInfo     `json:"ledger"`
+	Latency  *latencyInfo   `json:"latency,omitempty"`
+}
+
+type port struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+type layerInfo struct {
+	Name     string        `json:"name"`
+	Kind     string        `json:"kind"` // the operator that reads it
+	Type     string        `json:"type"`
+	Shape    []int         `json:"shape"`
+	Params   int           `json:"params"`
+	Bytes    int           `json:"bytes"`
+	Sparsity jsonnum.Float `json:"sparsity"`
+}
+
+type ledgerInfo struct {
+	Payload  int `json:"payload"`
+	Scales   int `json:"scales"`
+	Metadata int `json:"metadata"`
+}
+
+type latencyInfo struct {
+	MedianMS jsonnum.Float `json:"median_ms"`
+	Runs     int           `json:"runs"`
+	Threads  int           `json:"threads"`
+}
+
+func (a *app) inspect(ctx context.Context, path string, withLatency bool) error {
+	g, bytes, err := onnx.ReadSized(path)
+	if err != nil {
+		return err
+	}
+	r := &inspection{Model: path, Bytes: bytes, Params: g.NumParams(), Norm: jsonnum.Float(g.Norm()), IR: g.Meta.IR,
+		Producer: strings.TrimSpace(g.Meta.Producer + " " + g.Meta.ProducerVersion), Opset: make(map[string]int), Ops: make(map[string]int), Layers: []layerInfo{}}
+	for domain, version := range g.Opset {
+		if domain == graph.DomainONNX {
+			domain = "ai.onnx"
+		}
+		r.Opset[domain] = version
+	}
+	r.Inputs, r.Outputs = ports(g.Inputs), ports(g.Outputs)
+	countOps(r.Ops, g)
+	r.Sparsity = jsonnum.Float(sparsity(g.Weights()))
+	for _, l := range layers(g) {
+		r.Layers = append(r.Layers, layerInfo{Name: l.Name(), Kind: l.Nodes[0].Kind(), Type: l.Param.Data.DType().String(), Shape: l.Param.Data.Shape(),
+			Params: l.Param.Data.Len(), Bytes: l.Param.StoredBytes(), Sparsity: jsonnum.Float(sparsity([]*graph.Param{l.Param}))})
+	}
+	ledger := g.Ledger(bytes)
+	r.Ledger = ledgerInfo{ledger.Payload, ledger.Scales, ledger.Metadata}
+	if withLatency {
+		if r.Latency, err = a.latency(ctx, g); err != nil {
+			return err
+		}
+	}
+	if a.out != "" {
+		file, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := a.writeFile(a.out, append(file, '\n')); err != nil {
+			return err
+		}
+	}
+	return a.print(r, func(w io.Writer) { r.text(w) })
+}
+
+// layers lists the layers of the model in its newest form, where their axes are
+// known; of a model that has none, those of the file as it is.
+func layers(g *graph.Graph) []graph.Layer {
+	c, _ := g.Clone()
+	if c.Upgrade(graph.LatestOpset) != nil || c.Infer() != nil {
+		return g.Layers()
+	}
+	return c.Layers()
+}
+
+func ports(values []*graph.Value) []port {
+	list := []port{}
+	for _, v := range values {
+		list = append(list, port{v.Name, v.Type.String()})
+	}
+	return list
+}
+
+func countOps(ops map[string]int, g *graph.Graph) {
+	for _, n := range g.Nodes {
+		ops[n.Kind()]++
+		for _, attr := range n.Attrs {
+			for _, sub := range attr.Subgraphs() {
+				countOps(ops, sub)
+			}
+		}
+	}
+}
+
+// sparsity is the share of exact zeros; 0 without weights.
+func sparsity(params []*graph.Param) float64 {
+	zeros, all := 0, 0
+	for _, p := range params {
+		n := p.Data.Len()
+		all += n
+		for i := range n {
+			if p.Data.At(i) == 0 {
+				zeros++
+			}
+		}
+	}
+	return float64(zeros) / float64(max(1, all))
+}
+
+// latencyRuns is how many runs the median is taken of; a few before warm up.
+const (
+	latencyRuns   = 25
+	latencyWarmUp = 5
+)
+
+// latency runs the model on zeros, every unknown dimension being 1.
+func (a *app) latency(ctx context.Context, g *graph.Graph) (*latencyInfo, error) {
+	g, _, err := engine.Simplify(g)
+	if err != nil {
+		return nil, err
+	}
+	shapes := make(map[string][]int)
+	var in []tensor.Tensor
+	for _, v := range g.Inputs {
+		shape := make([]int, v.Type.Rank())
+		for i, d := range v.Type.Shape {
+			shape[i] = 1
+			if d.Known() {
+				shape[i] = d.Size
+			}
+		}
+		shapes[v.Name] = shape
+		in = append(in, tensor.New(v.Type.DType, shape...))
+	}
+	p, err := engine.Compile(g, engine.Options{Shapes: shapes, Pool: a.pool})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]tensor.Tensor, len(p.Outputs()))
+	var times []float64
+	for i := range latencyWarmUp + latencyRuns {
+		a.report.progress("running", float64(i)/(latencyWarmUp+latencyRuns))
+		start := time.Now()
+		if err := p.Run(ctx, in, out); err != nil {
+			return nil, err
+		}
+		if i >= latencyWarmUp {
+			times = append(times, float64(time.Since(start).Nanoseconds())/1e6)
+		}
+	}
+	slices.Sort(times)
+	return &latencyInfo{jsonnum.Float(times[len(times)/2]), latencyRuns, a.pool.Threads()}, nil
+}
+
+func (r *inspection) text(w io.Writer) {
+	fmt.Fprintf(w, "%s\n\n", r.Model)
+	var opsets []string
+	for _, domain := range slices.Sorted(maps.Keys(r.Opset)) {
+		opsets = append(opsets, fmt.Sprintf("%s %d", domain, r.Opset[domain]))
+	}
+	rows := [][]string{
+		{"size on disk", fmt.Sprintf("%s (%s bytes): weights %s, scales %s, rest %s", words.Size(r.Bytes), words.Grouped(r.Bytes),
+			words.Size(r.Ledger.Payload), words.Size(r.Ledger.Scales), words.Size(r.Ledger.Metadata))},
+		{"weights", fmt.Sprintf("%s, %s of them zero, norm %s", words.Grouped(r.Params), words.Percent(float64(r.Sparsity), 1), words.Number(float64(r.Norm)))},
+		{"format", fmt.Sprintf("ONNX IR %d, operators %s%s", r.IR, strings.Join(opsets, ", "), prefixed(", by ", r.Producer))},
+		{"inputs", portText(r.Inputs)},
+		{"outputs", portText(r.Outputs)},
+		{"operators", opsText(r.Ops)},
+	}
+	if r.Latency != nil {
+		rows = append(rows, []string{"time", fmt.Sprintf("%s for one example on %s (median of %d runs)", words.Milliseconds(float64(r.Latency.MedianMS)), words.Count(r.Latency.Threads, "thread", "threads"), r.Latency.Runs)})
+	}
+	columns(w, rows)
+	if len(r.Layers) == 0 {
+		fmt.Fprintln(w, "\nno layers: no weights of convolutions or matrix products of their own")
+		return
+	}
+	fmt.Fprintln(w)
+	rows = [][]string{{"layer", "kind", "type", "shape", "weights", "size", "zero"}}
+	for _, l := range r.Layers {
+		var dims []string
+		for _, n := range l.Shape {
+			dims = append(dims, strconv.Itoa(n))
+		}
+		rows = append(rows, []string{l.Name, l.Kind, l.Type, strings.Join(dims, "×"), words.Grouped(l.Params), words.Size(l.Bytes), words.Percent(float64(l.Sparsity), 1)})
+	}
+	columns(w, rows)
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func portText(list []port) string {
+	var parts []string
+	for _, p := range list {
+		parts = append(parts, p.Name+" "+p.Type)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// opsText lists operators, the most frequent first.
+func opsText(ops map[string]int) string {
+	names := slices.SortedFunc(maps.Keys(ops), func(a, b string) int {
+		if ops[a] != ops[b] {
+			return ops[b] - ops[a]
+		}
+		return strings.Compare(a, b)
+	})
+	for i, n := range names {
+		names[i] = fmt.Sprintf("%s %d", n, ops[n])
+	}
+	return strings.Join(names, ", ")
+}

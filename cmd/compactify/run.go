@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/graph"
+	store "github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/internal/web"
+	"github.com/compactify/compactify/paths"
+	"github.com/spf13/cobra"
+)
+
+// runFlags are the settings of run.
+type runFlags struct {
+	dataFlags
+	budget   string
+	paths    []string
+	finetune int
+	output   string
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run [MODEL]",
+		Short: "Find the smallest model inside a budget",
+		Long: `Find the smallest model inside a budget, and write it with a report.
+
+MODEL is an ONNX file; --data names examples like those it was trained on. They
+are split: most train and calibrate, some decide between models, and held-out
+ones are shown once to the finished file. The verdict is
+
+    MET                 even the worse end of the 95 % confidence interval fits
+    MET (within noise)  the measured value fits, the interval reaches beyond
+    NOT MET             it does not fit (exit 3); the model is kept as rejected
+
+Budgets say what may be lost:
+
+    1pp         the metric may fall by one percentage point (the default)
+    0.05nats    the mean loss may rise by 0.05 nats per example
+    kl:0.01     answers may differ by 0.01 nats from the original's
+    snr:30      outputs must agree with the original's to 30 dB
+
+Without MODEL a small network (lenet5) is trained first on the examples: a
+complete tour that needs no files.`,
+		Example: "  compactify run\n  compactify run model.onnx --data digits/ --budget 0.5pp\n  compactify run model.onnx --data unlabeled:samples.npz --budget kl:0.01 --json",
+		Args:    want("[MODEL]"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.compress(c.Context(), f, args, c.Flags().Changed("finetune"))
+		},
+	}
+	f.add(c)
+	flags := c.Flags()
+	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
+	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+" (default: all of them)")
+	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training after each change; 0 for none (default: chosen by the size of the work)")
+	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
+	return c
+}
+
+func kindNames() string {
+	s := ""
+	for i, k := range paths.Kinds {
+		if i > 0 {
+			s += ", "
+		}
+		s += k.Name
+	}
+	return s
+}
+
+// compress does the job and prints what it came to.
+func (a *app) compress(ctx context.Context, f runFlags, args []string, tuned bool) error {
+	job, err := a.job(f, tuned)
+	if err != nil {
+		return err
+	}
+	e, err := f.open(a)
+	if err != nil {
+		return err
+	}
+	job.Train, job.HeldOut, job.Source, job.Mapping = e.train, e.heldOut, e.source, e.mapping
+	name := "lenet5"
+	if len(args) > 0 {
+		name = filepath.Base(args[0])
+		if job.Model, job.ModelBytes, err = onnx.ReadSized(args[0]); err != nil {
+			return err
+		}
+	}
+	folder, err := a.folder()
+	if err != nil {
+		return err
+	}
+	result, err := a.compressInto(ctx, folder, job, name)
+	return a.conclude(folder, result, name, err)
+}
+
+// job translates flags. Mistakes in them are errors of usage.
+func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
+	b, err := compactify.ParseBudget(f.budget)
+	if err != nil {
+		return compress.Job{}, usage(fmt.Errorf("--budget: %w", err))
+	}
+	for _, kind := range f.paths {
+		if _, err := findKind(kind); err != nil {
+			return compress.Job{}, err
+		}
+	}
+	if f.finetune < 0 {
+		return compress.Job{}, usage(fmt.Errorf("--finetune: got %d epochs, want 0 or more", f.finetune))
+	}
+	if tuned && f.finetune == 0 {
+		f.finetune = -1 // the job's way to say none
+	}
+	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, MaxBytes: int(a.maxBytes),
+		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Progress: a.report.progress}, nil
+}
+
+func findKind(name string) (paths.Kind, error) {
+	for _, k := range paths.Kinds {
+		if k.Name == name {
+			return k, nil
+		}
+	}
+	return paths.Kind{}, usage(fmt.Errorf("path %q: unknown, want %s", name, kindNames()))
+}
+
+// trainingShare is the part of a run's progress that training a first model
+// takes.
+const trainingShare = 0.25
+
+// compressInto trains a model if there is none, and runs the job.
+func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compress.Job, name string) (*compress.Result, error) {
+	if job.Model == nil {
+		parts := compress.Divide(job.Train, job.HeldOut, job.Seed)
+		fresh := func(stage string, done float64) { a.report.progress(stage, trainingShare*done) }
+		model, err := a.firstModel(ctx, parts, fresh)
+		if err != nil {
+			return nil, err
+		}
+		file, err := onnx.Encode(model, onnx.Options{Oldest: true})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := folder.Put("original.onnx", file); err != nil {
+			return nil, err
+		}
+		job.Model, job.ModelBytes = model, len(file)
+		job.Progress = func(stage string, done float64) { a.report.progress(stage, trainingShare+(1-trainingShare)*done) }
+	}
+	result, err := compress.Run(ctx, job, folder)
+	if result == nil {
+		return nil, err
+	}
+	if _, reportErr := folder.PutFunc(compress.ReportFile, func(w io.Writer) error {
+		return web.Report(w, result, "Compactify report: "+name)
+	}); reportErr != nil {
+		return nil, errors.Join(err, reportErr)
+	}
+	result.Files.Report = folder.Path(compress.ReportFile)
+	return result, err
+}
+
+// firstModel trains the network that a run without a model starts from, on the
+// examples that a run may use for training.
+func (a *app) firstModel(ctx context.Context, parts compress.Parts, progress func(string, float64)) (*graph.Graph, error) {
+	a.note("no model given: training a lenet5 on %s first", parts.Training.Name())
+	t := trainFlags{arch: "lenet5", epochs: firstEpochs, decay: "cosine"}
+	o, err := t.options(a)
+	if err != nil {
+		return nil, err
+	}
+	o.Step = func(done float64) { progress("training lenet5", done) }
+	trained, err := t.train(ctx, parts.Training, a.seed, o)
+	return trained.model, err
+}
+
+// conclude prints the result and seals the folder. A run that has nothing to
+// show leaves no folder.
+func (a *app) conclude(folder *store.Folder, r *compress.Result, name string, err error) error {
+	var noFit *compress.NoFitError
+	kept := r != nil && (err == nil || errors.As(err, &noFit) || r.SHA256 != "")
+	if !kept {
+		return sealed(folder, err)
+	}
+	if sealErr := folder.Finish(); sealErr != nil {
+		return errors.Join(err, sealErr)
+	}
+	if err == nil {
+		return a.print(r, func(w io.Writer) { summarize(w, r, name) })
+	}
+	if a.json {
+		return errors.Join(a.print(r, nil), err)
+	}
+	a.note("what was measured is in %s", r.Files.Report)
+	return err
+}

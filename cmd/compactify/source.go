@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/compactify/compactify/data"
+	"github.com/spf13/cobra"
+)
+
+// dataFlags say which examples to use.
+type dataFlags struct {
+	data, eval, normalize, label string
+	raw                          bool
+}
+
+func (d *dataFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&d.data, "data", "glyphs", "examples: glyphs (built in), a folder of IDX files or images, .npz, .csv, LIBSVM,\nCIFAR-10, .tar of images; unlabeled:PATH compares with the original model only")
+	f.StringVar(&d.eval, "eval", "", "held-out examples, in the same forms (default: the data's own test part,\nor 20 % set aside)")
+	f.StringVar(&d.normalize, "normalize", "", "mean,std of image inputs, or m:m:m,s:s:s per channel: (x/255−mean)/std")
+	f.BoolVar(&d.raw, "raw", false, "keep image inputs at 0 to 255 instead of dividing by 255")
+	f.StringVar(&d.label, "label", "", "label column of a .csv: a name, or a number from 1 (default: the last)")
+}
+
+// examples are the opened sources.
+type examples struct {
+	train   *data.Set
+	heldOut *data.Set // nil if the source has no test part
+	source  string
+	mapping string
+}
+
+// open reads the sources.
+func (d *dataFlags) open(a *app) (examples, error) {
+	if d.raw && d.normalize != "" {
+		return examples{}, usage(errors.New("--raw and --normalize exclude each other"))
+	}
+	o := data.Options{Label: d.label, Normalize: d.normalize, Raw: d.raw, Seed: a.seed, MaxBytes: int64(a.maxMemory)}
+	src, err := data.Open(d.data, o)
+	if err != nil {
+		return examples{}, d.explain(err)
+	}
+	if src.Mapping != "" {
+		a.note("labels of %s: %s", d.data, src.Mapping)
+	}
+	if src.Note != "" {
+		a.note("%s: %s", d.data, src.Note)
+	}
+	e := examples{train: src.Train, heldOut: src.Test, source: d.data, mapping: src.Mapping}
+	if d.eval != "" {
+		o.ClassNames = src.Train.ClassNames()
+		held, err := data.Open(d.eval, o)
+		if err != nil {
+			return examples{}, fmt.Errorf("--eval: %w", err)
+		}
+		e.heldOut = held.Eval()
+	}
+	return e, nil
+}
+
+// explain tells a misspelt name from a broken file: neither exists, but the
+// former was never meant to be a path.
+func (d *dataFlags) explain(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, statErr := os.Stat(d.data); statErr != nil {
+			return fmt.Errorf("--data %q: not found: want glyphs, or the path of a file or folder: %w", d.data, err)
+		}
+	}
+	return fmt.Errorf("--data: %w", err)
+}

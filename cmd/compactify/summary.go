@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/words"
+)
+
+// summarize writes a run's result as a table that needs no manual.
+func summarize(w io.Writer, r *compress.Result, name string) {
+	b := compactify.Budget{Kind: compactify.BudgetKind(r.Budget.Kind), Limit: float64(r.Budget.Limit)}
+	metric := r.Baseline.MetricName
+	before, after := r.Baseline, r.Compact
+	fmt.Fprintf(w, "%s, measured on %s of %s\n\n", name, words.Count(r.Budget.Examples, "held-out example", "held-out examples"), r.Data.Source)
+	rows := [][]string{{"", "before", "after", ""},
+		{"size on disk", words.Size(before.Bytes), words.Size(after.Bytes), words.Smaller(before.Bytes, after.Bytes)}}
+	if !math.IsNaN(float64(before.Metric)) {
+		rows = append(rows, []string{metric, words.Metric(metric, float64(before.Metric)), words.Metric(metric, float64(after.Metric)), ""})
+	}
+	rows = append(rows,
+		[]string{"loss", words.Number(float64(before.Loss)), words.Number(float64(after.Loss)), ""},
+		[]string{"weights not zero", words.Grouped(before.Params), words.Grouped(after.ParamsNonzero), "(before: all weights)"},
+		[]string{"time per example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))})
+	columns(w, rows)
+	fmt.Fprintf(w, "\nbudget    %s: %s\n", r.Budget.Verdict, words.Limit(b, metric))
+	fmt.Fprintf(w, "          measured %s, 95 %% interval %s to %s\n", words.Amount(b.Kind, float64(r.Budget.Measured)),
+		words.Amount(b.Kind, float64(r.Budget.CI95[0])), words.Amount(b.Kind, float64(r.Budget.CI95[1])))
+	for i, leg := range r.Paths {
+		head := "how       "
+		if i > 0 {
+			head = "          "
+		}
+		fmt.Fprintf(w, "%s%s\n", head, legText(leg))
+	}
+	fmt.Fprintf(w, "verified  the file, read back: largest difference %s, allowed %s\n", words.Number(float64(r.Verify.MaxAbsErr)), words.Number(float64(r.Verify.Tolerance)))
+	fmt.Fprintf(w, "\nmodel     %s\nreport    %s  (opens in a browser)\n", r.Files.Model, r.Files.Report)
+}
+
+func legText(leg compress.Leg) string {
+	switch leg.Kind {
+	case "prune":
+		return words.Percent(float64(leg.Param), 1) + " of the weights removed"
+	case "quantize":
+		return words.Significant(float64(leg.Param), 3) + " bits per weight instead of 32"
+	}
+	return fmt.Sprintf("path %s to t = %s", leg.Kind, words.Significant(float64(leg.T), 3))
+}

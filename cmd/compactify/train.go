@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/train"
+	"github.com/spf13/cobra"
+)
+
+// trainFlags are the settings of train.
+type trainFlags struct {
+	dataFlags
+	arch, optimizer, decay, l2 string
+	epochs, batch              int
+	rate, momentum, threshold  float64
+}
+
+// firstEpochs is how long a network is trained when nothing is said.
+const firstEpochs = 6
+
+func (a *app) trainCommand() *cobra.Command {
+	var f trainFlags
+	c := &cobra.Command{
+		Use:   "train",
+		Short: "Train a small network, with a penalty that pulls it towards zero",
+		Long: `Train a small network and write it as ONNX.
+
+The penalty λ‖θ‖² is added to the mean loss, biases included, and applied as a
+proximal step. As λ grows the weights are pulled towards the boundary, the network
+whose weights are all zero; "boundary" says how near they came.
+
+Architectures (--arch):
+    lenet5           convolutions 6/16, dense 120/84; for images
+    lenet5-caffe     convolutions 20/50, dense 500; for images
+    lenet-300-100    dense 300/100
+    mlp:A-B-…-Z      dense, A inputs, Z classes, such as mlp:784-300-10
+    resnet8          residual, three stages; for images
+    resnet20         residual, three stages of three blocks; for images`,
+		Example: "  compactify train\n  compactify train --arch lenet-300-100 --data digits/ --epochs 10 --l2 1e-4 --out digits.onnx",
+		Args:    want(),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.train(c.Context(), f) },
+	}
+	f.add(c)
+	flags := c.Flags()
+	flags.StringVar(&f.arch, "arch", "lenet5", "the network, see above")
+	flags.IntVar(&f.epochs, "epochs", firstEpochs, "passes over the examples")
+	flags.StringVar(&f.l2, "l2", "0", "λ of the penalty λ‖θ‖²")
+	flags.StringVar(&f.optimizer, "optimizer", "adam", "adam or sgd")
+	flags.Float64Var(&f.rate, "rate", 0, "step size (default 0.001 for adam, 0.05 for sgd)")
+	flags.StringVar(&f.decay, "decay", "constant", "how the step size falls: constant or cosine")
+	flags.Float64Var(&f.momentum, "momentum", 0, "momentum of sgd, in [0, 1)")
+	flags.IntVar(&f.batch, "batch", 128, "examples per step")
+	flags.Float64Var(&f.threshold, "threshold", 0, "norm that counts as the boundary (default: 1 % of the largest norm seen)")
+	return c
+}
+
+// options translates flags. Mistakes in them are errors of usage.
+func (f *trainFlags) options(a *app) (train.Options, error) {
+	o := train.Options{Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Momentum: f.momentum, Seed: a.seed, Pool: a.pool}
+	var err error
+	if o.Optimizer, err = train.ParseOptimizer(f.optimizer); err != nil {
+		return o, usage(err)
+	}
+	switch f.decay {
+	case "constant":
+	case "cosine":
+		o.Decay = train.Cosine
+	default:
+		return o, usage(fmt.Errorf("--decay: got %q, want constant or cosine", f.decay))
+	}
+	if f.l2 != "" {
+		o.L2, err = strconv.ParseFloat(f.l2, 64)
+		if err != nil || !(o.L2 >= 0) || math.IsInf(o.L2, 0) {
+			return o, usage(fmt.Errorf("--l2: got %q, want a number ≥ 0", f.l2))
+		}
+	}
+	for _, check := range []struct {
+		flag string
+		x    float64
+		ok   bool
+		want string
+	}{
+		{"epochs", float64(f.epochs), f.epochs >= 1, "1 or more"},
+		{"batch", float64(f.batch), f.batch >= 0, "1 or more"},
+		{"rate", f.rate, f.rate >= 0 && !math.IsInf(f.rate, 0), "a positive number"},
+		{"momentum", f.momentum, f.momentum >= 0 && f.momentum < 1, "a number in [0, 1)"},
+		{"threshold", f.threshold, f.threshold >= 0, "a positive number"},
+	} {
+		if !check.ok {
+			return o, usage(fmt.Errorf("--%s: got %v, want %s", check.flag, check.x, check.want))
+		}
+	}
+	return o, nil
+}
+
+// trained is what training came to.
+type trained struct {
+	model  *graph.Graph // in inference form
+	epochs []train.Epoch
+	steps  int
+}
+
+// train builds the network for the examples and trains it. When ctx ends, what
+// was reached is returned with its error.
+func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o train.Options) (trained, error) {
+	if set.Classes() == 0 {
+		return trained{}, fmt.Errorf("train on %q: got examples without classes, want labels", set.Name())
+	}
+	model, err := train.NewModel(f.arch, exampleShape(f.arch, set.Shape()), set.Classes(), seed)
+	if err != nil {
+		return trained{}, usage(err)
+	}
+	var t trained
+	step := o.Step
+	o.Step = func(done float64) {
+		t.steps++
+		if step != nil {
+			step(done)
+		}
+	}
+	model, t.epochs, err = train.Run(ctx, model, set, o)
+	if model != nil {
+		t.model = train.Finish(model)
+	}
+	return t, err
+}
+
+// exampleShape is the shape a network is built for: grey images without a
+// channel axis get one, for the networks that need it.
+func exampleShape(arch string, shape []int) []int {
+	if len(shape) == 2 && !strings.HasPrefix(arch, "mlp:") && arch != "lenet-300-100" {
+		return append([]int{1}, shape...)
+	}
+	return shape
+}
+
+// trainResult is the JSON object of train.
+type trainResult struct {
+	Arch       string        `json:"arch"`
+	Params     int           `json:"params"`
+	Epochs     []epochResult `json:"epochs"`
+	Metric     jsonnum.Float `json:"metric"` // on the held-out examples
+	MetricName string        `json:"metric_name"`
+	Loss       jsonnum.Float `json:"loss"`
+	HeldOut    int           `json:"held_out"`
+	Lyapunov   lyapunov      `json:"lyapunov"`
+	Boundary   boundary      `json:"boundary"`
+	Files      trainFiles    `json:"files"`
+	Bytes      int           `json:"bytes"`
+	Seed       uint64        `json:"seed"`
+}
+
+type epochResult struct {
+	Loss   jsonnum.Float `json:"loss"`
+	Metric jsonnum.Float `json:"metric"`
+	Norm   jsonnum.Float `json:"norm"`
+	Lambda jsonnum.Float `json:"lambda"`
+}
+
+// lyapunov holds what is known of the descent; NaN is what was not measured.
+type lyapunov struct {
+	Steps           int           `json:"steps"`
+	Increases       jsonnum.Float `json:"increases"`
+	MaxKappa        jsonnum.Float `json:"max_kappa"`
+	TwoOverEta      jsonnum.Float `json:"two_over_eta"`
+	BalanceResidual jsonnum.Float `json:"balance_residual"`
+}
+
+type boundary struct {
+	Approached bool          `json:"approached"`
+	Norm       jsonnum.Float `json:"norm"`
+	Threshold  jsonnum.Float `json:"threshold"`
+}
+
+type trainFiles struct {
+	Model string `json:"model"`
+}
+
+// train runs the command. After Ctrl-C the model as far as it got is kept.
+func (a *app) train(ctx context.Context, f trainFlags) error {
+	o, err := f.options(a)
+	if err != nil {
+		return err
+	}
+	e, err := f.open(a)
+	if err != nil {
+		return err
+	}
+	if err := a.checkOut(); err != nil {
+		return err
+	}
+	set, heldOut := e.train, e.heldOut
+	if heldOut == nil {
+		set, heldOut = compress.HoldOut(set, a.seed)
+	}
+	o.Step = func(done float64) { a.report.progress("training "+f.arch, done) }
+	t, err := f.train(ctx, set, a.seed, o)
+	stopped := errors.Is(err, context.Canceled) && t.steps > 0
+	if err != nil && !stopped {
+		return err
+	}
+	r := newTrainResult(f, t, o, a.seed)
+	if r.Files.Model, r.Bytes, err = a.keepModel(t.model); err != nil {
+		return err
+	}
+	if stopped {
+		r.Metric, r.Loss = jsonnum.Float(math.NaN()), jsonnum.Float(math.NaN())
+		return errors.Join(a.print(r, func(w io.Writer) { r.text(w) }), ctx.Err())
+	}
+	if err := r.measure(ctx, a, t.model, heldOut); err != nil {
+		return err
+	}
+	return a.print(r, func(w io.Writer) { r.text(w) })
+}
+
+func newTrainResult(f trainFlags, t trained, o train.Options, seed uint64) *trainResult {
+	nan := jsonnum.Float(math.NaN())
+	r := &trainResult{Arch: f.arch, Params: t.model.NumParams(), Seed: seed, Epochs: []epochResult{}}
+	largest := 0.0
+	for _, e := range t.epochs {
+		r.Epochs = append(r.Epochs, epochResult{jsonnum.Float(e.Loss), jsonnum.Float(e.Metric), jsonnum.Float(e.Norm), jsonnum.Float(e.Lambda)})
+		largest = max(largest, e.Norm)
+	}
+	r.Lyapunov = lyapunov{Steps: t.steps, Increases: nan, MaxKappa: nan, TwoOverEta: nan, BalanceResidual: nan}
+	if o.Rate > 0 {
+		r.Lyapunov.TwoOverEta = jsonnum.Float(2 / o.Rate)
+	}
+	norm := t.model.Norm()
+	threshold := f.threshold
+	if threshold == 0 {
+		threshold = 0.01 * max(largest, norm)
+	}
+	r.Boundary = boundary{Approached: norm <= threshold, Norm: jsonnum.Float(norm), Threshold: jsonnum.Float(threshold)}
+	return r
+}
+
+// measure evaluates the model on the held-out examples.
+func (r *trainResult) measure(ctx context.Context, a *app, model *graph.Graph, heldOut *data.Set) error {
+	e, err := compress.NewEvaluator(ctx, model, heldOut, "", a.pool, nil)
+	if err != nil {
+		return err
+	}
+	var m compactify.Measure
+	if m, err = e.Evaluate(ctx, model); err != nil {
+		return err
+	}
+	r.Metric, r.MetricName, r.Loss, r.HeldOut = jsonnum.Float(m.Metric), e.MetricName(), jsonnum.Float(m.Loss), m.Examples
+	return nil
+}
+
+// checkOut finds out before a long work whether its result may be written.
+func (a *app) checkOut() error {
+	if strings.HasSuffix(a.out, ".onnx") {
+		return a.checkFile(a.out)
+	}
+	if entries, err := os.ReadDir(a.out); a.out != "" && err == nil && len(entries) > 0 && !a.force {
+		return fmt.Errorf("write into %q: the folder is not empty: %w", a.out, os.ErrExist)
+	}
+	return nil
+}
+
+// keepModel writes a model to the file that --out names, or as model.onnx into
+// the folder.
+func (a *app) keepModel(g *graph.Graph) (path string, bytes int, err error) {
+	file, err := onnx.Encode(g, onnx.Options{Oldest: true})
+	if err != nil {
+		return "", 0, err
+	}
+	if err := a.checkSize("the model", len(file)); err != nil {
+		return "", 0, err
+	}
+	if strings.HasSuffix(a.out, ".onnx") {
+		return a.out, len(file), a.writeFile(a.out, file)
+	}
+	folder, err := a.folder()
+	if err != nil {
+		return "", 0, err
+	}
+	if err = folder.Asked(a.asked()); err == nil {
+		_, err = folder.Put(compress.ModelFile, file)
+	}
+	return filepath.Join(folder.Dir(), compress.ModelFile), len(file), sealed(folder, err)
+}
+
+func (r *trainResult) text(w io.Writer) {
+	rows := [][]string{{"epoch", "loss", "metric", "‖θ‖"}}
+	for i, e := range r.Epochs {
+		rows = append(rows, []string{strconv.Itoa(i + 1), words.Number(float64(e.Loss)), words.Percent(float64(e.Metric), 2), words.Number(float64(e.Norm))})
+	}
+	columns(w, rows)
+	fmt.Fprintf(w, "\n%s with %s, ", r.Arch, words.Count(r.Params, "weight", "weights"))
+	if r.HeldOut > 0 {
+		fmt.Fprintf(w, "%s %s on %s\n", r.MetricName, words.Metric(r.MetricName, float64(r.Metric)), words.Count(r.HeldOut, "held-out example", "held-out examples"))
+	} else {
+		fmt.Fprintln(w, "stopped before it was finished")
+	}
+	if r.Boundary.Approached {
+		fmt.Fprintf(w, "the weights reached the boundary: ‖θ‖ = %s\n", words.Number(float64(r.Boundary.Norm)))
+	}
+	fmt.Fprintf(w, "model     %s  (%s)\n", r.Files.Model, words.Size(r.Bytes))
+}

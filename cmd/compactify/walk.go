@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/graph"
+	store "github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/internal/web"
+	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/paths"
+	"github.com/spf13/cobra"
+)
+
+// walkFlags are the settings of walk.
+type walkFlags struct {
+	dataFlags
+	budget, output         string
+	grid, approach, refine int
+	perLayer, strict       bool
+}
+
+func (a *app) walkCommand() *cobra.Command {
+	var f walkFlags
+	long := `Follow one path from the model at t = 0 to its boundary at t = 1, and measure on
+the way what it costs.
+
+At t = 1 stands the smallest model of the kind: all weights zero, or one bit per
+weight. The walk finds the furthest t at which the budget was measured to hold,
+and compares the loss just before t = 1 with the loss there. Measured is on the
+selection examples, so that held-out ones stay unseen; no fine-tuning is done.
+
+Kinds:
+`
+	for _, k := range paths.Kinds {
+		long += fmt.Sprintf("    %-10s %s\n", k.Name, k.About)
+	}
+	c := &cobra.Command{
+		Use:     "walk KIND MODEL",
+		Short:   "Measure what one way of making a model smaller costs, from start to end",
+		Long:    long,
+		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json",
+		Args:    want("KIND", "MODEL"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.walk(c.Context(), f, args[0], args[1]) },
+	}
+	f.add(c)
+	flags := c.Flags()
+	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
+	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
+	flags.IntVar(&f.grid, "grid", 16, "equal steps from t = 0 to t = 1, for paths without steps of their own")
+	flags.IntVar(&f.approach, "approach", 4, "further points just before t = 1")
+	flags.IntVar(&f.refine, "refine", 6, "bisections at the budget's edge")
+	flags.BoolVar(&f.perLayer, "per-layer", false, "prune: the same fraction of every layer")
+	flags.BoolVar(&f.strict, "strict", false, "exit 4 if the loss is measured not to be continuous at t = 1")
+	return c
+}
+
+// walkResult is the JSON object of walk.
+type walkResult struct {
+	compress.Curve
+	Model      string    `json:"model"`
+	Budget     string    `json:"budget"`
+	MetricName string    `json:"metric_name"`
+	Examples   int       `json:"examples"`
+	Files      walkFiles `json:"files"`
+	Notes      []string  `json:"notes,omitempty"`
+	Seed       uint64    `json:"seed"`
+	Seconds    float64   `json:"seconds"`
+}
+
+// walkFiles are the models kept and the page that shows the profile.
+type walkFiles struct {
+	Furthest string   `json:"furthest,omitempty"` // the furthest inside the budget
+	Last     []string `json:"last"`               // the last ones before t=1, and that at t=1
+	Report   string   `json:"report"`
+}
+
+// walk runs the command. After Ctrl-C the part that was measured is kept.
+func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
+	start := time.Now()
+	k, err := findKind(kind)
+	if err != nil {
+		return err
+	}
+	steps, err := f.steps()
+	if err != nil {
+		return err
+	}
+	original, err := onnx.Read(model)
+	if err != nil {
+		return err
+	}
+	e, err := f.open(a)
+	if err != nil {
+		return err
+	}
+	g, notes, err := compress.Prepare(original)
+	if err != nil {
+		return err
+	}
+	path, err := k.New(g, paths.Options{PerLayer: f.perLayer})
+	if err != nil {
+		return err
+	}
+	parts := compress.Divide(e.train, e.heldOut, a.seed)
+	eval, err := compress.NewEvaluator(ctx, g, parts.Selection, f.output, a.pool, fileBytes)
+	if err != nil {
+		return err
+	}
+	folder, err := a.folder()
+	if err != nil {
+		return err
+	}
+	w := walker{app: a, path: path, budget: steps.Budget, folder: folder}
+	r, err := w.walk(ctx, kind, eval, steps)
+	if r == nil {
+		return sealed(folder, err)
+	}
+	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), notes
+	r.Seed, r.Seconds = a.seed, time.Since(start).Seconds()
+	if sealErr := folder.Finish(); sealErr != nil {
+		return errors.Join(err, sealErr)
+	}
+	if printErr := a.print(r, func(w io.Writer) { r.text(w) }); printErr != nil || err != nil {
+		return errors.Join(err, printErr)
+	}
+	if f.strict && r.Limit.Verdict == compactify.Refuted {
+		return &refutedError{fmt.Sprintf("path %s: the loss is not continuous at t=1: %.4g before, %.4g there", kind, float64(r.Limit.LossLeft), float64(r.Limit.LossAt))}
+	}
+	return nil
+}
+
+// steps translates flags. Mistakes in them are errors of usage.
+func (f *walkFlags) steps() (compactify.Steps, error) {
+	b, err := compactify.ParseBudget(f.budget)
+	if err != nil {
+		return compactify.Steps{}, usage(fmt.Errorf("--budget: %w", err))
+	}
+	if f.grid < 1 || f.approach < 0 || f.refine < 0 {
+		return compactify.Steps{}, usage(fmt.Errorf("--grid %d --approach %d --refine %d: want at least 1, 0 and 0", f.grid, f.approach, f.refine))
+	}
+	none := func(n int) int {
+		if n == 0 {
+			return -1 // the steps' way to say none
+		}
+		return n
+	}
+	return compactify.Steps{Budget: b, Grid: f.grid, Approach: none(f.approach), Refine: none(f.refine)}, nil
+}
+
+// fileBytes is the bytes a model takes as a compact file.
+func fileBytes(g *graph.Graph) (int, error) {
+	file, err := exportFile(g)
+	return len(file), err
+}
+
+// exportFile is a model as a compact file.
+func exportFile(g *graph.Graph) ([]byte, error) {
+	return onnx.Encode(g, onnx.Options{Compact: true, Oldest: true})
+}
+
+// walker is one walk on its way into a folder.
+type walker struct {
+	*app
+	path   compactify.Path
+	budget compactify.Budget
+	folder *store.Folder
+}
+
+// expected is about how many points a walk measures.
+func (w *walker) expected(s compactify.Steps) int {
+	if p, ok := w.path.(compactify.Stepped); ok {
+		return len(p.Steps())
+	}
+	return s.Grid + max(0, s.Approach) + max(0, s.Refine) + 1
+}
+
+// walk measures the path and keeps models and report. The result is nil if
+// nothing is worth keeping.
+func (w *walker) walk(ctx context.Context, kind string, eval *compress.Evaluator, s compactify.Steps) (*walkResult, error) {
+	if err := w.folder.Asked(w.asked()); err != nil {
+		return nil, err
+	}
+	done, total := 0, w.expected(s)
+	var pointErr error
+	s.Observe = func(q compactify.Point) {
+		done++
+		w.report.progress("walking "+kind, float64(done)/float64(max(total, done)))
+		one := compress.NewCurve(compactify.Profile{Kind: kind, Points: []compactify.Point{q}}, w.budget)
+		pointErr = errors.Join(pointErr, w.folder.Point(one.Points[0]))
+	}
+	w.report.progress("walking "+kind, 0)
+	profile, err := compactify.Walk(ctx, kind, w.path, eval, s)
+	if stopped := errors.Is(err, context.Canceled) && len(profile.Points) > 1; pointErr != nil || (err != nil && !stopped) {
+		return nil, errors.Join(err, pointErr)
+	}
+	r := &walkResult{Curve: compress.NewCurve(profile, w.budget), Budget: w.budget.String()}
+	if keepErr := w.keep(context.WithoutCancel(ctx), r, profile); keepErr != nil {
+		return nil, keepErr
+	}
+	return r, err
+}
+
+// lastModels is how many models before t=1 are kept.
+const lastModels = 2
+
+// keep writes the furthest model, the last ones, and the page.
+func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) error {
+	if t, _, ok := p.Furthest(w.budget); ok && t > 0 {
+		name, err := w.put(ctx, "furthest.onnx", t)
+		if err != nil {
+			return err
+		}
+		r.Files.Furthest = name
+	}
+	r.Files.Last = []string{}
+	for _, q := range p.Points[max(1, len(p.Points)-lastModels-1):] {
+		name, err := w.put(ctx, fmt.Sprintf("t-%.6g.onnx", q.T), q.T)
+		if err != nil {
+			return err
+		}
+		r.Files.Last = append(r.Files.Last, name)
+	}
+	r.Files.Report = filepath.Join(w.folder.Dir(), compress.ReportFile)
+	_, err := w.folder.PutFunc(compress.ReportFile, func(to io.Writer) error {
+		return web.WalkReport(to, r.Curve, w.budget, "Compactify walk: path "+p.Kind)
+	})
+	return err
+}
+
+// put writes the model at t.
+func (w *walker) put(ctx context.Context, name string, t float64) (string, error) {
+	g, err := w.path.At(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	file, err := exportFile(g)
+	if err != nil {
+		return "", err
+	}
+	_, err = w.folder.Put(name, file)
+	return w.folder.Path(name), err
+}
+
+func (r *walkResult) text(w io.Writer) {
+	kind := compactify.BudgetKind("")
+	if b, err := compactify.ParseBudget(r.Budget); err == nil {
+		kind = b.Kind
+	}
+	rows := [][]string{{"t", "parameter", "loss", r.MetricName, "spent", "size"}}
+	for _, p := range r.Points {
+		mark := ""
+		if p.T == r.FurthestT {
+			mark = "  ← furthest inside the budget"
+		}
+		rows = append(rows, []string{words.Significant(float64(p.T), 5), words.Significant(float64(p.Param), 4), words.Number(float64(p.Loss)),
+			words.Metric(r.MetricName, float64(p.Metric)), words.Amount(kind, float64(p.Spent)), words.Size(p.Bytes) + mark})
+	}
+	columns(w, rows)
+	fmt.Fprintf(w, "\nat t = 1  %s; loss %s before, %s there: continuity %s\n", r.Limit.Boundary, words.Number(float64(r.Limit.LossLeft)), words.Number(float64(r.Limit.LossAt)), r.Limit.Verdict)
+	fmt.Fprintf(w, "measured  on %s; without fine-tuning\n", words.Count(r.Examples, "selection example", "selection examples"))
+	fmt.Fprintf(w, "report    %s  (opens in a browser)\n", r.Files.Report)
+}
