@@ -108,6 +108,29 @@ func opCases() []opCase {
 		{op: "Where", in: []tensor.Tensor{random(r, tensor.Bool, 33, 1), wide, f(16, 1, 31)}},
 		{op: "Clip", fixed: 1, in: []tensor.Tensor{wide, tensor.Scalar(float32(-0.5)), tensor.Scalar(float32(0.75))}},
 	}
+	long := func(n, size int) tensor.Tensor {
+		t := tensor.New(tensor.Int64, n)
+		for i := range n {
+			t.Set(i, float64(r.IntN(size)))
+		}
+		return t
+	}
+	linear := graph.Attributes{graph.Text("mode", "linear")}
+	list = append(list, []opCase{
+		{op: "Gather", attrs: graph.Attributes{graph.Int("axis", 1)}, in: []tensor.Tensor{wide, long(40, 16)}},
+		{op: "GatherElements", in: []tensor.Tensor{f(500, 40), mustReshape(long(20000, 500), 500, 40)}},
+		{op: "ScatterElements", attrs: graph.Attributes{graph.Text("reduction", "add")},
+			in: []tensor.Tensor{f(500, 40), mustReshape(long(20000, 500), 500, 40), f(500, 40)}},
+		{op: "TopK", outputs: 2, fixed: 1, in: []tensor.Tensor{f(50, 300), tensor.Ints(7)}},
+		{op: "ArgMax", attrs: graph.Attributes{graph.Int("axis", 1)}, in: []tensor.Tensor{wide}},
+		{op: "CumSum", fixed: 1, in: []tensor.Tensor{wide, tensor.Scalar(int64(2))}},
+		{op: "Cast", attrs: graph.Attributes{graph.Int("to", int(tensor.Int32))}, in: []tensor.Tensor{wide}},
+		{op: "Resize", attrs: linear, fixed: 1, in: []tensor.Tensor{wide, {}, {}, tensor.Ints(8, 16, 50, 20)}},
+		{op: "LSTM", attrs: graph.Attributes{graph.Int("hidden_size", 24)}, outputs: 3,
+			in: []tensor.Tensor{f(12, 16, 20), f(1, 96, 20), f(1, 96, 24), f(1, 192)}},
+		{op: "GRU", attrs: graph.Attributes{graph.Int("hidden_size", 24)}, outputs: 2,
+			in: []tensor.Tensor{f(12, 16, 20), f(1, 72, 20), f(1, 72, 24), f(1, 144)}},
+	}...)
 	for _, op := range []string{"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Less", "PRelu"} {
 		list = append(list, opCase{op: op, in: []tensor.Tensor{wide, wide}}, opCase{op: op, in: []tensor.Tensor{wide, f(16, 1, 1)}},
 			opCase{op: op, in: []tensor.Tensor{wide, f(31)}})
@@ -127,6 +150,14 @@ func opCases() []opCase {
 		}
 	}
 	return list
+}
+
+func mustReshape(t tensor.Tensor, shape ...int) tensor.Tensor {
+	t, err := t.Reshape(shape...)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 // TestThreadsGiveTheSameBits: work is split over outputs, never over sums.
