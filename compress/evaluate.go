@@ -321,14 +321,29 @@ func (r *runner) each(ctx context.Context, set *data.Set, visit func(i int, answ
 	if r.err != nil {
 		return r.err
 	}
+	return r.eachBatch(ctx, set, func(out []tensor.Tensor, from, n, size int) error {
+		y := out[r.output].Float32s()
+		if len(y)%size != 0 {
+			return fmt.Errorf("output %q: got %v for a batch of %d", r.g.Outputs[r.output].Name, out[r.output], size)
+		}
+		width := len(y) / size
+		for i := range n {
+			visit(from+i, y[i*width:(i+1)*width])
+		}
+		return nil
+	})
+}
+
+// eachBatch calls visit with the outputs of every batch: examples [from, from+n)
+// stand first in a batch of the given size.
+func (r *runner) eachBatch(ctx context.Context, set *data.Set, visit func(out []tensor.Tensor, from, n, size int) error) error {
 	n := set.Len()
-	size := r.batchSize(n)
 	for from := 0; from < n; {
-		p, err := r.compile(min(size, n-from))
+		batch := min(r.batchSize(n), n-from)
+		p, err := r.compile(batch)
 		if err != nil {
 			return err
 		}
-		batch := min(size, n-from)
 		for ; from+batch <= n; from += batch {
 			if err := r.batch(ctx, p, set, from, batch, visit); err != nil {
 				return err
@@ -349,9 +364,9 @@ func (r *runner) compile(batch int) (*engine.Program, error) {
 
 // batch runs examples [from, from+n). A graph of a larger fixed batch is filled
 // up with zeros.
-func (r *runner) batch(ctx context.Context, p *engine.Program, set *data.Set, from, n int, visit func(int, []float32)) error {
+func (r *runner) batch(ctx context.Context, p *engine.Program, set *data.Set, from, n int, visit func([]tensor.Tensor, int, int, int) error) error {
 	want, ok := p.Inputs()[0].Static()
-	if !ok || p.Inputs()[0].DType != tensor.Float32 {
+	if !ok || p.Inputs()[0].DType != tensor.Float32 || want[0] == 0 {
 		return fmt.Errorf("input %q: got %v, want float32 of known sizes", r.g.Inputs[0].Name, p.Inputs()[0])
 	}
 	in := tensor.New(tensor.Float32, want...)
@@ -369,13 +384,5 @@ func (r *runner) batch(ctx context.Context, p *engine.Program, set *data.Set, fr
 	if err := p.Run(ctx, []tensor.Tensor{in}, out); err != nil {
 		return err
 	}
-	y := out[r.output].Float32s()
-	if len(y)%want[0] != 0 {
-		return fmt.Errorf("output %q: got %v for a batch of %d", r.g.Outputs[r.output].Name, out[r.output], want[0])
-	}
-	width := len(y) / want[0]
-	for i := range n {
-		visit(from+i, y[i*width:(i+1)*width])
-	}
-	return nil
+	return visit(out, from, n, want[0])
 }

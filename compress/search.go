@@ -135,6 +135,9 @@ func (w *work) try(ctx context.Context, bits map[string]int, fraction float64, e
 	} else {
 		t.model, err = paths.QuantizeWeights(base, bits)
 	}
+	if err == nil && w.Activation {
+		t.model, err = w.roundActivations(ctx, t.model)
+	}
 	if err != nil {
 		return nil, err
 	}
