@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -16,17 +13,11 @@ var errFault = errors.New("injected fault")
 
 // faultyDisk fails its at-th operation, counted from 0; a write that fails has
 // written half. With kill, every later operation fails as well, as if the
-// process were gone. It also checks that no file is renamed before it is synced.
+// process were gone.
 type faultyDisk struct {
-	osDisk
-	at, count  int
-	kill       bool
-	unsynced   map[string]bool
-	misordered []string
-}
-
-func newFaultyDisk(at int, kill bool) *faultyDisk {
-	return &faultyDisk{at: at, kill: kill, unsynced: make(map[string]bool)}
+	*memDisk
+	at, count int
+	kill      bool
 }
 
 func (d *faultyDisk) fault() error {
@@ -42,59 +33,55 @@ func (d *faultyDisk) MakeDir(dir string) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	return d.osDisk.MakeDir(dir)
+	return d.memDisk.MakeDir(dir)
 }
 
 func (d *faultyDisk) List(dir string) ([]fs.DirEntry, error) {
 	if err := d.fault(); err != nil {
 		return nil, err
 	}
-	return d.osDisk.List(dir)
+	return d.memDisk.List(dir)
 }
 
 func (d *faultyDisk) Create(name string) (file, error) {
 	if err := d.fault(); err != nil {
 		return nil, err
 	}
-	f, err := d.osDisk.Create(name)
-	return &faultyFile{f, d, name}, err
+	f, err := d.memDisk.Create(name)
+	return &faultyFile{f, d}, err
 }
 
 func (d *faultyDisk) Open(name string) (io.ReadCloser, int64, error) {
 	if err := d.fault(); err != nil {
 		return nil, 0, err
 	}
-	return d.osDisk.Open(name)
+	return d.memDisk.Open(name)
 }
 
 func (d *faultyDisk) Rename(from, to string) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	if d.unsynced[from] {
-		d.misordered = append(d.misordered, from)
-	}
-	return d.osDisk.Rename(from, to)
+	return d.memDisk.Rename(from, to)
 }
 
 func (d *faultyDisk) Remove(name string) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	return d.osDisk.Remove(name)
+	return d.memDisk.Remove(name)
 }
 
 func (d *faultyDisk) SyncDir(dir string) error {
 	if err := d.fault(); err != nil {
 		return err
 	}
-	return nil // nothing here outlives the machine
+	return d.memDisk.SyncDir(dir)
 }
 
 type faultyFile struct {
 	file
 	disk *faultyDisk
-	name string
 }
 
 func (f *faultyFile) Write(p []byte) (int, error) {
@@ -106,7 +93,6 @@ func (f *faultyFile) Write(p []byte) (int, error) {
 		n, _ := f.file.Write(p[:len(p)/2])
 		return n, err
 	}
-	f.disk.unsynced[f.name] = true
 	return f.file.Write(p)
 }
 
@@ -114,23 +100,26 @@ func (f *faultyFile) Sync() error {
 	if err := f.disk.fault(); err != nil {
 		return err
 	}
-	delete(f.disk.unsynced, f.name)
-	return nil
+	return f.file.Sync()
 }
 
-func (f *faultyFile) Close() error { // the system closes files of a killed process
-	return errors.Join(f.disk.fault(), f.file.Close())
-}
+func (f *faultyFile) Close() error { return f.disk.fault() }
 
 // contents are what wholeRun puts under each name, in order.
 var contents = map[string][]string{
-	"model.onnx":  {"first weights", "second weights, replacing the first"},
-	"report.html": {"<html>"},
+	"model.onnx":      {"first weights", "second weights, replacing the first"},
+	"report.html":     {"<html>"},
+	"checkpoint.onnx": {"weights"},
 }
 
+const (
+	runDir  = "made/run"
+	foreign = runDir + "/thesis.tex"
+)
+
 // wholeRun does everything a run does, and discards it after the first error.
-func wholeRun(d disk, dir string, force bool) (err error) {
-	f, err := create(d, dir, force)
+func wholeRun(d disk, force bool) (err error) {
+	f, err := create(d, runDir, force)
 	if err != nil {
 		return err
 	}
@@ -145,12 +134,12 @@ func wholeRun(d disk, dir string, force bool) (err error) {
 	if _, err = f.Put("model.onnx", []byte(contents["model.onnx"][0])); err != nil {
 		return err
 	}
-	for i := range 2 {
+	for i := range 3 {
 		if err = f.Point(point{float64(i), 1}); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{"report.html", "model.onnx"} {
+	for _, name := range []string{"report.html", "model.onnx", "checkpoint.onnx"} {
 		data := contents[name][len(contents[name])-1]
 		_, err = f.PutFunc(name, func(w io.Writer) error {
 			_, err := io.WriteString(w, data[:2])
@@ -166,28 +155,32 @@ func wholeRun(d disk, dir string, force bool) (err error) {
 	return f.Finish()
 }
 
-// eachFault calls try for every operation of a whole run.
-func eachFault(t *testing.T, kill, force bool, try func(d *faultyDisk, dir string)) {
-	t.Helper()
-	for n := 0; ; n++ {
-		dir := filepath.Join(t.TempDir(), "made", "run")
-		if force {
-			must(t, wholeRun(newFaultyDisk(-1, false), dir, false))
-			must(t, os.WriteFile(filepath.Join(dir, "thesis.tex"), []byte("foreign"), 0o666))
-		}
-		d := newFaultyDisk(n, kill)
-		try(d, dir)
-		if len(d.misordered) > 0 {
-			t.Fatalf("fault %d: renamed before synced: %q", n, d.misordered)
-		}
-		if d.count <= n { // the fault was beyond the run's end
-			if n < 40 {
-				t.Fatalf("operations of a run: got %d, want all of them counted", n)
+// wholeFolder is what a run leaves behind.
+var wholeFolder = []string{"made", runDir, runDir + "/asked.json", runDir + "/checkpoint.onnx", runDir + "/manifest.json",
+	runDir + "/model.onnx", runDir + "/points.jsonl", runDir + "/report.html"}
+
+// eachFault calls try for every operation of a whole run: of the first in a
+// folder, and of one that takes the folder of another, which has a foreign file
+// in it, by force.
+func eachFault(t *testing.T, kill bool, try func(t *testing.T, d *faultyDisk, force bool)) {
+	for _, force := range []bool{false, true} {
+		for n := 0; ; n++ {
+			d := &faultyDisk{newMemDisk(), n, 0, kill}
+			if force {
+				must(t, wholeRun(d.memDisk, false))
+				d.entries[foreign] = &memFile{[]byte("foreign"), []byte("foreign")}
+				must(t, d.memDisk.SyncDir(runDir))
 			}
-			return
-		}
-		if t.Failed() {
-			t.Fatalf("at fault %d of kill=%v force=%v", n, kill, force)
+			t.Run(fmt.Sprintf("force=%v/%d", force, n), func(t *testing.T) { try(t, d, force) })
+			if t.Failed() {
+				return
+			}
+			if d.count <= n { // the fault was beyond the run's end
+				if n < 50 {
+					t.Fatalf("operations of a run: got %d, want all of them counted", n)
+				}
+				break
+			}
 		}
 	}
 }
@@ -195,71 +188,67 @@ func eachFault(t *testing.T, kill, force bool, try func(d *faultyDisk, dir strin
 // TestErrorLeavesNothing: whatever operation fails, the run reports it, and
 // after Discard there is nothing but foreign files.
 func TestErrorLeavesNothing(t *testing.T) {
-	for _, force := range []bool{false, true} {
-		eachFault(t, false, force, func(d *faultyDisk, dir string) {
-			err := wholeRun(d, dir, force)
-			if d.count <= d.at {
-				must(t, err)
-				return
-			}
-			if !errors.Is(err, errFault) {
-				t.Fatalf("fault %d: got error %v, want the fault reported", d.at, err)
-			}
-			parent := filepath.Dir(filepath.Dir(dir))
-			left := files(t, parent)
-			if !force && len(left) > 0 {
-				t.Errorf("left behind: %q", left)
-			}
-			if force {
-				checkForced(t, dir)
-			}
-		})
-	}
+	eachFault(t, false, func(t *testing.T, d *faultyDisk, force bool) {
+		err := wholeRun(d, force)
+		if d.count <= d.at {
+			must(t, err)
+			return
+		}
+		if !errors.Is(err, errFault) {
+			t.Fatalf("got error %v, want the fault reported", err)
+		}
+		if left := d.names(); !force && len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+		if force {
+			checkForced(t, d.memDisk)
+		}
+	})
 }
 
 // checkForced: after a failure with force, the foreign file is there, and what
 // remains of the earlier run (if the fault came while it was being removed) is
 // known to the next force.
-func checkForced(t *testing.T, dir string) {
+func checkForced(t *testing.T, d *memDisk) {
 	t.Helper()
-	if data, err := os.ReadFile(filepath.Join(dir, "thesis.tex")); string(data) != "foreign" {
-		t.Errorf("foreign file: got %q, %v", data, err)
+	must(t, wholeRun(d, true))
+	if got, want := d.names(), append(wholeFolder[:len(wholeFolder):len(wholeFolder)], foreign); !slices.Equal(got, want) {
+		t.Errorf("files: got %q, want %q", got, want)
 	}
-	must(t, wholeRun(newFaultyDisk(-1, false), dir, true))
-	wantFiles(t, dir, "asked.json", "manifest.json", "model.onnx", "points.jsonl", "report.html", "thesis.tex")
+	if f := d.entries[foreign]; f == nil || string(f.data) != "foreign" {
+		t.Errorf("foreign file: got %v, want it as it was", f)
+	}
 }
 
-// TestKillLeavesAReadableRun: whenever the process dies, what Open then returns
-// as good is whole, and a run with force takes the folder over.
+// TestKillLeavesAReadableRun: whenever the process or the machine dies, what Open
+// then returns as good is whole, and a run with force takes the folder over.
 func TestKillLeavesAReadableRun(t *testing.T) {
 	opened := 0
-	for _, force := range []bool{false, true} {
-		eachFault(t, true, force, func(d *faultyDisk, dir string) {
-			wholeRun(d, dir, force)
-			r, err := Open(dir)
+	eachFault(t, true, func(t *testing.T, d *faultyDisk, force bool) {
+		err := wholeRun(d, force)
+		for _, found := range []*memDisk{d.afterPowerFailure(), d.memDisk} {
+			r, openErr := open(found, runDir)
 			switch {
-			case err == nil:
+			case openErr == nil:
 				opened++
 				checkGood(t, r)
-			case force && strings.Contains(err.Error(), "artefact"):
-				// The earlier run was half removed: that is an error, not a run.
-			case !errors.Is(err, fs.ErrNotExist):
-				t.Errorf("open: got %v, want a record or no manifest", err)
-			}
-			must(t, wholeRun(newFaultyDisk(-1, false), dir, true))
-			r, err = Open(dir)
-			must(t, err)
-			if checkGood(t, r); !r.Finished {
-				t.Error("the run after the kill is not finished")
-			}
-			for _, name := range files(t, dir) {
-				if isPartial(name) {
-					t.Errorf("left behind: %q", name)
+				if err == nil && !r.Finished {
+					t.Error("the run has finished, but not what is found of it")
 				}
+			case force && errors.Is(openErr, fs.ErrNotExist):
+				// The earlier run was half removed: that is an error, not a run.
+			case !errors.Is(openErr, ErrNoRun):
+				t.Errorf("open: got %v, want a record or no manifest", openErr)
 			}
-		})
-	}
-	if opened < 50 {
+			must(t, wholeRun(found, true))
+			r, openErr = open(found, runDir)
+			must(t, openErr)
+			if checkGood(t, r); !r.Finished || len(found.partials()) > 0 {
+				t.Errorf("the run after the kill: finished: %v, left behind: %q", r.Finished, found.partials())
+			}
+		}
+	})
+	if opened < 300 {
 		t.Errorf("readable runs after a kill: got %d, want most of them", opened)
 	}
 }
@@ -278,18 +267,18 @@ func checkGood(t *testing.T, r *Record) {
 			t.Errorf("point %d: got %s, want %s", i, got, want)
 		}
 	}
-	if r.Finished && (len(r.Artefacts) != len(contents) || len(r.Points) != 2 || r.Asked == nil) {
+	if r.Finished && (len(r.Artefacts) != len(contents) || len(r.Points) != 3 || r.Asked == nil) {
 		t.Errorf("finished run: got %d artefacts and %d points", len(r.Artefacts), len(r.Points))
 	}
 }
 
 // TestReadersSurviveFaults fails every operation of Open.
 func TestReadersSurviveFaults(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "run")
-	must(t, wholeRun(newFaultyDisk(-1, false), dir, false))
+	whole := newMemDisk()
+	must(t, wholeRun(whole, false))
 	for n := 0; ; n++ {
-		d := newFaultyDisk(n, false)
-		_, err := open(d, dir)
+		d := &faultyDisk{whole, n, 0, false}
+		_, err := open(d, runDir)
 		if d.count <= n {
 			must(t, err)
 			return

@@ -25,11 +25,13 @@ type Record struct {
 	disk disk
 }
 
+// ErrNoRun is wrapped by the error of [Open] for a folder without a manifest.
+var ErrNoRun = errors.New("not the folder of a run")
+
 // Open reads the folder of a finished or interrupted run and verifies the
 // SHA-256 of every artefact. The error names the file, what it is and what the
-// manifest wants; it wraps [fs.ErrNotExist] if there is no manifest, so that
-// the folder is not one of a run. Files that the manifest does not list are not
-// looked at.
+// manifest wants; it wraps [ErrNoRun] if there is no manifest. Files that the
+// manifest does not list are not looked at.
 func Open(dir string) (*Record, error) {
 	r, err := open(osDisk{}, dir)
 	if err != nil {
@@ -40,6 +42,9 @@ func Open(dir string) (*Record, error) {
 
 func open(d disk, dir string) (*Record, error) {
 	m, err := readManifest(d, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrNoRun, err)
+	}
 	if err != nil {
 		return nil, err
 	}

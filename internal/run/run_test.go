@@ -305,12 +305,14 @@ func TestOpenFindsEveryChange(t *testing.T) {
 			must(t, err)
 			must(t, change(path, old))
 			_, err = Open(dir)
-			wantError(t, err, name, want)
+			if wantError(t, err, name, want); errors.Is(err, ErrNoRun) {
+				t.Errorf("error: got %v, want it to be of a run", err)
+			}
 		}
 	}
 	_, err := Open(t.TempDir())
-	if !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("open of an empty folder: got %v, want fs.ErrNotExist in it", err)
+	if !errors.Is(err, ErrNoRun) {
+		t.Errorf("open of an empty folder: got %v, want ErrNoRun in it", err)
 	}
 }
 
