@@ -24,6 +24,8 @@ func kernelFamilies() []map[string]prepare {
 		resizeKernels(),
 		recurrentKernels(),
 		controlKernels(),
+		samplingKernels(),
+		detectionKernels(),
 		randomKernels(),
 		quantizationKernels(),
 		trainingKernels(),
