@@ -48,10 +48,10 @@ func (a *answers) Target(dst []float32, i int) { copy(dst, a.rows[i]) }
 // chooses the same: so many steps, fewer where a step is heavy.
 const (
 	tuneBatch    = 64
-	tuneSteps    = 1200
-	tuneWork     = 4e12 // multiply-adds, forward and backward
-	tuneRate     = 1e-3
-	backwardCost = 3 // a step costs about three forward passes
+	tuneSteps    = 1000
+	tuneWork     = 2.5e12 // multiply-adds, forward and backward
+	tuneRate     = 1e-2   // of each parameter's root mean square
+	backwardCost = 3      // a step costs about three forward passes
 )
 
 // tuneEpochs is how many passes over the training examples one fine-tuning
@@ -99,7 +99,7 @@ func (w *work) tune(ctx context.Context, bits map[string]int, masks map[string]*
 		}
 	}
 	soft, _, err = train.Run(ctx, soft, w.training, train.Options{
-		Epochs: epochs, Batch: tuneBatch, Rate: tuneRate, Decay: train.Cosine, Seed: w.Seed, Pool: w.Pool,
+		Epochs: epochs, Batch: tuneBatch, Rate: tuneRate, Decay: train.Cosine, Relative: true, Seed: w.Seed, Pool: w.Pool,
 		Output: w.Output, Masks: masks, Teacher: w.teacher, Step: stage,
 	})
 	if err != nil {

@@ -57,6 +57,7 @@ type weight struct {
 	param *graph.Param // of the model; its tensor is the trainer's own
 	data  []float32
 	m, v  []float32 // first and second moments, or the velocity
+	unit  float64   // what the rate is multiplied by
 	mask  *Mask
 }
 
@@ -67,7 +68,10 @@ func (t *trainer) collectWeights() []*weight {
 		if t.o.Frozen[p.Name] || p.Data.DType() != tensor.Float32 {
 			continue
 		}
-		w := &weight{param: p, data: tensor.Data[float32](p.Data), mask: t.o.Masks[p.Name]}
+		w := &weight{param: p, data: tensor.Data[float32](p.Data), unit: 1, mask: t.o.Masks[p.Name]}
+		if t.o.Relative {
+			w.unit = t.unitOf(p)
+		}
 		w.m = make([]float32, len(w.data))
 		if t.o.Optimizer == Adam {
 			w.v = make([]float32, len(w.data))
@@ -76,6 +80,31 @@ func (t *trainer) collectWeights() []*weight {
 		w.applyMask()
 	}
 	return list
+}
+
+// The units of relative rates. A tensor of zeros, such as fresh biases, counts
+// as one of small numbers; the step of a grid moves every weight on it at once,
+// so it moves more slowly. (S. Esser et al., "Learned step size quantization",
+// ICLR 2020, section 2.2, scale its gradient down for the same reason.)
+const (
+	leastUnit = 1e-2
+	stepUnit  = 0.2
+)
+
+// unitOf is the root mean square of a parameter, the size against which its
+// changes are small or large.
+func (t *trainer) unitOf(p *graph.Param) float64 {
+	sum := 0.0
+	for _, x := range tensor.Data[float32](p.Data) {
+		sum += float64(x) * float64(x)
+	}
+	rms := math.Sqrt(sum / float64(max(1, p.Data.Len())))
+	for _, n := range t.model.Nodes {
+		if n.Kind() == "compactify.FakeQuantize" && n.In[1] == p.Value {
+			return stepUnit * rms
+		}
+	}
+	return max(leastUnit, rms)
 }
 
 func (w *weight) applyMask() {
@@ -113,6 +142,7 @@ func (t *trainer) update() {
 	first := t.lossAt() + 1
 	for i, w := range t.weights {
 		g := tensor.Data[float32](t.out[first+i])
+		rate := rate * w.unit
 		switch t.o.Optimizer {
 		case Adam:
 			kernel.Adam(t.o.Pool, w.data, w.m, w.v, g, kernel.AdamStep{

@@ -33,6 +33,7 @@ type Options struct {
 	Optimizer Optimizer        // 0 means Adam
 	Rate      float64          // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
 	Decay     Decay            // how η falls; the zero value keeps it
+	Relative  bool             // η is in units of each parameter's root mean square at the start; of the steps of grids, a fifth
 	Momentum  float64          // of SGD, in [0, 1); 0 means none
 	L2        float64          // λ of the penalty λ‖θ‖² on the mean loss, ≥ 0
 	Seed      uint64           // of the order of the examples
