@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -25,8 +26,6 @@ type app struct {
 	pool    *kernel.Pool
 	report  *reporter
 
-	stderr io.Writer
-
 	mu      sync.Mutex
 	stdout  io.Writer
 	printed bool
@@ -46,13 +45,14 @@ type settings struct {
 }
 
 // patience is how long a command may take to end after Ctrl-C: the promise of
-// two seconds, less what printing takes.
-const patience = 1800 * time.Millisecond
+// two seconds, less what printing and a busy machine take.
+const patience = 1500 * time.Millisecond
 
 // run is the whole program. It returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{args: args, stdout: stdout, stderr: stderr, report: newReporter(stderr)}
-	a.json = slices.Contains(args, "--json") // also when the flags cannot be parsed
+	a := &app{args: args, stdout: stdout, report: newReporter(stderr)}
+	asJSON := slices.Contains(args, "--json") // also when the flags cannot be parsed
+	a.json = asJSON
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -69,7 +69,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err := <-done:
 		return a.finish(err)
 	case <-time.After(patience):
-		return a.finish(context.Canceled)
+		a.fail(failure{Error: "stopped", Exit: exitStatus(context.Canceled)}, asJSON)
+		return exitStatus(context.Canceled)
 	}
 }
 
@@ -125,24 +126,35 @@ func (a *app) start(c *cobra.Command, args []string, body func(*cobra.Command, [
 	return body(c, args)
 }
 
-// finish ends the program: it says what went wrong and returns the status.
+// finish ends the program after its command: it says what went wrong and returns
+// the status.
 func (a *app) finish(err error) int {
 	a.report.end()
 	if err == nil {
 		return 0
 	}
-	status, hint := exitStatus(err), hintFor(err, a.command)
+	f := failure{Error: err.Error(), Hint: hintFor(err, a.command), Exit: exitStatus(err)}
+	if errors.Is(err, context.Canceled) {
+		f.Error = "stopped"
+	}
+	a.fail(f, a.json)
+	return f.Exit
+}
+
+// fail says what went wrong, as the last word: a command that was left behind,
+// whose fields must not be read here, prints nothing more.
+func (a *app) fail(f failure, asJSON bool) {
+	text := fmt.Sprintf("compactify: error: %s\n", f.Error)
+	if f.Hint != "" {
+		text += fmt.Sprintf("compactify: hint: %s\n", f.Hint)
+	}
+	a.report.last(text)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	fmt.Fprintf(a.stderr, "compactify: error: %v\n", err)
-	if hint != "" {
-		fmt.Fprintf(a.stderr, "compactify: hint: %s\n", hint)
+	if asJSON && !a.printed {
+		a.printJSON(f)
 	}
-	if a.json && !a.printed {
-		a.printJSON(failure{Error: err.Error(), Hint: hint, Exit: status})
-	}
-	a.printed = true // nothing follows from a command that was left behind
-	return status
+	a.printed = true
 }
 
 // failure is the JSON object of a command that came to nothing.

@@ -218,8 +218,8 @@ func (r *inspection) text(w io.Writer) {
 		opsets = append(opsets, fmt.Sprintf("%s %d", domain, r.Opset[domain]))
 	}
 	rows := [][]string{
-		{"size on disk", fmt.Sprintf("%s (%s bytes): weights %s, scales %s, rest %s", words.Size(r.Bytes), words.Grouped(r.Bytes),
-			words.Size(r.Ledger.Payload), words.Size(r.Ledger.Scales), words.Size(r.Ledger.Metadata))},
+		{"size on disk", fmt.Sprintf("%s bytes: weights %s, scales %s, rest %s", words.Grouped(r.Bytes),
+			words.Grouped(r.Ledger.Payload), words.Grouped(r.Ledger.Scales), words.Grouped(r.Ledger.Metadata))},
 		{"weights", fmt.Sprintf("%s, %s of them zero, norm %s", words.Grouped(r.Params), words.Percent(float64(r.Sparsity), 1), words.Number(float64(r.Norm)))},
 		{"format", fmt.Sprintf("ONNX IR %d, operators %s%s", r.IR, strings.Join(opsets, ", "), prefixed(", by ", r.Producer))},
 		{"inputs", portText(r.Inputs)},

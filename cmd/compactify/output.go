@@ -24,7 +24,7 @@ func (a *app) folder() (*store.Folder, error) {
 		return store.Fresh(".", freshStem)
 	}
 	if info, err := os.Stat(a.out); err == nil && !info.IsDir() {
-		return nil, usage(fmt.Errorf("--out %q: is a file, want a folder", a.out))
+		return nil, fmt.Errorf("--out %q: is a file, want a folder", a.out)
 	}
 	return store.Create(a.out, a.force)
 }
@@ -38,7 +38,7 @@ func (a *app) checkFile(path string) error {
 	case err != nil:
 		return fmt.Errorf("write %q: %w", path, err)
 	case info.IsDir():
-		return usage(fmt.Errorf("write %q: is a folder, want a file", path))
+		return fmt.Errorf("write %q: is a folder, want a file", path)
 	case info.Size() > 0 && !a.force:
 		return fmt.Errorf("write %q: the %w", path, fs.ErrExist)
 	}

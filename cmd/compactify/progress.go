@@ -22,6 +22,7 @@ type reporter struct {
 	start    time.Time
 	next     time.Time // when to show something again
 	shown    bool      // a bar is on the terminal's line
+	closed   bool      // nothing may be written any more
 }
 
 const (
@@ -87,8 +88,21 @@ func remaining(spent time.Duration, done float64) time.Duration {
 func (r *reporter) line(s string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
 	r.clear()
 	fmt.Fprintln(r.to, s)
+}
+
+// last writes the last thing that the program says; a command that was left
+// behind stays mute.
+func (r *reporter) last(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clear()
+	fmt.Fprint(r.to, text)
+	r.silent, r.closed = true, true
 }
 
 // end takes the bar away and shows no more.

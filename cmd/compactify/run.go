@@ -193,11 +193,8 @@ func (a *app) conclude(folder *store.Folder, r *compress.Result, name string, er
 	if sealErr := folder.Finish(); sealErr != nil {
 		return errors.Join(err, sealErr)
 	}
-	if err == nil {
-		return a.print(r, func(w io.Writer) { summarize(w, r, name) })
-	}
-	if a.json {
-		return errors.Join(a.print(r, nil), err)
+	if a.json || r.SHA256 != "" {
+		return errors.Join(a.print(r, func(w io.Writer) { summarize(w, r, name) }), err)
 	}
 	a.note("what was measured is in %s", r.Files.Report)
 	return err

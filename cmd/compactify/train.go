@@ -111,6 +111,7 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 // trained is what training came to.
 type trained struct {
 	model  *graph.Graph // in inference form
+	first  float64      // ‖θ‖ before the first step
 	epochs []train.Epoch
 	steps  int
 }
@@ -125,7 +126,7 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 	if err != nil {
 		return trained{}, usage(err)
 	}
-	var t trained
+	t := trained{first: model.Norm()}
 	step := o.Step
 	o.Step = func(done float64) {
 		t.steps++
@@ -231,7 +232,7 @@ func (a *app) train(ctx context.Context, f trainFlags) error {
 func newTrainResult(f trainFlags, t trained, o train.Options, seed uint64) *trainResult {
 	nan := jsonnum.Float(math.NaN())
 	r := &trainResult{Arch: f.arch, Params: t.model.NumParams(), Seed: seed, Epochs: []epochResult{}}
-	largest := 0.0
+	largest := t.first
 	for _, e := range t.epochs {
 		r.Epochs = append(r.Epochs, epochResult{jsonnum.Float(e.Loss), jsonnum.Float(e.Metric), jsonnum.Float(e.Norm), jsonnum.Float(e.Lambda)})
 		largest = max(largest, e.Norm)
@@ -243,7 +244,7 @@ func newTrainResult(f trainFlags, t trained, o train.Options, seed uint64) *trai
 	norm := t.model.Norm()
 	threshold := f.threshold
 	if threshold == 0 {
-		threshold = 0.01 * max(largest, norm)
+		threshold = 0.01 * largest
 	}
 	r.Boundary = boundary{Approached: norm <= threshold, Norm: jsonnum.Float(norm), Threshold: jsonnum.Float(threshold)}
 	return r

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/compress"
+)
+
+// Ctrl-C ends the program within two seconds, with status 130, one JSON object,
+// and no half-written file.
+func TestInterrupt(t *testing.T) {
+	const slack = 5 * time.Second // other tests keep the cores busy, and the race detector slows them tenfold
+	t.Chdir(t.TempDir())
+	for _, args := range [][]string{
+		{"train", "--epochs", "1000", "--json", "--out", "m.onnx"},
+		{"run", "--json"},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		var stdout, stderr bytes.Buffer
+		stopped := make(chan time.Time, 1)
+		time.AfterFunc(400*time.Millisecond, func() { stopped <- time.Now(); cancel() })
+		status := run(ctx, args, strings.NewReader(""), &stdout, &stderr)
+		if late := time.Since(<-stopped); late > patience+slack {
+			t.Errorf("%v: stopped after %v, want at most %v", args, late, patience+slack)
+		}
+		if status != 130 {
+			t.Errorf("%v: exit status %d, want 130; %s", args, status, &stderr)
+		}
+		var object map[string]any
+		if err := json.Unmarshal(stdout.Bytes(), &object); err != nil {
+			t.Errorf("%v: standard output: %v: %s", args, err, &stdout)
+		}
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0}, {errors.New("x"), 1}, {usage(errors.New("x")), 2}, {&compress.NoFitError{}, 3}, {&tooLargeError{}, 3},
+		{&refutedError{}, 4}, {context.Canceled, 130}, {fmt.Errorf("a: %w", errors.Join(errors.New("x"), context.Canceled)), 130},
+		{fmt.Errorf("a: %w", usage(errors.New("x"))), 2},
+	} {
+		if got := exitStatus(c.err); got != c.want {
+			t.Errorf("exit status of %v: got %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestHint(t *testing.T) {
+	err := &compress.NoFitError{Reason: "x", WouldFit: compactify.Budget{Kind: compactify.LossRise, Limit: 0.04}}
+	if got, want := hintFor(err, "run"), "--budget 0.04nats would fit"; got != want {
+		t.Errorf("hint: got %q, want %q", got, want)
+	}
+	if got := hintFor(errors.New("x"), "run"); got != "" {
+		t.Errorf("hint for an unknown error: %q", got)
+	}
+}
+
+func TestByteCount(t *testing.T) {
+	for s, want := range map[string]byteCount{"1": 1, "20kB": 20000, "1.5 GiB": 3 << 29, "2M": 2e6, "7B": 7, "1KiB": 1024} {
+		var n byteCount
+		if err := n.Set(s); err != nil || n != want {
+			t.Errorf("%q: got %d, %v, want %d", s, n, err, want)
+		}
+	}
+	for _, s := range []string{"", "0", "-1", "kB", "1e30GB", "NaN", "Inf", "1.2.3", "5 apples"} {
+		var n byteCount
+		if err := n.Set(s); err == nil {
+			t.Errorf("%q: got %d, want an error", s, n)
+		}
+	}
+}
+
+// Beside a terminal a line appears at once and then every few seconds; on one,
+// a bar that is gone at the end.
+func TestReporter(t *testing.T) {
+	var lines bytes.Buffer
+	r := newReporter(&lines)
+	for i := range 100 {
+		r.progress("working", float64(i)/100)
+	}
+	r.end()
+	r.progress("working", 1)
+	if got, want := lines.String(), "compactify: working:   0 %\n"; got != want {
+		t.Errorf("lines: got %q, want %q", got, want)
+	}
+
+	var bar bytes.Buffer
+	r = newReporter(&bar)
+	r.terminal = true
+	r.progress("working", 0.5)
+	if !strings.Contains(bar.String(), "████████████░░░░░░░░░░░░  50 % working") {
+		t.Errorf("bar: got %q", bar.String())
+	}
+	r.line("a note")
+	if !strings.HasSuffix(bar.String(), "\r\x1b[Ka note\n") {
+		t.Errorf("a note among bars: got %q", bar.String())
+	}
+}
+
+func TestRemaining(t *testing.T) {
+	if got := remaining(10*time.Second, 0.25); got != 30*time.Second {
+		t.Errorf("got %v, want 30s", got)
+	}
+	for _, done := range []float64{0, 0.001, 1} {
+		if got := remaining(10*time.Second, done); got != 0 {
+			t.Errorf("at %v: got %v, want unknown", done, got)
+		}
+	}
+}
