@@ -58,6 +58,8 @@ func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
 	if w.Budget == (compactify.Budget{}) {
 		w.Budget = compactify.DefaultBudget
 	}
+	// What holds if no file is ever judged.
+	w.result.Budget = Contract{Kind: string(w.Budget.Kind), Limit: jsonnum.Float(w.Budget.Limit), Measured: nan, CI95: [2]jsonnum.Float{nan, nan}, Verdict: NotMet}
 	err := w.run(ctx)
 	w.result.Seconds = time.Since(start).Seconds()
 	if err != nil {

@@ -141,7 +141,7 @@ func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compre
 	if job.Model == nil {
 		parts := compress.Divide(job.Train, job.HeldOut, job.Seed)
 		fresh := func(stage string, done float64) { a.report.progress(stage, trainingShare*done) }
-		model, err := a.firstModel(ctx, parts, fresh)
+		model, err := a.firstModel(ctx, parts, job.Source, fresh)
 		if err != nil {
 			return nil, err
 		}
@@ -170,8 +170,8 @@ func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compre
 
 // firstModel trains the network that a run without a model starts from, on the
 // examples that a run may use for training.
-func (a *app) firstModel(ctx context.Context, parts compress.Parts, progress func(string, float64)) (*graph.Graph, error) {
-	a.note("no model given: training a lenet5 on %s first", parts.Training.Name())
+func (a *app) firstModel(ctx context.Context, parts compress.Parts, source string, progress func(string, float64)) (*graph.Graph, error) {
+	a.note("no model given: training a lenet5 on %s first", source)
 	t := trainFlags{arch: "lenet5", epochs: firstEpochs, decay: "cosine"}
 	o, err := t.options(a)
 	if err != nil {
