@@ -44,14 +44,19 @@ func ParseBudget(s string) (Budget, error) {
 	default:
 		return Budget{}, fmt.Errorf("parse budget %q: no unit: want 1pp, 0.05nats, kl:0.01 or snr:30", s)
 	}
+	want := "a finite number ≥ 0"
+	if b.Kind == MinSNR {
+		want = "a finite number"
+	}
 	x, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) || (x < 0 && b.Kind != MinSNR) {
-		return Budget{}, fmt.Errorf("parse budget %q: number: got %q, want a finite number ≥ 0", s, number)
+		return Budget{}, fmt.Errorf("parse budget %q: number: got %q, want %s", s, number, want)
 	}
 	b.Limit = x
 	return b, nil
 }
 
+// String writes the budget as [ParseBudget] reads it.
 func (b Budget) String() string {
 	x := strconv.FormatFloat(b.Limit, 'g', -1, 64)
 	switch b.Kind {

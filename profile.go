@@ -32,13 +32,14 @@ type Limit struct {
 	Verdict  Verdict // of continuity at t=1
 }
 
-// Original is the measure at t=0.
+// Original is the measure at t=0. The profile must hold a point.
 func (p Profile) Original() Measure { return p.Points[0].Measure }
 
 // Furthest returns the largest t at which the budget was measured to hold, with
 // the bracket [in, out): the budget holds at in, and out is the next measured t,
-// at which it does not (1 and ok if it holds at t=1 itself). A gap of failing
-// points before it does not matter. ok is false if it holds nowhere.
+// at which it does not. Where it holds at the last measured t, which is 1 unless
+// the walk ended early, out is 1. A gap of failing points before t does not
+// matter. ok is false if the budget holds nowhere.
 func (p Profile) Furthest(b Budget) (t float64, bracket [2]float64, ok bool) {
 	for i := len(p.Points) - 1; i >= 0; i-- {
 		if !b.Holds(p.Original(), p.Points[i].Measure) {
@@ -55,9 +56,10 @@ func (p Profile) Furthest(b Budget) (t float64, bracket [2]float64, ok bool) {
 }
 
 // Horizon is the largest measured t up to which the budget holds at every
-// measured point: the end of the first feasible stretch.
+// measured point: the end of the first feasible stretch. It is NaN if the budget
+// does not hold at the first point either, as for a metric that is NaN.
 func (p Profile) Horizon(b Budget) float64 {
-	h := 0.0
+	h := math.NaN()
 	for _, q := range p.Points {
 		if !b.Holds(p.Original(), q.Measure) {
 			break

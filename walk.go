@@ -12,8 +12,9 @@ type Steps struct {
 	// path is measured at its own steps instead.
 	Grid int
 
-	// Approach is the number of points t = 1−2^−k, beyond the grid's last, by
-	// which the left limit at t=1 is judged; 0 means 4, negative none.
+	// Approach is the number of points t = 1 − 2^−k/Grid, k = 1, 2, …, beyond the
+	// grid's last, by which the left limit at t=1 is judged; 0 means 4, negative
+	// none.
 	Approach int
 
 	// Refine is the number of bisections around the edge of the budget; 0 means
@@ -38,16 +39,16 @@ type Steps struct {
 }
 
 // Walk measures a path: at the ends, on the grid, on the approach to t=1, and
-// by bisection around the edge of the budget. When the context ends it returns
-// what it has, with the context's error.
+// by bisection around the edge of the budget. When the context ends, or a model
+// cannot be made or measured, it returns what it has with the error.
 func Walk(ctx context.Context, kind string, p Path, e Evaluator, s Steps) (Profile, error) {
-	w := walker{ctx: ctx, path: p, eval: e, steps: s.withDefaults(), profile: Profile{Kind: kind}}
+	w := walker{path: p, eval: e, steps: s.withDefaults(), profile: Profile{Kind: kind}}
 	for _, t := range w.schedule() {
-		if err := w.measure(t); err != nil {
+		if err := w.measure(ctx, t); err != nil {
 			return w.finish(), err
 		}
 	}
-	if err := w.refine(); err != nil {
+	if err := w.refine(ctx); err != nil {
 		return w.finish(), err
 	}
 	return w.finish(), nil
@@ -73,7 +74,6 @@ func (s Steps) withDefaults() Steps {
 }
 
 type walker struct {
-	ctx     context.Context
 	path    Path
 	eval    Evaluator
 	steps   Steps
@@ -98,18 +98,18 @@ func (w *walker) schedule() []float64 {
 	return append(list, 1)
 }
 
-func (w *walker) measure(t float64) error {
-	if err := w.ctx.Err(); err != nil {
+func (w *walker) measure(ctx context.Context, t float64) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if w.steps.Enough != nil && len(w.profile.Points) > 0 && w.steps.Enough(w.profile) {
 		return nil
 	}
-	g, err := w.path.At(w.ctx, t)
+	g, err := w.path.At(ctx, t)
 	if err != nil {
 		return fmt.Errorf("path %s at t=%g: %w", w.profile.Kind, t, err)
 	}
-	m, err := w.eval.Evaluate(w.ctx, g)
+	m, err := w.eval.Evaluate(ctx, g)
 	if err != nil {
 		return fmt.Errorf("path %s at t=%g: evaluate: %w", w.profile.Kind, t, err)
 	}
@@ -126,7 +126,7 @@ func (w *walker) measure(t float64) error {
 
 // refine bisects between the furthest feasible point and the next one, which is
 // not feasible. Paths with steps of their own have nothing in between.
-func (w *walker) refine() error {
+func (w *walker) refine(ctx context.Context) error {
 	if _, ok := w.path.(Stepped); ok {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (w *walker) refine() error {
 		if !ok || bracket[0] == 1 {
 			return nil
 		}
-		if err := w.measure((bracket[0] + bracket[1]) / 2); err != nil {
+		if err := w.measure(ctx, (bracket[0]+bracket[1])/2); err != nil {
 			return err
 		}
 	}
@@ -163,12 +163,15 @@ func (w *walker) finish() Profile {
 
 // continuity judges whether the loss tends to its value at t=1: supported when
 // the last measured model before it is within the tolerance, refuted for a path
-// of finitely many steps that jumps, otherwise open.
+// of finitely many steps that jumps, otherwise open, as it is where a loss is not
+// a number.
 func (w *walker) continuity(l Limit) Verdict {
-	if math.Abs(l.Left-l.At) <= w.steps.Tolerance {
+	jump := math.Abs(l.Left - l.At)
+	_, stepped := w.path.(Stepped)
+	switch {
+	case jump <= w.steps.Tolerance:
 		return Supported
-	}
-	if _, ok := w.path.(Stepped); ok {
+	case stepped && jump > w.steps.Tolerance:
 		return Refuted
 	}
 	return Inconclusive
