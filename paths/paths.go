@@ -12,6 +12,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
 )
 
 // Kind is a kind of path that can be walked by name.
@@ -55,11 +56,23 @@ func checkT(kind string, t float64) error {
 	return nil
 }
 
-// layersOf lists what there is to compress, or says that there is nothing.
+// layersOf lists what there is to compress, or says why there is nothing.
 func layersOf(kind string, g *graph.Graph) ([]graph.Layer, error) {
 	layers := g.Layers()
 	if len(layers) == 0 {
 		return nil, fmt.Errorf("path %s: graph %q: no weights of convolutions or matrix products to work on", kind, g.Name)
 	}
+	for _, l := range layers {
+		if err := checkFloat32(l); err != nil {
+			return nil, fmt.Errorf("path %s: %w", kind, err)
+		}
+	}
 	return layers, nil
+}
+
+func checkFloat32(l graph.Layer) error {
+	if l.Param.Data.DType() != tensor.Float32 {
+		return fmt.Errorf("weight %q: got %v, want float32", l.Name(), l.Param.Data)
+	}
+	return nil
 }

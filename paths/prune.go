@@ -2,8 +2,8 @@ package paths
 
 import (
 	"context"
-	"fmt"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
@@ -17,8 +17,8 @@ import (
 type Tune func(ctx context.Context, g *graph.Graph, masks map[string]*train.Mask) (*graph.Graph, error)
 
 // Prune is the path that removes weights by magnitude: at t the ⌊t·n⌋ smallest
-// of the n weights in convolutions and matrix products are zero. Ties go by
-// position: earlier layers and lower indices first. Biases stay.
+// of the n weights in convolutions and matrix products are zero. Of equal
+// magnitudes, those in earlier layers and at lower indices go first. Biases stay.
 //
 // The profile is a step function of the threshold τ that jumps only where τ
 // passes some |θ_i|, and at t=1, τ = max|θ_i|, exactly the zero stratum is
@@ -36,11 +36,6 @@ func NewPrune(g *graph.Graph, o Options) (*Prune, error) {
 	layers, err := layersOf("prune", g)
 	if err != nil {
 		return nil, err
-	}
-	for _, l := range layers {
-		if l.Param.Data.DType() != tensor.Float32 {
-			return nil, fmt.Errorf("path prune: weight %q: got %v, want float32", l.Name(), l.Param.Data)
-		}
 	}
 	p := &Prune{g: g, layers: layers, tune: o.Tune}
 	if o.PerLayer {
@@ -183,12 +178,13 @@ func rank(counts []int, k int) (bucket, before int) {
 	return len(counts) - 1, before
 }
 
-// applyMasks sets masked weights to zero in a copy of the graph.
+// applyMasks sets masked weights to zero in a copy of the graph, which shares
+// the tensors that lose nothing.
 func applyMasks(g *graph.Graph, masks map[string]*train.Mask) *graph.Graph {
 	c, _ := g.Clone()
 	for _, p := range c.Params {
 		m := masks[p.Name]
-		if m == nil {
+		if m == nil || !slices.Contains(m.Keep, false) {
 			continue
 		}
 		p.Data = p.Data.Clone()

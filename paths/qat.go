@@ -28,6 +28,9 @@ func FakeQuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, err
 		if n < 2 || n > 8 {
 			return nil, fmt.Errorf("train weight %q on a grid: bits: got %d, want 2 to 8", l.Name(), n)
 		}
+		if err := checkFloat32(l); err != nil {
+			return nil, fmt.Errorf("train on a grid: %w", err)
+		}
 		rows := toChannels(l)
 		scales := make([]float32, len(rows))
 		for i, row := range rows {
@@ -83,13 +86,13 @@ func Harden(g *graph.Graph) (*graph.Graph, error) {
 	return c, b.Err()
 }
 
-// absolute makes trained scales positive: a scale that crossed zero describes
-// the same levels but for their order, and one at zero is replaced by the
-// smallest normal number.
+// absolute makes trained scales positive, as runtimes expect them: a scale that
+// crossed zero describes the same levels but for the one at the end of the range,
+// and one at zero is replaced by the smallest normal number.
 func absolute(s []float32) []float32 {
 	out := make([]float32, len(s))
 	for i, x := range s {
-		out[i] = max(abs32(x), 0x1p-126)
+		out[i] = max(abs32(x), leastScale)
 	}
 	return out
 }

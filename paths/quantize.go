@@ -31,7 +31,7 @@ func NewQuantize(g *graph.Graph, o Options) (*Quantize, error) {
 	return &Quantize{g: g, tune: o.Tune}, nil
 }
 
-// Param is the number of bits.
+// Param is the number of bits at t.
 func (p *Quantize) Param(t float64) float64 { return float64(bitsAt(t)) }
 
 // Steps lists where the path changes: 8 bits down to 1.
@@ -82,7 +82,8 @@ func (p *Quantize) At(ctx context.Context, t float64) (*graph.Graph, error) {
 }
 
 // QuantizeWeights stores the named layers' weights as integers of the given
-// numbers of bits (1 to 8) with a DequantizeLinear in front of their readers.
+// numbers of bits (1 to 8; 32 leaves a layer alone) with a DequantizeLinear in
+// front of their readers. The scales are those of [Grid.BestScale].
 // Layers not named stay as they are. The result shares all else with g.
 func QuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, error) {
 	c, _ := g.Clone()
@@ -95,8 +96,8 @@ func QuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, error) 
 		if n < 1 || n > 8 {
 			return nil, fmt.Errorf("quantize weight %q: bits: got %d, want 1 to 8 or 32", l.Name(), n)
 		}
-		if l.Param.Data.DType() != tensor.Float32 {
-			return nil, fmt.Errorf("quantize weight %q: got %v, want float32", l.Name(), l.Param.Data)
+		if err := checkFloat32(l); err != nil {
+			return nil, fmt.Errorf("quantize: %w", err)
 		}
 		w := toChannels(l)
 		scales := make([]float32, len(w))
@@ -114,9 +115,8 @@ func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, rows 
 	p := l.Param
 	integers := tensor.New(storedType(bits), p.Data.Shape()...)
 	at := channelIndex(p.Data.Shape(), l.Axis)
-	q := make([]int8, 0)
 	for c, row := range rows {
-		q = append(q[:0], make([]int8, len(row))...)
+		q := make([]int8, len(row))
 		Grid{bits}.Round(q, row, scales[c])
 		for k, v := range q {
 			integers.Set(at(c, k), float64(v))
