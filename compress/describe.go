@@ -35,6 +35,9 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	r.Compact.ParamsNonzero = nonzero(file)
 	r.Alone = leftAlone(best.model, layers)
 	r.Notes = append(r.Notes, w.notes...)
+	if w.Activation && slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 }) {
+		r.Notes = append(r.Notes, "activations in front of 2-bit weights stay float32: runtimes have no integer kernel for them")
+	}
 	if zeros := zerosOf(r.Layers); zeros > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d weights are exactly zero but stored like the others: expect no speed-up from them", zeros))
 	}
@@ -67,14 +70,14 @@ func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
 	}
 	d.Bits, d.BytesAfter = paths.StoredBits(bits), q.StoredBytes()+s.StoredBytes()
 	var power, noise float64
-	at := paths.ChannelOf(l)
+	channel, stored := paths.ChannelOf(l), paths.StoredIndex(l, bits)
 	for i, n := 0, q.Data.Len(); i < n; i++ {
-		v := q.Data.At(i)
+		v := q.Data.At(stored(i))
 		if v == 0 {
 			d.Zeros++
 		}
 		x := l.Param.Data.At(i)
-		e := x - v*s.Data.At(at(i))
+		e := x - v*s.Data.At(channel(i))
 		power += x * x
 		noise += e * e
 	}

@@ -30,7 +30,9 @@ func Activations(g *graph.Graph) []*graph.Value {
 }
 
 // readersOfWeights are the convolutions and products whose weight is stored, as
-// floats or behind a DequantizeLinear.
+// floats or behind a DequantizeLinear, but for 2-bit weights: runtimes have no
+// integer kernel for them, and ONNX Runtime 1.30, which fuses a convolution with
+// the rounding around it all the same, then refuses its own result.
 func readersOfWeights(g *graph.Graph) []*graph.Node {
 	params := g.ParamsByValue()
 	producer := g.Producers()
@@ -43,7 +45,7 @@ func readersOfWeights(g *graph.Graph) []*graph.Node {
 		}
 		w := n.In[1]
 		from := producer[w]
-		if params[w] != nil || from != nil && from.Kind() == "DequantizeLinear" && params[from.In[0]] != nil {
+		if params[w] != nil || from != nil && from.Kind() == "DequantizeLinear" && params[from.In[0]] != nil && from.In[0].Type.DType != tensor.Int2 {
 			list = append(list, n)
 		}
 	}
@@ -54,8 +56,9 @@ func readersOfWeights(g *graph.Graph) []*graph.Node {
 // values, at 8 bits: uint8 with zero point 0 where the range has no negative
 // part, as behind a ReLU, so that runtimes fuse it; otherwise uint8 with the zero
 // point that maps 0.0 exactly. Values without a range stay as they are. Biases of
-// convolutions and Gemm whose weights are 8-bit integers become int32 with scale
-// s_x·s_w, the form runtimes expect.
+// convolutions and Gemm whose weights are 8-bit or 4-bit integers become int32
+// with scale s_x·s_w, the form runtimes expect; where it is missing, ONNX Runtime
+// rounds the bias so when it fuses.
 func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "a_")
@@ -117,7 +120,7 @@ func roundActivation(g *graph.Graph, b *graph.Builder, v *graph.Value, after *gr
 // quantizeBias stores a bias as int32 of scale s_x·s_w per channel.
 func quantizeBias(g *graph.Graph, b *graph.Builder, n *graph.Node, dataScale float32) {
 	bias, weight := g.Param(n.Input(2)), g.Producers()[n.In[1]]
-	if bias == nil || weight == nil || weight.Kind() != "DequantizeLinear" || weight.In[0].Type.DType != tensor.Int8 {
+	if bias == nil || weight == nil || weight.Kind() != "DequantizeLinear" {
 		return
 	}
 	ws := g.Param(weight.In[1])

@@ -201,12 +201,12 @@ var boundaries = map[string]func(t *testing.T, l graph.Layer, end *graph.Graph){
 		if got := signs.DType(); got != tensor.Int2 {
 			t.Errorf("weight %q: stored as %v, want the narrowest type", l.Name(), got)
 		}
-		channel := ChannelOf(l)
+		channel, stored := ChannelOf(l), StoredIndex(l, 1)
 		sums, counts := make([]float64, l.Channels()), make([]float64, l.Channels())
 		for i := range signs.Len() {
 			w := l.Param.Data.At(i)
-			if want := math.Copysign(1, w); signs.At(i) != want {
-				t.Errorf("weight %q, element %d: got %v, want the sign of %v", l.Name(), i, signs.At(i), w)
+			if want := math.Copysign(1, w); signs.At(stored(i)) != want {
+				t.Errorf("weight %q, element %d: got %v, want the sign of %v", l.Name(), i, signs.At(stored(i)), w)
 			}
 			sums[channel(i)] += math.Abs(w)
 			counts[channel(i)]++

@@ -37,11 +37,12 @@ func everyLayer(t testing.TB) *graph.Graph {
 	return g
 }
 
-// layerNames are the layers of everyLayer, and axes those of their output
-// channels, by ONNX's definitions of the operators.
+// layerNames are the layers of everyLayer, axes those of their output channels,
+// by ONNX's definitions of the operators, and channels how many there are.
 var (
 	layerNames = []string{"conv", "up", "out in", "in out", "matmul"}
 	axes       = []int{0, 1, 0, 1, 1}
+	channels   = []int{2, 3, 5, 6, 4}
 )
 
 func normal(r *rand.Rand, shape ...int) tensor.Tensor {

@@ -75,12 +75,10 @@ func Harden(g *graph.Graph) (*graph.Graph, error) {
 		if w == nil || s == nil {
 			return nil, fmt.Errorf("harden %s: want a stored weight and scale", n)
 		}
-		l := graph.Layer{Param: w, Nodes: []*graph.Node{n}, Axis: n.Attrs.Int("axis", 0)}
-		scales := absolute(tensor.Data[float32](s.Data))
-		out := n.Out[0]
-		dequantize(c, b, l, n.Attrs.Int("bits", 8), toChannels(l), scales)
-		c.Replace(out, n.In[0])
+		c.Replace(n.Out[0], w.Value)
 		c.Remove(n)
+		l := graph.Layer{Param: w, Nodes: c.Consumers()[w.Value], Axis: n.Attrs.Int("axis", 0)}
+		dequantize(c, b, l, n.Attrs.Int("bits", 8), toChannels(l), absolute(tensor.Data[float32](s.Data)))
 		c.RemoveParams(func(p *graph.Param) bool { return p == s })
 	}
 	return c, b.Err()

@@ -109,61 +109,6 @@ func QuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, error) 
 	return c, b.Err()
 }
 
-// dequantize replaces the layer's parameter by integers, scales and a
-// DequantizeLinear.
-func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, rows [][]float32, scales []float32) {
-	p := l.Param
-	integers := tensor.New(storedType(bits), p.Data.Shape()...)
-	at := channelIndex(p.Data.Shape(), l.Axis)
-	for c, row := range rows {
-		q := make([]int8, len(row))
-		Grid{bits}.Round(q, row, scales[c])
-		for k, v := range q {
-			integers.Set(at(c, k), float64(v))
-		}
-	}
-	name := p.Name
-	weights := b.Param(name+"_q", integers)
-	scale := b.Param(name+"_s", tensor.Of(scales, len(scales)))
-	node := &graph.Node{Op: "DequantizeLinear", In: []*graph.Value{weights, scale},
-		Attrs: graph.Attributes{graph.Int("axis", l.Axis)}, Out: []*graph.Value{b.Value(p.Type)}}
-	replaceWeight(g, b, l, node)
-}
-
-// replaceWeight lets the readers of a layer's parameter read a new node's
-// output instead; the node stands before the first reader and the parameter is
-// dropped.
-func replaceWeight(g *graph.Graph, b *graph.Builder, l graph.Layer, n *graph.Node) {
-	if err := b.Facts().Infer(n); err != nil {
-		b.Fail(err)
-		return
-	}
-	g.InsertBefore(l.Nodes[0], n)
-	g.Replace(l.Param.Value, n.Out[0])
-	g.RemoveParams(func(p *graph.Param) bool { return p == l.Param })
-}
-
-// storedType is the narrowest ONNX integer type that holds a grid of the given
-// bits.
-func storedType(bits int) tensor.DType {
-	switch {
-	case bits <= 2:
-		return tensor.Int2
-	case bits <= 4:
-		return tensor.Int4
-	}
-	return tensor.Int8
-}
-
-// StoredBits is the width at which a grid of the given bits is stored: 2, 4 or
-// 8, and 32 for float32.
-func StoredBits(bits int) int {
-	if bits > 8 {
-		return floatBits
-	}
-	return storedType(bits).Bits()
-}
-
 // toChannels gathers the weights by output channel.
 func toChannels(l graph.Layer) [][]float32 {
 	w := tensor.Data[float32](l.Param.Data)

@@ -116,7 +116,7 @@ func checkIntegers(t *testing.T, q *graph.Graph, bits int) {
 				t.Errorf("weight %q at %d bits, element %d: got %v, want an integer of the grid", name, bits, k, v)
 			}
 		}
-		if got, want := param(t, q, name+"_s").Len(), p.Shape()[axes[i]]; got != want {
+		if got, want := param(t, q, name+"_s").Len(), channels[i]; got != want {
 			t.Errorf("weight %q: got %d scales, want one for each of %d output channels", name, got, want)
 		}
 	}

@@ -1,36 +1,12 @@
 package onnx
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/testkit"
 	"github.com/compactify/compactify/tensor"
 )
-
-// exportTensor and exportModel are the manifest's form, described at the top of
-// .ci/ort/check.mjs.
-type exportTensor struct {
-	Name  string `json:"name"`
-	DType string `json:"dtype"`
-	Dims  []int  `json:"dims"`
-	File  string `json:"file"`
-}
-
-type exportCase struct {
-	Inputs  []exportTensor `json:"inputs"`
-	Outputs []exportTensor `json:"outputs"`
-}
-
-type exportModel struct {
-	Model        string       `json:"model"`
-	ToleranceOff float64      `json:"tolerance_off"`
-	ToleranceOn  float64      `json:"tolerance_on"`
-	Cases        []exportCase `json:"cases"`
-}
 
 // onMatMul allows for the fused kernels that ONNX Runtime puts in place of
 // DequantizeLinear and MatMul when it optimises; without optimisation the
@@ -67,15 +43,7 @@ func expected(name string, g *graph.Graph) (x tensor.Tensor, out []tensor.Tensor
 // TestExportCheckSynthetic writes the synthetic models for .ci/run to run in
 // ONNX Runtime: every number type and every encoding that the writer chooses.
 func TestExportCheckSynthetic(t *testing.T) {
-	dir := os.Getenv("COMPACTIFY_EXPORT_DIR")
-	if dir == "" {
-		t.Skip("COMPACTIFY_EXPORT_DIR is not set")
-	}
-	dir = filepath.Join(dir, "onnx-synthetic")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	var manifest []exportModel
+	e := testkit.NewExports(t, "onnx-synthetic")
 	for name, g := range synthetic() {
 		switch name {
 		case "dequantized-float4e2m1", // ONNX Runtime has no CPU kernel for it
@@ -83,42 +51,17 @@ func TestExportCheckSynthetic(t *testing.T) {
 			continue
 		}
 		x, outs, tolerance := expected(name, g)
-		c := exportCase{Inputs: []exportTensor{exportFile(t, dir, name, "x", x)}}
+		c := testkit.ExportCase{Inputs: []testkit.ExportTensor{e.Tensor(name, "x", x)}}
 		for i, y := range outs {
-			c.Outputs = append(c.Outputs, exportFile(t, dir, name, g.Outputs[i].Name, y))
+			c.Outputs = append(c.Outputs, e.Tensor(name, g.Outputs[i].Name, y))
 		}
 		for suffix, o := range map[string]Options{"plain": {}, "compact": {Compact: true}, "external": {External: true}} {
 			o.Oldest = true
 			model := name + "-" + suffix + ".onnx"
-			if err := Write(filepath.Join(dir, model), g, o); err != nil {
+			if err := Write(e.Path(model), g, o); err != nil {
 				t.Fatal(err)
 			}
-			manifest = append(manifest, exportModel{Model: model, ToleranceOn: tolerance, Cases: []exportCase{c}})
+			e.Add(testkit.ExportModel{Model: model, ToleranceOn: tolerance, Cases: []testkit.ExportCase{c}})
 		}
 	}
-	slices.SortFunc(manifest, func(a, b exportModel) int {
-		if a.Model < b.Model {
-			return -1
-		}
-		return 1
-	})
-	data, err := json.MarshalIndent(manifest, "", "\t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), data, 0o666); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func exportFile(t *testing.T, dir, model, name string, v tensor.Tensor) exportTensor {
-	t.Helper()
-	e := exportTensor{Name: name, DType: v.DType().String(), Dims: v.Shape(), File: model + "-" + name + ".bin"}
-	if e.Dims == nil {
-		e.Dims = []int{}
-	}
-	if err := os.WriteFile(filepath.Join(dir, e.File), v.Raw(), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return e
 }
