@@ -109,9 +109,9 @@ func (c *compiler) foldIntoParams(n *graph.Node) (bool, error) {
 // that would change the name of an output or let two outputs be one value.
 func dropIdentities(g *graph.Graph) (int, error) {
 	count := 0
+	params := g.ParamsByValue()
 	for _, n := range slices.Clone(g.Nodes) {
-		passes := n.Kind() == "Identity" ||
-			n.Kind() == "Dropout" && n.Output(1) == nil && n.Input(2) == nil
+		passes := n.Kind() == "Identity" || n.Kind() == "Dropout" && n.Output(1) == nil && !maybeTrue(params, n.Input(2))
 		if !passes || slices.Contains(g.Outputs, n.Out[0]) {
 			continue
 		}
@@ -122,26 +122,35 @@ func dropIdentities(g *graph.Graph) (int, error) {
 	return count, nil
 }
 
+// maybeTrue reports whether an optional Boolean input may be true.
+func maybeTrue(params map[*graph.Value]*graph.Param, v *graph.Value) bool {
+	return v != nil && (params[v] == nil || params[v].Data.Len() != 1 || params[v].Data.At(0) != 0)
+}
+
 // foldBatchNorms multiplies the scale of a batch normalisation in inference mode
 // into the weights of the convolution or matrix product that alone feeds it:
 //
 //	γ·(W·x + b − μ)/√(σ² + ε) + β = (f·W)·x + f·(b − μ) + β,   f = γ/√(σ² + ε)
 func foldBatchNorms(g *graph.Graph) (int, error) {
 	producer, readers, params := g.Producers(), g.Consumers(), g.ParamsByValue()
+	for _, v := range g.Outputs { // whoever runs the graph reads them too
+		readers[v] = append(readers[v], nil)
+	}
+	b := graph.NewBuilder(g, "folded")
 	count := 0
 	for _, n := range slices.Clone(g.Nodes) {
 		if n.Kind() != "BatchNormalization" || n.Attrs.Int("training_mode", 0) != 0 {
 			continue
 		}
 		before := producer[n.In[0]]
-		if before == nil || len(readers[n.In[0]]) != 1 || slices.Contains(g.Outputs, n.In[0]) {
+		if before == nil || len(readers[n.In[0]]) != 1 {
 			continue
 		}
 		f, ok := newNormFold(before, n, params, readers)
 		if !ok {
 			continue
 		}
-		f.apply(g)
+		f.apply(g, b)
 		params = g.ParamsByValue()
 		count++
 	}
@@ -157,7 +166,8 @@ type normFold struct {
 	shift        []float64    // β − f·μ
 }
 
-// newNormFold checks that the weights belong to this node alone and are float32.
+// newNormFold checks that weight and bias are parameters of this node alone, the
+// weight in float32 and the bias one entry per channel.
 func newNormFold(before, norm *graph.Node, params map[*graph.Value]*graph.Param, readers map[*graph.Value][]*graph.Node) (normFold, bool) {
 	f := normFold{before: before, norm: norm}
 	switch before.Kind() {
@@ -170,14 +180,19 @@ func newNormFold(before, norm *graph.Node, params map[*graph.Value]*graph.Param,
 	default:
 		return f, false
 	}
-	f.weight = params[before.In[1]]
-	if f.weight == nil || f.weight.Data.DType() != tensor.Float32 || len(readers[before.In[1]]) != 1 {
+	own := func(v *graph.Value) *graph.Param {
+		if len(readers[v]) != 1 {
+			return nil
+		}
+		return params[v]
+	}
+	f.weight = own(before.In[1])
+	if f.weight == nil || f.weight.Data.DType() != tensor.Float32 {
 		return f, false
 	}
 	channels := f.weight.Data.Shape()[f.axis]
 	if b := before.Input(2); b != nil {
-		f.bias = params[b]
-		if f.bias == nil || f.bias.Data.Len() != channels || len(readers[b]) != 1 {
+		if f.bias = own(b); f.bias == nil || !perChannel(f.bias.Data.Shape(), channels) {
 			return f, false
 		}
 	}
@@ -198,9 +213,16 @@ func newNormFold(before, norm *graph.Node, params map[*graph.Value]*graph.Param,
 	return f, true
 }
 
+// perChannel reports whether a bias of this shape has one entry per channel,
+// along its last axis: the bias of Gemm may as well have one per row.
+func perChannel(shape []int, channels int) bool {
+	n, _ := tensor.Size(shape)
+	return n == channels && (len(shape) == 0 || shape[len(shape)-1] == channels)
+}
+
 // apply rewrites weight and bias and lets the node before the normalisation make
 // its output.
-func (f normFold) apply(g *graph.Graph) {
+func (f normFold) apply(g *graph.Graph, b *graph.Builder) {
 	w := f.weight.Data.Clone()
 	data := tensor.Data[float32](w)
 	inner := 1
@@ -213,20 +235,17 @@ func (f normFold) apply(g *graph.Graph) {
 	f.weight.Data = w
 	bias := make([]float32, len(f.factor))
 	for c := range bias {
-		b := f.shift[c]
+		sum := f.shift[c]
 		if f.bias != nil {
-			b += f.factor[c] * f.bias.Data.At(c)
+			sum += f.factor[c] * f.bias.Data.At(c)
 		}
-		bias[c] = float32(b)
+		bias[c] = float32(sum)
 	}
 	t := tensor.Of(bias, len(bias))
 	if f.bias != nil {
 		f.bias.Data = t.As(f.bias.Data.Shape())
 	} else {
-		beta := f.norm.In[2] // its vector is no longer needed: the name passes to the bias
-		v := &graph.Value{Name: beta.Name + ".folded", Type: t.Type()}
-		g.Params = append(g.Params, &graph.Param{Value: v, Data: t})
-		f.before.In = append(f.before.In[:2:2], v)
+		f.before.In = append(f.before.In[:2:2], b.Param(f.norm.In[2].Name+".folded", t))
 	}
 	g.Remove(f.norm)
 	f.before.Out[0] = f.norm.Out[0] // outputs of the graph keep their names

@@ -9,12 +9,14 @@ import (
 	"strings"
 )
 
-// Digest is a hash of the parameters: their names, types, shapes and bytes.
-// Graphs that one path made have equal digests when their models are equal.
+// Digest is a hash of the parameters, those of subgraphs included: their names,
+// types, shapes and bytes. Their order and the nodes do not count. Graphs that
+// one path made have equal digests when their models are equal.
 func (g *Graph) Digest() string {
 	h := sha256.New()
-	params := slices.Clone(g.Params)
-	slices.SortFunc(params, func(a, b *Param) int { return strings.Compare(a.Name, b.Name) })
+	var params []*Param
+	g.eachParam(func(p *Param) { params = append(params, p) })
+	slices.SortStableFunc(params, func(a, b *Param) int { return strings.Compare(a.Name, b.Name) })
 	for _, p := range params {
 		p.hashInto(h)
 	}

@@ -222,12 +222,15 @@ func byName(list []*Value, name string) *Value {
 	return nil
 }
 
-// NumParams counts the scalars of all floating-point parameters; quantised
-// integers that feed a DequantizeLinear count as well.
+// NumParams counts the scalars of the model: floating-point parameters and the
+// integers that a DequantizeLinear reads, without scales and zero points.
 func (g *Graph) NumParams() int {
 	n := 0
-	for _, p := range g.Params {
-		n += p.Data.Len()
+	for _, e := range g.Ledger(0).Tensors {
+		if e.Role == RoleWeight {
+			size, _ := tensor.Size(e.Shape)
+			n += size
+		}
 	}
 	return n
 }

@@ -28,24 +28,26 @@ func (g *Graph) Layers() []Layer {
 	for _, n := range g.Nodes {
 		for i, v := range n.In {
 			p := params[v]
+			if p == nil || seen[p] || !p.Data.DType().IsFloat() || p.Data.Rank() < 2 {
+				continue
+			}
 			axis, ok := weightAxis(n, i)
-			if p == nil || !ok || seen[p] || !p.Data.DType().IsFloat() || p.Data.Rank() < 2 {
+			if !ok {
 				continue
 			}
 			seen[p] = true
-			l := Layer{Param: p, Axis: axis}
-			if l.readBy(readers[v]) && !slices.Contains(g.Outputs, v) {
-				list = append(list, l.with(readers[v]))
+			l := Layer{Param: p, Nodes: readers[v], Axis: axis}
+			if l.isAlone() && !slices.Contains(g.Outputs, v) {
+				list = append(list, l)
 			}
 		}
 	}
 	return list
 }
 
-// weightAxis tells whether input i of n is a weight, and which of its axes
-// counts the output channels.
+// weightAxis tells whether input i of n, a parameter, is a weight, and which of
+// its axes counts the output channels.
 func weightAxis(n *Node, i int) (axis int, ok bool) {
-	rank := n.In[min(i, len(n.In)-1)].typeRank()
 	switch n.Kind() {
 	case "Conv":
 		return 0, i == 1
@@ -54,22 +56,15 @@ func weightAxis(n *Node, i int) (axis int, ok bool) {
 	case "Gemm":
 		return 1 - n.Attrs.Int("transB", 0), i == 1
 	case "MatMul":
-		return rank - 1, i == 1
+		return n.In[i].Type.Rank() - 1, i == 1
 	}
 	return 0, false
 }
 
-func (v *Value) typeRank() int {
-	if v == nil {
-		return -1
-	}
-	return v.Type.Rank()
-}
-
-// readBy reports whether all readers use the parameter as a weight along the
+// isAlone reports whether all readers use the parameter as a weight along the
 // layer's axis.
-func (l Layer) readBy(readers []*Node) bool {
-	for _, n := range readers {
+func (l Layer) isAlone() bool {
+	for _, n := range l.Nodes {
 		for i, v := range n.In {
 			if v != l.Param.Value {
 				continue
@@ -83,9 +78,4 @@ func (l Layer) readBy(readers []*Node) bool {
 		}
 	}
 	return true
-}
-
-func (l Layer) with(nodes []*Node) Layer {
-	l.Nodes = nodes
-	return l
 }

@@ -32,7 +32,8 @@ type Ledger struct {
 	Total    int
 }
 
-// Ledger accounts for a file of the given size that holds the graph.
+// Ledger accounts for a file of the given size that holds the graph. Its entries
+// are the parameters in their order, then those of subgraphs.
 func (g *Graph) Ledger(fileBytes int) Ledger {
 	roles := make(map[*Value]Role)
 	g.eachNode(func(n *Node) {
@@ -46,7 +47,7 @@ func (g *Graph) Ledger(fileBytes int) Ledger {
 		}
 	})
 	l := Ledger{Total: fileBytes}
-	for _, p := range g.Params {
+	g.eachParam(func(p *Param) {
 		e := Entry{Name: p.Name, DType: p.Data.DType(), Shape: p.Data.Shape(), Role: roles[p.Value], Sparse: p.Sparse, Bytes: p.StoredBytes()}
 		if e.Role == "" {
 			e.Role = RoleWeight
@@ -60,7 +61,7 @@ func (g *Graph) Ledger(fileBytes int) Ledger {
 			l.Payload += e.Bytes
 		}
 		l.Tensors = append(l.Tensors, e)
-	}
+	})
 	l.Metadata = l.Total - l.Payload - l.Scales
 	return l
 }

@@ -32,6 +32,20 @@ func (g *Graph) eachValue(visit func(*Value)) {
 	}
 }
 
+// eachParam visits the graph's parameters and then those of its subgraphs.
+func (g *Graph) eachParam(visit func(*Param)) {
+	for _, p := range g.Params {
+		visit(p)
+	}
+	for _, n := range g.Nodes {
+		for _, a := range n.Attrs {
+			for _, sub := range a.Subgraphs() {
+				sub.eachParam(visit)
+			}
+		}
+	}
+}
+
 // Replace makes every reader of old read new instead, in subgraphs and among
 // the graph's outputs too. The producer of old is left in place.
 func (g *Graph) Replace(old, new *Value) {
@@ -51,15 +65,6 @@ func (g *Graph) Replace(old, new *Value) {
 			}
 		}
 	}
-}
-
-// ReplaceOutput redirects a graph output to another value, which takes over the
-// output's name, so that the model's interface stays the same.
-func (g *Graph) ReplaceOutput(old, new *Value) {
-	name := old.Name
-	g.Replace(old, new)
-	old.Name = name + ".was"
-	new.Name = name
 }
 
 // InsertAfter places a node directly behind another.
