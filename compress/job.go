@@ -43,8 +43,10 @@ type work struct {
 	chosen   *data.Set // selection examples
 	choosing *Evaluator
 	probing  *Evaluator
-	teacher  *answers
-	original Outcome // of the simplified model on the selection examples
+	teacher  *imitation
+	varied   *Evaluator // the selection examples, changed a little; nil if they cannot be
+	varying  Outcome    // of the simplified model on them
+	original Outcome    // of the simplified model on the selection examples
 	folder   *run.Folder
 	result   *Result
 	trials   []*trial
@@ -64,8 +66,14 @@ func (w *work) prepare(ctx context.Context) error {
 	if w.original, err = w.choosing.Outcomes(ctx, w.graph); err != nil {
 		return err
 	}
-	w.probing, err = NewEvaluator(ctx, w.graph, w.probe, w.Output, w.Pool, nil)
-	return err
+	probe := w.probe
+	if w.canVary() {
+		probe = probe.Vary(w.Seed, "probe/vary", varyShare)
+	}
+	if w.probing, err = NewEvaluator(ctx, w.graph, probe, w.Output, w.Pool, nil); err != nil {
+		return err
+	}
+	return w.prepareVaried(ctx)
 }
 
 // split divides the examples into disjoint parts.
@@ -74,4 +82,34 @@ func (w *work) split() {
 	w.training, w.probe, w.chosen, w.HeldOut = p.Training, p.Calibration, p.Selection, p.HeldOut
 	w.result.Data = DataUsed{Source: w.Source, Mapping: w.Mapping, Training: w.training.Len(), Calibration: w.probe.Len(),
 		Selection: w.chosen.Len(), HeldOut: w.HeldOut.Len(), HeldOutFrom: p.HeldOutFrom}
+}
+
+// minVaried is how many changed examples the second opinion is based on at least,
+// several of each where there are few.
+const minVaried = 2400
+
+// prepareVaried makes the second opinion of the selection. A model answers
+// examples it was trained on with a confidence that hides what compression costs;
+// the same examples shifted and blended are as hard as new ones.
+func (w *work) prepareVaried(ctx context.Context) (err error) {
+	if !w.canVary() {
+		return nil
+	}
+	n := w.chosen.Len()
+	idx := make([]int, max(n, min(minVaried, 4*n)))
+	for i := range idx {
+		idx[i] = i % n
+	}
+	set := w.chosen.Subset(idx).Vary(w.Seed, "selection/vary", varyShare)
+	if w.varied, err = NewEvaluator(ctx, w.graph, set, w.Output, w.Pool, nil); err != nil {
+		return err
+	}
+	w.varying, err = w.varied.Outcomes(ctx, w.graph)
+	return err
+}
+
+// canVary reports whether examples can be changed without leaving what the model
+// is for: images may be shifted and blended.
+func (w *work) canVary() bool {
+	return len(w.chosen.Shape()) == 3 && w.choosing.Task() != Regression
 }

@@ -127,7 +127,8 @@ type Trial struct {
 	Sparsity jsonnum.Float `json:"sparsity"` // share of weights held at zero by pruning
 	Tuned    int           `json:"tuned_epochs"`
 	Spent    jsonnum.Float `json:"spent"`
-	Worst    jsonnum.Float `json:"worst"` // the worse end of the paired 95 % interval
+	Worst    jsonnum.Float `json:"worst"`  // the worse end of the paired 95 % interval
+	Varied   jsonnum.Float `json:"varied"` // spent on changed copies of the examples; NaN without
 	KL       jsonnum.Float `json:"kl"`
 	Fits     bool          `json:"fits"`
 	Chosen   bool          `json:"chosen"`

@@ -94,12 +94,16 @@ type trial struct {
 	bytes    int
 	measure  compactify.Measure
 	contract Contract
+	varied   *Contract // on the changed examples; nil if there are none
 	chosen   bool
 }
 
 // fits reports whether a trial may be exported: on the selection examples even
-// the worse end of the interval must be inside the budget.
-func (t *trial) fits() bool { return t.contract.Verdict == Met }
+// the worse end of the interval must be inside the budget, and on their changed
+// copies the estimate.
+func (t *trial) fits() bool {
+	return t.contract.Verdict == Met && (t.varied == nil || t.varied.Verdict != NotMet)
+}
 
 func (t *trial) record() Trial {
 	total, weights := 0.0, 0.0
@@ -108,7 +112,11 @@ func (t *trial) record() Trial {
 		total += n * float64(b)
 		weights += n
 	}
-	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(total / weights), Sparsity: jsonnum.Float(t.sparsity), Tuned: t.epochs,
+	varied := nan
+	if t.varied != nil {
+		varied = t.varied.Measured
+	}
+	return Trial{Varied: varied, Bytes: t.bytes, MeanBits: jsonnum.Float(total / weights), Sparsity: jsonnum.Float(t.sparsity), Tuned: t.epochs,
 		Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
 }
 
@@ -147,6 +155,13 @@ func (w *work) try(ctx context.Context, bits map[string]int, fraction float64, e
 	}
 	t.measure = w.choosing.Summarize(o)
 	t.contract = newContract(w.Budget, w.original, o)
+	if w.varied != nil {
+		if o, err = w.varied.Outcomes(ctx, t.model); err != nil {
+			return nil, err
+		}
+		c := newContract(w.Budget, w.varying, o)
+		t.varied = &c
+	}
 	if t.bytes, err = fileSize(t.model); err != nil {
 		return nil, err
 	}

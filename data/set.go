@@ -22,6 +22,7 @@ type Set struct {
 	storedShape []int   // as stored
 	layout      layout  // from stored to presented order
 	scale       scaling
+	vary        *varying // nil: as stored
 	labels      labels
 	features    []string // names of the columns of a table, if it has them
 }
@@ -92,6 +93,10 @@ func (s *Set) Target(i int) float64 {
 
 // Fill writes example i, scaled, in Shape order. dst holds at least Size values.
 func (s *Set) Fill(dst []float32, i int) {
+	if s.vary != nil {
+		s.vary.fill(s, dst, i)
+		return
+	}
 	s.rows.fill32(dst[:s.Size()], s.row(i), s.layout, &s.scale)
 }
 
@@ -136,6 +141,9 @@ func (s *Set) Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "set v1\nelements %s\nshape %v\nlayout %v\nscale %v\nclasses %q\nexamples %d\n",
 		s.rows.kind(), s.shape, s.layout, s.scale, s.labels.names, s.Len())
+	if s.vary != nil {
+		fmt.Fprintf(h, "vary %+v\n", *s.vary)
+	}
 	for i := range s.Len() {
 		s.rows.hashRow(h, s.row(i))
 	}

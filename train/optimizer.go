@@ -82,29 +82,42 @@ func (t *trainer) collectWeights() []*weight {
 	return list
 }
 
-// The units of relative rates. A tensor of zeros, such as fresh biases, counts
-// as one of small numbers; the step of a grid moves every weight on it at once,
-// so it moves more slowly. (S. Esser et al., "Learned step size quantization",
-// ICLR 2020, section 2.2, scale its gradient down for the same reason.)
+// The units of relative rates. A weight on a grid has to move by the order of
+// the grid's step to change anything, whatever its width. The step itself moves
+// every weight on it at once, so it goes more slowly (S. Esser et al., "Learned
+// step size quantization", ICLR 2020, section 2.2, scale its gradient down for
+// the same reason). Parameters without a grid move as if on one of four bits,
+// whose step is about a third of the root mean square; a tensor of zeros, such as
+// fresh biases, counts as one of small numbers.
 const (
-	leastUnit = 1e-2
 	stepUnit  = 0.2
+	freeUnit  = 0.3
+	leastUnit = 3e-3
 )
 
-// unitOf is the root mean square of a parameter, the size against which its
-// changes are small or large.
+// unitOf is the size against which changes of a parameter are small or large.
 func (t *trainer) unitOf(p *graph.Param) float64 {
-	sum := 0.0
-	for _, x := range tensor.Data[float32](p.Data) {
-		sum += float64(x) * float64(x)
-	}
-	rms := math.Sqrt(sum / float64(max(1, p.Data.Len())))
 	for _, n := range t.model.Nodes {
-		if n.Kind() == "compactify.FakeQuantize" && n.In[1] == p.Value {
-			return stepUnit * rms
+		if n.Kind() != "compactify.FakeQuantize" {
+			continue
+		}
+		step := t.model.Param(n.In[1])
+		switch {
+		case n.In[1] == p.Value:
+			return stepUnit * rootMeanSquare(p.Data)
+		case n.In[0] == p.Value && step != nil:
+			return rootMeanSquare(step.Data)
 		}
 	}
-	return max(leastUnit, rms)
+	return max(leastUnit, freeUnit*rootMeanSquare(p.Data))
+}
+
+func rootMeanSquare(t tensor.Tensor) float64 {
+	sum := 0.0
+	for _, x := range tensor.Data[float32](t) {
+		sum += float64(x) * float64(x)
+	}
+	return math.Sqrt(sum / float64(max(1, t.Len())))
 }
 
 func (w *weight) applyMask() {

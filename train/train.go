@@ -33,7 +33,7 @@ type Options struct {
 	Optimizer Optimizer        // 0 means Adam
 	Rate      float64          // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
 	Decay     Decay            // how η falls; the zero value keeps it
-	Relative  bool             // η is in units of each parameter's root mean square at the start; of the steps of grids, a fifth
+	Relative  bool             // η is in units of each parameter's own size, see unitOf
 	Momentum  float64          // of SGD, in [0, 1); 0 means none
 	L2        float64          // λ of the penalty λ‖θ‖² on the mean loss, ≥ 0
 	Seed      uint64           // of the order of the examples
@@ -42,6 +42,7 @@ type Options struct {
 	Masks     map[string]*Mask // parameters to hold at zero in places, by name
 	Frozen    map[string]bool  // parameters to leave alone, by name
 	Teacher   Teacher          // where targets come from instead of labels; nil means labels
+	Vary      float64          // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
 
 	// Step, if set, is called after every step with the share of the work done.
 	Step func(done float64)
@@ -49,10 +50,10 @@ type Options struct {
 	Epoch func(Epoch)
 }
 
-// Teacher gives the target distribution of example i of the training set: K
-// probabilities that sum to one.
+// Teacher answers the inputs of a batch: for x [N, ...] it writes N rows of K
+// probabilities, each summing to one.
 type Teacher interface {
-	Target(dst []float32, i int)
+	Teach(ctx context.Context, dst []float32, x tensor.Tensor) error
 }
 
 // Epoch is what one pass over the data came to.
@@ -206,10 +207,14 @@ func (t *trainer) run(ctx context.Context) ([]Epoch, error) {
 func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	order := stream.New(t.o.Seed, "train/order", uint64(e)).Perm(t.set.Len())
 	batches := max(1, len(order)/t.o.Batch)
+	set := t.set
+	if t.o.Vary > 0 {
+		set = set.Vary(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary)
+	}
 	var loss, hits float64
 	for k := range batches {
 		batch := order[k*t.o.Batch : (k+1)*t.o.Batch]
-		if err := t.fill(batch); err != nil {
+		if err := t.fill(ctx, set, batch); err != nil {
 			return Epoch{}, err
 		}
 		if err := t.program.Run(ctx, t.in, t.out); err != nil {
@@ -235,23 +240,26 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 }
 
 // fill writes the batch's inputs and targets, each example by one worker.
-func (t *trainer) fill(batch []int) error {
+func (t *trainer) fill(ctx context.Context, set *data.Set, batch []int) error {
 	x, y := tensor.Data[float32](t.in[0]), tensor.Data[float32](t.in[1])
 	size, k := len(x)/len(batch), len(y)/len(batch)
 	body := func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			t.set.Fill(x[i*size:(i+1)*size], batch[i])
+			set.Fill(x[i*size:(i+1)*size], batch[i])
 			t.target(y[i*k:(i+1)*k], batch[i])
 		}
 	}
-	return t.o.Pool.For(len(batch), 8, body)
+	if err := t.o.Pool.For(len(batch), 8, body); err != nil || t.o.Teacher == nil {
+		return err
+	}
+	return t.o.Teacher.Teach(ctx, y, t.in[0])
 }
 
-// target is the distribution the answer to example i should have, or its value.
+// target is the distribution the answer to example i should have, or its value;
+// a teacher writes the targets of the whole batch.
 func (t *trainer) target(dst []float32, i int) {
 	switch {
 	case t.o.Teacher != nil:
-		t.o.Teacher.Target(dst, i)
 	case t.set.Classes() == 0:
 		dst[0] = float32(t.set.Target(i))
 	default:
