@@ -26,7 +26,7 @@ type realModel struct {
 	model string // below models
 	data  string
 	o     data.Options
-	tune  int // as in Job: the deep ones are worse after the few steps there is time for
+	tune  int // as in Job: the deep ones are worse after the five steps there is time for
 }
 
 const (
@@ -41,7 +41,7 @@ var realModels = []realModel{
 	{"burn-mnist", "burn-mnist/mnist.onnx", mnist, data.Options{Normalize: centred}, 1},
 	{"resnet20", "resnet-cifar10/resnet20.onnx", cifar, data.Options{Normalize: "0.485:0.456:0.406,0.229:0.224:0.225"}, -1},
 	{"resnet8", "mlperf-tiny/image_classification/resnet8.onnx", cifar, data.Options{Raw: true}, -1},
-	{"dscnn", "mlperf-tiny/keyword_spotting/dscnn.onnx", "models/mlperf-tiny/keyword_spotting/eval/kws.npz", data.Options{}, -1},
+	{"dscnn", "mlperf-tiny/keyword_spotting/dscnn.onnx", "models/mlperf-tiny/keyword_spotting/eval/kws.npz", data.Options{}, 1},
 }
 
 // The size of the jobs: enough to go through every stage, few enough for the
