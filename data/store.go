@@ -93,16 +93,26 @@ func fillBytes(dst []float32, src []byte, l layout, s *scaling) {
 				dst[a*l.StepA+b*l.StepB] = s.table[b][v]
 			}
 		case l.StepB == 1:
-			table, out := &s.table[a], dst[a*l.StepA:][:len(line)]
-			for b, v := range line {
-				out[b] = table[v]
-			}
+			lookUp(dst[a*l.StepA:][:len(line)], line, &s.table[a])
 		default:
 			table := &s.table[a]
 			for b, v := range line {
 				dst[a*l.StepA+b*l.StepB] = table[v]
 			}
 		}
+	}
+}
+
+// lookUp translates bytes, eight to a load.
+func lookUp(dst []float32, src []byte, table *[256]float32) {
+	for len(src) >= 8 && len(dst) >= 8 {
+		v := binary.LittleEndian.Uint64(src)
+		dst[0], dst[1], dst[2], dst[3] = table[byte(v)], table[byte(v>>8)], table[byte(v>>16)], table[byte(v>>24)]
+		dst[4], dst[5], dst[6], dst[7] = table[byte(v>>32)], table[byte(v>>40)], table[byte(v>>48)], table[v>>56]
+		src, dst = src[8:], dst[8:]
+	}
+	for i, v := range src {
+		dst[i] = table[v]
 	}
 }
 

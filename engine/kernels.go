@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/compactify/compactify/graph"
+import (
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
+)
 
 // kernelFamilies lists the kernels, one file per family.
 func kernelFamilies() []map[string]prepare {
@@ -45,7 +48,7 @@ var inPlace = setOf("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Mod", "And
 	"Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus", "Softsign", "Clip",
 	"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf",
 	"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
-	"BatchNormalization", "Softmax", "LogSoftmax", "Hardmax")
+	"BatchNormalization", "Softmax", "LogSoftmax", "Hardmax", "compactify.ReluGrad")
 
 func setOf(ops ...string) map[string]bool {
 	m := make(map[string]bool, len(ops))
@@ -76,8 +79,9 @@ func declined(n *graph.Node) bool {
 	switch n.Kind() {
 	case "Max", "Min":
 		return len(n.In) != 2
-	case "compactify.FakeQuantize":
-		return n.Input(2) != nil
+	case "compactify.FakeQuantize", "compactify.FakeQuantizeGrad":
+		lo, hi := graph.FakeQuantizeRange(n)
+		return n.Kind() == "compactify.FakeQuantize" && n.Input(2) != nil || max(-lo, hi) > kernel.MaxGrid
 	case "Dropout": // without a training mode nothing is dropped
 		return n.Input(2) == nil
 	}

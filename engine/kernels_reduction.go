@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -143,15 +144,15 @@ func reduceBlock[T, A number](r *reduction, f *fold[T, A], acc []A, x []T) {
 	}
 }
 
-// sumFloats adds in float64.
-func sumFloats[T float](mean bool) fold[T, float64] {
+// bindSumFloats adds in float64.
+func bindSumFloats[T float](mean bool) prepare {
+	return func(s *site) (func() error, error) { return bindFold(sumFloats[T](s.pool.Set(), mean))(s) }
+}
+
+func sumFloats[T float](set kernel.Set, mean bool) fold[T, float64] {
 	return fold[T, float64]{
-		add: func(acc []float64, x []T) {
-			for i, v := range x {
-				acc[i] += float64(v)
-			}
-		},
-		line: func(acc float64, x []T) float64 { return acc + sumLine(x) },
+		add:  func(acc []float64, x []T) { kernel.AddWide(set, acc, x) },
+		line: func(acc float64, x []T) float64 { return acc + kernel.SumWide(set, x) },
 		finish: func(acc float64, count int) T {
 			if mean {
 				acc /= float64(count)
@@ -159,22 +160,6 @@ func sumFloats[T float](mean bool) fold[T, float64] {
 			return T(acc)
 		},
 	}
-}
-
-// sumLine adds four interleaved chains in float64: each alone would wait for
-// its last addition.
-func sumLine[T float](x []T) float64 {
-	var a, b, c, d float64
-	for ; len(x) >= 4; x = x[4:] {
-		a += float64(x[0])
-		b += float64(x[1])
-		c += float64(x[2])
-		d += float64(x[3])
-	}
-	for _, v := range x {
-		a += float64(v)
-	}
-	return (a + b) + (c + d)
 }
 
 func sumIntegers[T integer](mean bool) fold[T, T] {
@@ -261,7 +246,7 @@ func foldSumInteger[T integer](mean bool) prepare { return bindFold(sumIntegers[
 
 func sumKernel(mean bool) prepare {
 	return variants{
-		tensor.Float32: bindFold(sumFloats[float32](mean)), tensor.Float64: bindFold(sumFloats[float64](mean)),
+		tensor.Float32: bindSumFloats[float32](mean), tensor.Float64: bindSumFloats[float64](mean),
 		tensor.Int8: foldSumInteger[int8](mean), tensor.Uint8: foldSumInteger[uint8](mean),
 		tensor.Int16: foldSumInteger[int16](mean), tensor.Uint16: foldSumInteger[uint16](mean),
 		tensor.Int32: foldSumInteger[int32](mean), tensor.Uint32: foldSumInteger[uint32](mean),

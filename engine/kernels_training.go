@@ -14,6 +14,7 @@ func trainingKernels() map[string]prepare {
 	return map[string]prepare{
 		"compactify.ReluGrad":                variants{tensor.Float32: bindReluGrad[float32], tensor.Float64: bindReluGrad[float64]}.by(0),
 		"compactify.FakeQuantize":            variants{tensor.Float32: bindFakeQuantize[float32], tensor.Float64: bindFakeQuantize[float64]}.by(0),
+		"compactify.FakeQuantizeGrad":        variants{tensor.Float32: bindFakeQuantizeGrad[float32], tensor.Float64: bindFakeQuantizeGrad[float64]}.by(0),
 		"compactify.SoftmaxCrossEntropy":     variants{tensor.Float32: bindCrossEntropy[float32], tensor.Float64: bindCrossEntropy[float64]}.by(0),
 		"compactify.SoftmaxCrossEntropyGrad": variants{tensor.Float32: bindCrossEntropyGrad[float32], tensor.Float64: bindCrossEntropyGrad[float64]}.by(0),
 	}
@@ -26,43 +27,72 @@ func bindReluGrad[T kernel.Float](s *site) (func() error, error) {
 	}, nil
 }
 
+// gridRows sees an operand as rows that share a step; the steps repeat with the
+// rows.
+func (s *site) gridRows(x, scale int) (cols int) {
+	shape := s.inShape(x)
+	if elements(s.inShape(scale)) == 1 {
+		return max(1, elements(shape))
+	}
+	return max(1, elements(shape[axisOf(s.node.Attrs.Int("axis", 1), len(shape))+1:]))
+}
+
 // bindFakeQuantize rounds to the grid of one scale, or of one per entry of the
-// axis. A zero point is handled by the lowering.
+// axis. A zero point and wide grids are handled by the lowering.
 func bindFakeQuantize[T float](s *site) (func() error, error) {
-	if s.hasIn(2) {
-		return nil, s.unsupported("input", "zero point")
-	}
 	lo, hi := graph.FakeQuantizeRange(s.node)
-	shape := s.inShape(0)
-	run, channels := max(1, elements(shape)), 1
-	if n := elements(s.inShape(1)); n > 1 {
-		axis := axisOf(s.node.Attrs.Int("axis", 1), len(shape))
-		channels, run = n, elements(shape[axis+1:])
+	cols := s.gridRows(0, 1)
+	return func() error {
+		kernel.FakeQuantize(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), cols, T(lo), T(hi))
+		return nil
+	}, nil
+}
+
+func bindFakeQuantizeGrad[T float](s *site) (func() error, error) {
+	lo, hi := graph.FakeQuantizeRange(s.node)
+	cols := s.gridRows(1, 2)
+	unwanted := s.scratch(0)
+	if !s.hasOut(1) {
+		unwanted = s.scratch(elementBytes[T]() * elements(s.inShape(2)))
 	}
-	return s.parallel(elements(shape)/max(1, run), 1+1024/max(1, run), func(_, from, to int) {
-		x, scale, y := tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), tensor.Data[T](*s.out[0])
-		for r := from; r < to; r++ {
-			fakeQuantize(y[r*run:(r+1)*run], x[r*run:(r+1)*run], scale[r%channels], T(lo), T(hi))
+	return func() error {
+		dscale := scratchOf[T](unwanted)
+		if s.hasOut(1) {
+			dscale = tensor.Data[T](*s.out[1])
 		}
-	}), nil
+		kernel.FakeQuantizeGrad(s.pool, tensor.Data[T](*s.out[0]), dscale, tensor.Data[T](*s.in[0]),
+			tensor.Data[T](*s.in[1]), tensor.Data[T](*s.in[2]), cols, T(lo), T(hi))
+		return nil
+	}, nil
 }
 
-func fakeQuantize[T float](dst, x []T, scale, lo, hi T) {
-	for i, v := range x {
-		q := T(math.RoundToEven(float64(v / scale)))
-		dst[i] = scale * max(lo, min(hi, q))
+// exponentials computes e^(z − max z) of rows [lo, hi) of a matrix into the same
+// rows of e.
+func exponentials[T float](s *site, e, z []T, cols, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		row := z[r*cols:][:cols]
+		top := row[0]
+		for _, v := range row {
+			top = max(top, v)
+		}
+		for k, v := range row {
+			e[r*cols+k] = v - top
+		}
 	}
+	kernel.Exp(s.pool, e[lo*cols:hi*cols], e[lo*cols:hi*cols])
 }
 
-// bindCrossEntropy is −(1/N)·Σ target·logsoftmax(logits). The rows' losses are
-// added in order, in float64.
+// bindCrossEntropy is −(1/N)·Σ target·logsoftmax(logits). A row's sums, and the
+// rows' losses in order, are added in float64.
 func bindCrossEntropy[T float](s *site) (func() error, error) {
 	rows, cols := s.inShape(0)[0], s.inShape(0)[1]
-	memory := s.scratch(8 * rows)
+	memory, exps := s.scratch(8*rows), s.scratch(elementBytes[T]()*rows*cols)
 	body := func(_, from, to int) {
-		z, t, losses := tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), scratchOf[float64](memory)
+		z, t, e := tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), scratchOf[T](exps)
+		losses := scratchOf[float64](memory)
+		exponentials(s, e, z, cols, from, to)
 		for r := from; r < to; r++ {
-			losses[r] = crossEntropy(z[r*cols:(r+1)*cols], t[r*cols:(r+1)*cols])
+			losses[r] = crossEntropy(z[r*cols:][:cols], t[r*cols:][:cols], e[r*cols:][:cols])
 		}
 	}
 	return func() error {
@@ -78,14 +108,15 @@ func bindCrossEntropy[T float](s *site) (func() error, error) {
 	}, nil
 }
 
-func crossEntropy[T float](z, target []T) float64 {
+// crossEntropy is the loss of one row, e being its exponentials.
+func crossEntropy[T float](z, target, e []T) float64 {
 	top := z[0]
 	for _, v := range z {
 		top = max(top, v)
 	}
 	sum, dot, mass := 0.0, 0.0, 0.0
 	for k, v := range z {
-		sum += math.Exp(float64(v - top))
+		sum += float64(e[k])
 		dot += float64(target[k]) * float64(v-top)
 		mass += float64(target[k])
 	}
@@ -98,25 +129,22 @@ func bindCrossEntropyGrad[T float](s *site) (func() error, error) {
 	return s.parallel(rows, 64, func(_, from, to int) {
 		z, t, dz := tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), tensor.Data[T](*s.out[0])
 		factor := float64(tensor.Data[T](*s.in[2])[0]) / float64(max(1, rows))
+		exponentials(s, dz, z, cols, from, to)
 		for r := from; r < to; r++ {
-			crossEntropyGrad(dz[r*cols:(r+1)*cols], z[r*cols:(r+1)*cols], t[r*cols:(r+1)*cols], factor)
+			crossEntropyGrad(dz[r*cols:][:cols], t[r*cols:][:cols], factor)
 		}
 	}), nil
 }
 
-func crossEntropyGrad[T float](dz, z, target []T, factor float64) {
-	top := z[0]
-	for _, v := range z {
-		top = max(top, v)
-	}
+// crossEntropyGrad turns the exponentials of one row into its gradient.
+func crossEntropyGrad[T float](dz, target []T, factor float64) {
 	sum, mass := 0.0, 0.0
-	for k, v := range z {
-		e := math.Exp(float64(v - top))
-		dz[k] = T(e)
-		sum += e
+	for k, e := range dz {
+		sum += float64(e)
 		mass += float64(target[k])
 	}
-	for k := range z {
-		dz[k] = T(factor * (float64(dz[k])*mass/sum - float64(target[k])))
+	scale := factor * mass / sum
+	for k, e := range dz {
+		dz[k] = T(scale*float64(e) - factor*float64(target[k]))
 	}
 }

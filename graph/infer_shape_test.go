@@ -163,6 +163,7 @@ func TestInferInternal(t *testing.T) {
 		{"", "compactify.AveragePoolGrad", Attributes{Ints("kernel_shape", 2, 2)}, []any{"float32[4,3,3,3]", ints(4, 3, 4, 4)}, "float32[4,3,4,4]"},
 		{"", "compactify.FakeQuantize", Attributes{Int("axis", 0)}, []any{"float32[8,3]", "float32[8]"}, "float32[8,3]"},
 		{"bits", "compactify.FakeQuantize", Attributes{Int("bits", 0)}, []any{"float32[8]", "float32[]"}, "error: attribute bits"},
+		{"", "compactify.FakeQuantizeGrad", nil, []any{"float32[8,3]", "float32[8,3]", "float32[3]"}, "float32[8,3] float32[3]"},
 		{"", "compactify.ReluGrad", nil, []any{"float32[N,3]", "float32[N,3]"}, "float32[N,3]"},
 		{"", "compactify.SoftmaxCrossEntropy", nil, []any{"float32[N,10]", "float32[N,10]"}, "float32[]"},
 		{"target", "compactify.SoftmaxCrossEntropy", nil, []any{"float32[N,10]", "float32[N,9]"}, "error: want the shape of"},

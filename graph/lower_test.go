@@ -57,6 +57,9 @@ func TestLoweringsAgreeWithKernels(t *testing.T) {
 		{"DynamicQuantizeLinear", nil, []tensor.Tensor{f(40)}},
 		{"compactify.FakeQuantize", attr(graph.Int("bits", 4), graph.Int("axis", 1)), []tensor.Tensor{f(5, 3), vec}},
 		{"compactify.FakeQuantize", attr(graph.Int("bits", 3), graph.Int("narrow", 1)), []tensor.Tensor{f(50), tensor.Scalar(float32(0.3))}},
+		{"compactify.FakeQuantizeGrad", attr(graph.Int("bits", 3), graph.Int("axis", 1)), []tensor.Tensor{f(5, 3), f(5, 3), vec}},
+		{"compactify.FakeQuantizeGrad", attr(graph.Int("bits", 2), graph.Int("axis", 0)), []tensor.Tensor{f(3, 40), f(3, 40), vec}},
+		{"compactify.FakeQuantizeGrad", attr(graph.Int("bits", 2), graph.Int("signed", 0)), []tensor.Tensor{f(50), f(50), tensor.Scalar(float32(0.3))}},
 		{"compactify.ReluGrad", nil, []tensor.Tensor{f(50), f(50)}},
 		{"compactify.MaxPoolGather", nil, []tensor.Tensor{f(1, 1, 3, 3), tensor.Of([]int64{4, 4, 8, 0}, 1, 1, 2, 2)}},
 		{"compactify.MaxPoolScatter", nil, []tensor.Tensor{f(1, 1, 2, 2), tensor.Of([]int64{4, 4, 8, 0}, 1, 1, 2, 2), tensor.Ints(1, 1, 3, 3)}},
@@ -92,8 +95,11 @@ func TestLoweringsAgreeWithKernels(t *testing.T) {
 }
 
 func outputCount(op string) int {
-	if op == "DynamicQuantizeLinear" {
+	switch op {
+	case "DynamicQuantizeLinear":
 		return 3
+	case "compactify.FakeQuantizeGrad":
+		return 2
 	}
 	return 1
 }

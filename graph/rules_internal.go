@@ -15,6 +15,7 @@ import (
 //	MaxPoolGather(d, indices)              d's elements at MaxPool's indices
 //	AveragePoolGrad(dy, xShape) → dx       cotangent of AveragePool's x; its attributes
 //	FakeQuantize(x, scale, zero?) → y      scale·(clip(round(x/scale) + zero) - zero)
+//	FakeQuantizeGrad(dy, x, scale) → dx, dscale   its cotangents, without zero; its attributes
 //	SliceGrad(dy, xShape, starts, ends…)   adjoint of Slice, whose other inputs follow
 //	ReluGrad(dy, x)                        dy where x > 0, else 0
 //	SoftmaxCrossEntropy(z, p) → loss       mean over n of -Σ_k p[n,k]·log softmax(z)[n,k]
@@ -28,6 +29,7 @@ func internalRules() map[string]*Rule {
 		"compactify.AveragePoolGrad":         {MinIn: 2, MaxIn: 2, Infer: inferAveragePoolGrad},
 		"compactify.SliceGrad":               {MinIn: 4, MaxIn: 6, Infer: inferSliceGrad},
 		"compactify.FakeQuantize":            {MinIn: 2, MaxIn: 3, Infer: inferFakeQuantize, Lower: lowerFakeQuantize},
+		"compactify.FakeQuantizeGrad":        {MinIn: 3, MaxIn: 3, Infer: inferFakeQuantizeGrad, Lower: lowerFakeQuantizeGrad},
 		"compactify.ReluGrad":                {MinIn: 2, MaxIn: 2, Infer: inferReluGrad, Lower: lowerReluGrad},
 		"compactify.SoftmaxCrossEntropy":     {MinIn: 2, MaxIn: 2, Infer: inferCrossEntropy, Lower: lowerCrossEntropy},
 		"compactify.SoftmaxCrossEntropyGrad": {MinIn: 3, MaxIn: 3, Infer: inferCrossEntropyGrad, Lower: lowerCrossEntropyGrad},
@@ -212,6 +214,19 @@ func inferFakeQuantize(c *Inference) error {
 		return err
 	}
 	c.Set(0, c.In(0).With(d))
+	return nil
+}
+
+// inferFakeQuantizeGrad: dx is like x, dscale like the scale.
+func inferFakeQuantizeGrad(c *Inference) error {
+	if _, err := c.same(0, 1, 2); err != nil {
+		return err
+	}
+	if err := c.want(floats, 1); err != nil {
+		return err
+	}
+	c.Set(0, c.In(1))
+	c.Set(1, c.In(2))
 	return nil
 }
 

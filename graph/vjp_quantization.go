@@ -17,12 +17,27 @@ func quantizationVJPs() map[string]vjpFunc {
 // gradients through stochastic neurons", 2013; S. Esser et al., "Learned step
 // size quantization", ICLR 2020, equations 2 and 3.
 func vjpFakeQuantize(b *Builder, n *Node, dy []*Value) []*Value {
-	x, d := n.In[0], dy[0]
 	out := make([]*Value, len(n.In))
+	if n.Input(2) == nil && b.active(n.In[1]) {
+		copy(out, b.Multi("compactify.FakeQuantizeGrad", n.Attrs, 2, dy[0], n.In[0], n.In[1]))
+		return out
+	}
+	out[0], out[1] = b.fakeQuantizeGrad(n, n.In[0], n.In[1], n.Input(2), dy[0])
+	return out
+}
+
+func lowerFakeQuantizeGrad(b *Builder, n *Node) []*Value {
+	grid := &Node{Name: n.Name, Op: n.Op, In: n.In[1:], Out: n.Out, Attrs: n.Attrs}
+	dx, dscale := b.fakeQuantizeGrad(grid, n.In[1], n.In[2], nil, n.In[0])
+	return []*Value{dx, dscale}
+}
+
+// fakeQuantizeGrad is the rule in elementwise operators. dscale is nil if it is
+// not wanted.
+func (b *Builder) fakeQuantizeGrad(n *Node, x, scale, zero, d *Value) (dx, dscale *Value) {
 	lo, hi := FakeQuantizeRange(n)
-	scale := b.spreadAlong(n, n.In[1])
-	v := b.div(x, scale)
-	zero := n.Input(2)
+	wide := b.spreadAlong(n, scale)
+	v := b.div(x, wide)
 	if zero != nil {
 		zero = b.spreadAlong(n, zero)
 		v = b.add(v, zero)
@@ -30,17 +45,17 @@ func vjpFakeQuantize(b *Builder, n *Node, dy []*Value) []*Value {
 	inside := b.Op("And",
 		b.Op("GreaterOrEqual", v, b.ConstLike(v, lo)),
 		b.Op("LessOrEqual", v, b.ConstLike(v, hi)))
-	out[0] = b.mask(inside, d)
-	if b.active(n.In[1]) {
-		q := b.Op("Round", b.Op("Clip", v, b.ConstLike(v, lo), b.ConstLike(v, hi)))
-		bound := q
-		if zero != nil {
-			bound = b.sub(q, zero)
-		}
-		slope := b.Op("Where", inside, b.sub(q, v), bound)
-		out[1] = b.shapeLike(b.unbroadcast(b.mul(d, slope), scale), n.In[1])
+	dx = b.mask(inside, d)
+	if !b.active(scale) {
+		return dx, nil
 	}
-	return out
+	q := b.Op("Round", b.Op("Clip", v, b.ConstLike(v, lo), b.ConstLike(v, hi)))
+	bound := q
+	if zero != nil {
+		bound = b.sub(q, zero)
+	}
+	slope := b.Op("Where", inside, b.sub(q, v), bound)
+	return dx, b.shapeLike(b.unbroadcast(b.mul(d, slope), wide), scale)
 }
 
 // vjpDequantize: y = (x − zero)·scale is linear in the scale; x is an integer.

@@ -12,6 +12,7 @@ type job[T Float] struct {
 	op         opcode
 	dst        []T
 	x, y, z    []T
+	scale      []T
 	rows, cols int
 	factors    factors[T]
 
@@ -57,7 +58,7 @@ func (j *job[T]) spread(n, grain int) {
 }
 
 func (j *job[T]) free() {
-	j.dst, j.x, j.y, j.z = nil, nil, nil, nil
+	j.dst, j.x, j.y, j.z, j.scale = nil, nil, nil, nil, nil
 	jobsOf[T](j.pool).put(j)
 }
 

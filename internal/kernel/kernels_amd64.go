@@ -91,11 +91,17 @@ func momentumAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *fl
 // adamAVX2 is a vectorFunc.
 func adamAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 
+// fakeQuantizeAVX2 is a vectorFunc.
+func fakeQuantizeAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
 // sumLanesAVX2 is a vectorFunc.
 func sumLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 
 // dotLanesAVX2 is a vectorFunc.
 func dotLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// fakeQuantizeGradAVX2 is a vectorFunc.
+func fakeQuantizeGradAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 
 // maxLanesAVX2 is a vectorFunc.
 func maxLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
@@ -109,6 +115,16 @@ func quantizeAVX2(n int, q *int8, x *float32, scale float32, lo float32, hi floa
 //
 //go:noescape
 func dequantizeAVX2(n int, x *float32, q *int8, scale float32)
+
+// sumWideAVX2 adds elements i, i + 32, i + 64 … to acc[i], for n elements, a positive multiple of 32.
+//
+//go:noescape
+func sumWideAVX2(n int, acc *float64, x *float32)
+
+// addWideAVX2 adds x[i] to acc[i], for n elements, a positive multiple of 32.
+//
+//go:noescape
+func addWideAVX2(n int, acc *float64, x *float32)
 
 // sgemmAVX512 is the micro-kernel of up to 14 rows and 32 columns; see tiles. rows and k are at least 1.
 //
@@ -197,11 +213,17 @@ func momentumAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *
 // adamAVX512 is a vectorFunc.
 func adamAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 
+// fakeQuantizeAVX512 is a vectorFunc.
+func fakeQuantizeAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
 // sumLanesAVX512 is a vectorFunc.
 func sumLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 
 // dotLanesAVX512 is a vectorFunc.
 func dotLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+
+// fakeQuantizeGradAVX512 is a vectorFunc.
+func fakeQuantizeGradAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 
 // maxLanesAVX512 is a vectorFunc.
 func maxLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
@@ -215,6 +237,16 @@ func quantizeAVX512(n int, q *int8, x *float32, scale float32, lo float32, hi fl
 //
 //go:noescape
 func dequantizeAVX512(n int, x *float32, q *int8, scale float32)
+
+// sumWideAVX512 adds elements i, i + 32, i + 64 … to acc[i], for n elements, a positive multiple of 32.
+//
+//go:noescape
+func sumWideAVX512(n int, acc *float64, x *float32)
+
+// addWideAVX512 adds x[i] to acc[i], for n elements, a positive multiple of 32.
+//
+//go:noescape
+func addWideAVX512(n int, acc *float64, x *float32)
 
 // stransposeAVX2 sets dst[p·ldd+i] to src[i·lds+p] for i < 8 and p < k, a positive multiple of 8.
 //

@@ -3124,6 +3124,82 @@ loop:
 	VZEROUPPER
 	RET
 
+// func fakeQuantizeAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+// Requires: AVX
+TEXT ·fakeQuantizeAVX2(SB), NOSPLIT, $0-48
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ y+24(FP), BX
+	MOVQ z+32(FP), SI
+	MOVQ s+40(FP), DI
+
+loop:
+	VMOVUPS      (DX), Y0
+	VBROADCASTSS (DI), Y1
+	VDIVPS       Y1, Y0, Y0
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y2, Y0
+	VBROADCASTSS 12(DI), Y2
+	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 12(DI), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      32(DX), Y0
+	VBROADCASTSS (DI), Y1
+	VDIVPS       Y1, Y0, Y0
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y2, Y0
+	VBROADCASTSS 12(DI), Y2
+	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 12(DI), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 32(CX)
+	VMOVUPS      64(DX), Y0
+	VBROADCASTSS (DI), Y1
+	VDIVPS       Y1, Y0, Y0
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y2, Y0
+	VBROADCASTSS 12(DI), Y2
+	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 12(DI), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      96(DX), Y0
+	VBROADCASTSS (DI), Y1
+	VDIVPS       Y1, Y0, Y0
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 4(DI), Y3
+	VMAXPS       Y0, Y3, Y0
+	VMINPS       Y0, Y2, Y0
+	VBROADCASTSS 12(DI), Y2
+	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 12(DI), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 96(CX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x20, AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
 // func sumLanesAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 // Requires: AVX
 TEXT ·sumLanesAVX2(SB), NOSPLIT, $0-48
@@ -3199,6 +3275,131 @@ loop:
 	VMOVUPS Y1, 32(DI)
 	VMOVUPS Y2, 64(DI)
 	VMOVUPS Y3, 96(DI)
+	VZEROUPPER
+	RET
+
+// func fakeQuantizeGradAVX2(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+// Requires: AVX, AVX2
+TEXT ·fakeQuantizeGradAVX2(SB), NOSPLIT, $0-48
+	MOVQ    n+0(FP), AX
+	MOVQ    dst+8(FP), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    y+24(FP), BX
+	MOVQ    z+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 64(CX), Y2
+	VMOVUPS 96(CX), Y3
+	MOVQ    CX, R8
+
+loop:
+	VMOVUPS      (DX), Y4
+	VBROADCASTSS (DI), Y5
+	VDIVPS       Y5, Y4, Y4
+	VBROADCASTSS 8(DI), Y5
+	VBROADCASTSS 4(DI), Y6
+	VMAXPS       Y4, Y6, Y6
+	VMINPS       Y6, Y5, Y5
+	VBROADCASTSS 16(DI), Y6
+	VSUBPS       Y5, Y4, Y7
+	VANDPS       Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSRAD       $0x1f, Y6, Y6
+	VMOVUPS      (BX), Y7
+	VANDNPS      Y7, Y6, Y8
+	VMOVUPS      Y8, (SI)
+	VBROADCASTSS 12(DI), Y8
+	VADDPS       Y8, Y5, Y5
+	VBROADCASTSS 12(DI), Y8
+	VSUBPS       Y8, Y5, Y5
+	VANDNPS      Y4, Y6, Y4
+	VSUBPS       Y4, Y5, Y4
+	VMULPS       Y4, Y7, Y4
+	VADDPS       Y4, Y0, Y0
+	VMOVUPS      32(DX), Y4
+	VBROADCASTSS (DI), Y5
+	VDIVPS       Y5, Y4, Y4
+	VBROADCASTSS 8(DI), Y5
+	VBROADCASTSS 4(DI), Y6
+	VMAXPS       Y4, Y6, Y6
+	VMINPS       Y6, Y5, Y5
+	VBROADCASTSS 16(DI), Y6
+	VSUBPS       Y5, Y4, Y7
+	VANDPS       Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSRAD       $0x1f, Y6, Y6
+	VMOVUPS      32(BX), Y7
+	VANDNPS      Y7, Y6, Y8
+	VMOVUPS      Y8, 32(SI)
+	VBROADCASTSS 12(DI), Y8
+	VADDPS       Y8, Y5, Y5
+	VBROADCASTSS 12(DI), Y8
+	VSUBPS       Y8, Y5, Y5
+	VANDNPS      Y4, Y6, Y4
+	VSUBPS       Y4, Y5, Y4
+	VMULPS       Y4, Y7, Y4
+	VADDPS       Y4, Y1, Y1
+	VMOVUPS      64(DX), Y4
+	VBROADCASTSS (DI), Y5
+	VDIVPS       Y5, Y4, Y4
+	VBROADCASTSS 8(DI), Y5
+	VBROADCASTSS 4(DI), Y6
+	VMAXPS       Y4, Y6, Y6
+	VMINPS       Y6, Y5, Y5
+	VBROADCASTSS 16(DI), Y6
+	VSUBPS       Y5, Y4, Y7
+	VANDPS       Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSRAD       $0x1f, Y6, Y6
+	VMOVUPS      64(BX), Y7
+	VANDNPS      Y7, Y6, Y8
+	VMOVUPS      Y8, 64(SI)
+	VBROADCASTSS 12(DI), Y8
+	VADDPS       Y8, Y5, Y5
+	VBROADCASTSS 12(DI), Y8
+	VSUBPS       Y8, Y5, Y5
+	VANDNPS      Y4, Y6, Y4
+	VSUBPS       Y4, Y5, Y4
+	VMULPS       Y4, Y7, Y4
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      96(DX), Y4
+	VBROADCASTSS (DI), Y5
+	VDIVPS       Y5, Y4, Y4
+	VBROADCASTSS 8(DI), Y5
+	VBROADCASTSS 4(DI), Y6
+	VMAXPS       Y4, Y6, Y6
+	VMINPS       Y6, Y5, Y5
+	VBROADCASTSS 16(DI), Y6
+	VSUBPS       Y5, Y4, Y7
+	VANDPS       Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPSUBD       Y6, Y7, Y6
+	VPSRAD       $0x1f, Y6, Y6
+	VMOVUPS      96(BX), Y7
+	VANDNPS      Y7, Y6, Y8
+	VMOVUPS      Y8, 96(SI)
+	VBROADCASTSS 12(DI), Y8
+	VADDPS       Y8, Y5, Y5
+	VBROADCASTSS 12(DI), Y8
+	VSUBPS       Y8, Y5, Y5
+	VANDNPS      Y4, Y6, Y4
+	VSUBPS       Y4, Y5, Y4
+	VMULPS       Y4, Y7, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x20, AX
+	JNZ          loop
+	VMOVUPS      Y0, (R8)
+	VMOVUPS      Y1, 32(R8)
+	VMOVUPS      Y2, 64(R8)
+	VMOVUPS      Y3, 96(R8)
 	VZEROUPPER
 	RET
 
@@ -3325,6 +3526,91 @@ loop:
 	VMOVUPS   Y1, 96(CX)
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x20, DX
+	SUBQ      $0x20, AX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func sumWideAVX2(n int, acc *float64, x *float32)
+// Requires: AVX
+TEXT ·sumWideAVX2(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    acc+8(FP), CX
+	MOVQ    x+16(FP), DX
+	VMOVUPD (CX), Y0
+	VMOVUPD 32(CX), Y1
+	VMOVUPD 64(CX), Y2
+	VMOVUPD 96(CX), Y3
+	VMOVUPD 128(CX), Y4
+	VMOVUPD 160(CX), Y5
+	VMOVUPD 192(CX), Y6
+	VMOVUPD 224(CX), Y7
+
+loop:
+	VCVTPS2PD (DX), Y8
+	VADDPD    Y8, Y0, Y0
+	VCVTPS2PD 16(DX), Y8
+	VADDPD    Y8, Y1, Y1
+	VCVTPS2PD 32(DX), Y8
+	VADDPD    Y8, Y2, Y2
+	VCVTPS2PD 48(DX), Y8
+	VADDPD    Y8, Y3, Y3
+	VCVTPS2PD 64(DX), Y8
+	VADDPD    Y8, Y4, Y4
+	VCVTPS2PD 80(DX), Y8
+	VADDPD    Y8, Y5, Y5
+	VCVTPS2PD 96(DX), Y8
+	VADDPD    Y8, Y6, Y6
+	VCVTPS2PD 112(DX), Y8
+	VADDPD    Y8, Y7, Y7
+	ADDQ      $0x00000080, DX
+	SUBQ      $0x20, AX
+	JNZ       loop
+	VMOVUPD   Y0, (CX)
+	VMOVUPD   Y1, 32(CX)
+	VMOVUPD   Y2, 64(CX)
+	VMOVUPD   Y3, 96(CX)
+	VMOVUPD   Y4, 128(CX)
+	VMOVUPD   Y5, 160(CX)
+	VMOVUPD   Y6, 192(CX)
+	VMOVUPD   Y7, 224(CX)
+	VZEROUPPER
+	RET
+
+// func addWideAVX2(n int, acc *float64, x *float32)
+// Requires: AVX
+TEXT ·addWideAVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ acc+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VCVTPS2PD (DX), Y0
+	VADDPD    (CX), Y0, Y0
+	VMOVUPD   Y0, (CX)
+	VCVTPS2PD 16(DX), Y0
+	VADDPD    32(CX), Y0, Y0
+	VMOVUPD   Y0, 32(CX)
+	VCVTPS2PD 32(DX), Y0
+	VADDPD    64(CX), Y0, Y0
+	VMOVUPD   Y0, 64(CX)
+	VCVTPS2PD 48(DX), Y0
+	VADDPD    96(CX), Y0, Y0
+	VMOVUPD   Y0, 96(CX)
+	VCVTPS2PD 64(DX), Y0
+	VADDPD    128(CX), Y0, Y0
+	VMOVUPD   Y0, 128(CX)
+	VCVTPS2PD 80(DX), Y0
+	VADDPD    160(CX), Y0, Y0
+	VMOVUPD   Y0, 160(CX)
+	VCVTPS2PD 96(DX), Y0
+	VADDPD    192(CX), Y0, Y0
+	VMOVUPD   Y0, 192(CX)
+	VCVTPS2PD 112(DX), Y0
+	VADDPD    224(CX), Y0, Y0
+	VMOVUPD   Y0, 224(CX)
+	ADDQ      $0x00000080, DX
+	ADDQ      $0x00000100, CX
 	SUBQ      $0x20, AX
 	JNZ       loop
 	VZEROUPPER
@@ -8564,6 +8850,54 @@ loop:
 	VZEROUPPER
 	RET
 
+// func fakeQuantizeAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+// Requires: AVX, AVX512F
+TEXT ·fakeQuantizeAVX512(SB), NOSPLIT, $0-48
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ y+24(FP), BX
+	MOVQ z+32(FP), SI
+	MOVQ s+40(FP), DI
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (DI), Z1
+	VDIVPS       Z1, Z0, Z0
+	VBROADCASTSS (DI), Z1
+	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS 4(DI), Z3
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z2, Z0
+	VBROADCASTSS 12(DI), Z2
+	VADDPS       Z2, Z0, Z0
+	VBROADCASTSS 12(DI), Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      64(DX), Z0
+	VBROADCASTSS (DI), Z1
+	VDIVPS       Z1, Z0, Z0
+	VBROADCASTSS (DI), Z1
+	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS 4(DI), Z3
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z2, Z0
+	VBROADCASTSS 12(DI), Z2
+	VADDPS       Z2, Z0, Z0
+	VBROADCASTSS 12(DI), Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z0, Z1, Z0
+	VMOVUPS      Z0, 64(CX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x20, AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
 // func sumLanesAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
 // Requires: AVX, AVX512F
 TEXT ·sumLanesAVX512(SB), NOSPLIT, $0-48
@@ -8621,6 +8955,79 @@ loop:
 	JNZ     loop
 	VMOVUPS Z0, (DI)
 	VMOVUPS Z1, 64(DI)
+	VZEROUPPER
+	RET
+
+// func fakeQuantizeGradAVX512(n int, dst *float32, x *float32, y *float32, z *float32, s *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fakeQuantizeGradAVX512(SB), NOSPLIT, $0-48
+	MOVQ    n+0(FP), AX
+	MOVQ    dst+8(FP), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    y+24(FP), BX
+	MOVQ    z+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VMOVUPS (CX), Z0
+	VMOVUPS 64(CX), Z1
+	MOVQ    CX, R8
+
+loop:
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS (DI), Z3
+	VDIVPS       Z3, Z2, Z2
+	VBROADCASTSS 8(DI), Z3
+	VBROADCASTSS 4(DI), Z4
+	VMAXPS       Z2, Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	VBROADCASTSS 16(DI), Z4
+	VSUBPS       Z3, Z2, Z5
+	VANDPS       Z5, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VPSUBD       Z4, Z5, Z4
+	VPSRAD       $0x1f, Z4, Z4
+	VMOVUPS      (BX), Z5
+	VANDNPS      Z5, Z4, Z6
+	VMOVUPS      Z6, (SI)
+	VBROADCASTSS 12(DI), Z6
+	VADDPS       Z6, Z3, Z3
+	VBROADCASTSS 12(DI), Z6
+	VSUBPS       Z6, Z3, Z3
+	VANDNPS      Z2, Z4, Z2
+	VSUBPS       Z2, Z3, Z2
+	VMULPS       Z2, Z5, Z2
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      64(DX), Z2
+	VBROADCASTSS (DI), Z3
+	VDIVPS       Z3, Z2, Z2
+	VBROADCASTSS 8(DI), Z3
+	VBROADCASTSS 4(DI), Z4
+	VMAXPS       Z2, Z4, Z4
+	VMINPS       Z4, Z3, Z3
+	VBROADCASTSS 16(DI), Z4
+	VSUBPS       Z3, Z2, Z5
+	VANDPS       Z5, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VPSUBD       Z4, Z5, Z4
+	VPSRAD       $0x1f, Z4, Z4
+	VMOVUPS      64(BX), Z5
+	VANDNPS      Z5, Z4, Z6
+	VMOVUPS      Z6, 64(SI)
+	VBROADCASTSS 12(DI), Z6
+	VADDPS       Z6, Z3, Z3
+	VBROADCASTSS 12(DI), Z6
+	VSUBPS       Z6, Z3, Z3
+	VANDNPS      Z2, Z4, Z2
+	VSUBPS       Z2, Z3, Z2
+	VMULPS       Z2, Z5, Z2
+	VADDPS       Z2, Z1, Z1
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, DX
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x20, AX
+	JNZ          loop
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
 	VZEROUPPER
 	RET
 
@@ -8705,6 +9112,63 @@ loop:
 	VMOVUPS   Z1, 64(CX)
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x20, DX
+	SUBQ      $0x20, AX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func sumWideAVX512(n int, acc *float64, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·sumWideAVX512(SB), NOSPLIT, $0-24
+	MOVQ    n+0(FP), AX
+	MOVQ    acc+8(FP), CX
+	MOVQ    x+16(FP), DX
+	VMOVUPD (CX), Z0
+	VMOVUPD 64(CX), Z1
+	VMOVUPD 128(CX), Z2
+	VMOVUPD 192(CX), Z3
+
+loop:
+	VCVTPS2PD (DX), Z4
+	VADDPD    Z4, Z0, Z0
+	VCVTPS2PD 32(DX), Z4
+	VADDPD    Z4, Z1, Z1
+	VCVTPS2PD 64(DX), Z4
+	VADDPD    Z4, Z2, Z2
+	VCVTPS2PD 96(DX), Z4
+	VADDPD    Z4, Z3, Z3
+	ADDQ      $0x00000080, DX
+	SUBQ      $0x20, AX
+	JNZ       loop
+	VMOVUPD   Z0, (CX)
+	VMOVUPD   Z1, 64(CX)
+	VMOVUPD   Z2, 128(CX)
+	VMOVUPD   Z3, 192(CX)
+	VZEROUPPER
+	RET
+
+// func addWideAVX512(n int, acc *float64, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·addWideAVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ acc+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VCVTPS2PD (DX), Z0
+	VADDPD    (CX), Z0, Z0
+	VMOVUPD   Z0, (CX)
+	VCVTPS2PD 32(DX), Z0
+	VADDPD    64(CX), Z0, Z0
+	VMOVUPD   Z0, 64(CX)
+	VCVTPS2PD 64(DX), Z0
+	VADDPD    128(CX), Z0, Z0
+	VMOVUPD   Z0, 128(CX)
+	VCVTPS2PD 96(DX), Z0
+	VADDPD    192(CX), Z0, Z0
+	VMOVUPD   Z0, 192(CX)
+	ADDQ      $0x00000080, DX
+	ADDQ      $0x00000100, CX
 	SUBQ      $0x20, AX
 	JNZ       loop
 	VZEROUPPER

@@ -69,8 +69,15 @@ func (j *job[T]) matrix(worker, lo, hi int) {
 		}
 		return
 	}
-	if j.op == rowsSoftmax {
+	switch j.op {
+	case rowsSoftmax:
 		j.softmax(worker, lo, hi)
+		return
+	case rowsFakeQuantize:
+		j.gridRows(worker, lo, hi)
+		return
+	case rowsFakeQuantizeGrad:
+		j.gridGrad(worker, lo, hi)
 		return
 	}
 	for i := lo; i < hi; i++ {

@@ -47,9 +47,11 @@ const (
 	opErf
 	opMomentum
 	opAdam
+	opFakeQuantize
 	opSumLanes
 	opDotLanes
 	opMaxLanes
+	opFakeQuantizeGrad
 	opRows // those from here on are loops over rows, made of the others
 )
 
@@ -64,6 +66,8 @@ const (
 	rowsSumColumns
 	rowsSoftmax
 	rowsLogSoftmax
+	rowsFakeQuantize
+	rowsFakeQuantizeGrad
 	blocksSum
 	blocksDot
 	blocksMax
@@ -142,6 +146,8 @@ func elements[T Float](set Set, op opcode, dst, x, y, z []T, s *factors[T]) {
 		momentum(dst, x, y, s)
 	case opAdam:
 		adam(dst, x, y, z, s)
+	case opFakeQuantize:
+		fakeQuantize(dst, x, s)
 	default:
 		transcendental(op, dst, x)
 	}

@@ -102,6 +102,33 @@ var vectorCases = []struct {
 		LogSoftmax(p, x, x, len(x)/cols, cols)
 		return [][]float32{x}
 	}},
+	{"FakeQuantize", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		cols := columns(len(x))
+		FakeQuantize(p, w, x, steps(len(x)/cols), cols, -7, 8)
+		return [][]float32{w}
+	}},
+	{"FakeQuantize of one step", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		FakeQuantize(p, x, x, []float32{-0.2}, columns(len(x)), 0, 15)
+		return [][]float32{x}
+	}},
+	{"FakeQuantizeGrad", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		cols := columns(len(x))
+		scale := steps(len(x) / cols)
+		ds := make([]float32, len(scale))
+		FakeQuantizeGrad(p, w, ds, y, x, scale, cols, -7, 8)
+		return [][]float32{w, ds}
+	}},
+	{"FakeQuantizeGrad of one step", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		ds := make([]float32, 1)
+		FakeQuantizeGrad(p, y, ds, y, x, []float32{0.3}, columns(len(x)), 0, 15)
+		return [][]float32{y, ds}
+	}},
+	{"FakeQuantizeGrad of columns", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		scale := steps(columns(len(x)))
+		ds := make([]float32, len(scale))
+		FakeQuantizeGrad(p, w, ds, y, x, scale, 1, -7, 8)
+		return [][]float32{w, ds}
+	}},
 	{"QuantizeRows", func(p *Pool, w, x, y, z []float32) [][]float32 {
 		cols := columns(len(x))
 		scale := slices.Repeat([]float32{0.01, 0.3}, len(x)/cols)[:len(x)/cols]
@@ -110,6 +137,12 @@ var vectorCases = []struct {
 		DequantizeRows(p, w, q, scale, cols)
 		return [][]float32{w}
 	}},
+}
+
+// steps are n scales, one of them negative: a learned scale may cross zero.
+func steps(n int) []float32 {
+	s := slices.Repeat([]float32{0.01, 0.3, -0.2}, n/3+1)
+	return s[:n]
 }
 
 // columns picks a row length that divides n.

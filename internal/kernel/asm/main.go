@@ -43,6 +43,8 @@ func matricesAndVectors() {
 		vectorKernels(v)
 		quantize(v)
 		dequantize(v)
+		sumWide(v)
+		addWide(v)
 	}
 	transposePanel(float32s)
 	transposePanel(float64s)

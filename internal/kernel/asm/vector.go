@@ -170,11 +170,13 @@ func vectorKernels(v isa) {
 	vectorKernel(v, "erf", func(l *vectorLoop) { l.store(l.erf(l.load(l.x)), l.dst) })
 	vectorKernel(v, "momentum", momentum)
 	vectorKernel(v, "adam", adam)
+	vectorKernel(v, "fakeQuantize", fakeQuantize)
 
 	laneKernel(v, "sumLanes", func(l *vectorLoop, lane reg.VecVirtual) { VADDPS(l.at(l.x), lane, lane) })
 	laneKernel(v, "dotLanes", func(l *vectorLoop, lane reg.VecVirtual) {
 		VADDPS(l.mul(l.load(l.x), l.load(l.y)), lane, lane)
 	})
+	laneKernel(v, "fakeQuantizeGrad", fakeQuantizeGrad)
 	laneKernel(v, "maxLanes", func(l *vectorLoop, lane reg.VecVirtual) { VMAXPS(lane, l.load(l.x), lane) })
 }
 
