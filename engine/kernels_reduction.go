@@ -96,11 +96,13 @@ func (r *reduction) grain() int { return 1 + elementGrain/max(1, r.count) }
 const blockOutputs = 128
 
 // fold reduces rows in blocks with accumulators of type A: add takes the
-// elements at the same place of each output's inputs, line those of one output.
+// elements at the same place of each output's inputs, line neighbours among those
+// of one output, and all, if there is one, all of its inputs, in dense stretches.
 type fold[T number, A number] struct {
 	first  A
 	add    func(acc []A, x []T)
 	line   func(acc A, x []T) A
+	all    func(w walk, x []T) A
 	finish func(acc A, count int) T
 }
 
@@ -133,6 +135,10 @@ func bindFold[T, A number](f fold[T, A]) prepare {
 // first.
 func reduceBlock[T, A number](r *reduction, f *fold[T, A], acc []A, x []T) {
 	step := r.within.step(0)
+	if step == 1 && len(acc) == 1 && f.all != nil {
+		acc[0] = f.all(r.within.from(0, r.within.size), x)
+		return
+	}
 	for w := r.within.from(0, r.within.size); w.next(); {
 		if step == 1 && len(acc) == 1 {
 			acc[0] = f.line(acc[0], x[w.off[0]:][:w.len])
@@ -152,7 +158,21 @@ func bindSumFloats[T float](mean bool) prepare {
 func sumFloats[T float](set kernel.Set, mean bool) fold[T, float64] {
 	return fold[T, float64]{
 		add:  func(acc []float64, x []T) { kernel.AddWide(set, acc, x) },
-		line: func(acc float64, x []T) float64 { return acc + kernel.SumWide(set, x) },
+		line: sumLine[T],
+		all: func(w walk, x []T) float64 {
+			if w.n.size < wideSum {
+				sum := 0.0
+				for w.next() {
+					sum = sumLine(sum, x[w.off[0]:][:w.len])
+				}
+				return sum
+			}
+			var lanes kernel.Lanes
+			for w.next() {
+				kernel.AddLanes(set, &lanes, x[w.off[0]:][:w.len])
+			}
+			return lanes.Sum()
+		},
 		finish: func(acc float64, count int) T {
 			if mean {
 				acc /= float64(count)
@@ -160,6 +180,16 @@ func sumFloats[T float](set kernel.Set, mean bool) fold[T, float64] {
 			return T(acc)
 		},
 	}
+}
+
+// wideSum is the number of terms from which vectors pay.
+const wideSum = 32
+
+func sumLine[T float](acc float64, x []T) float64 {
+	for _, v := range x {
+		acc += float64(v)
+	}
+	return acc
 }
 
 func sumIntegers[T integer](mean bool) fold[T, T] {

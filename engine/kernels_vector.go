@@ -10,7 +10,7 @@ type vectorLoops[T float] struct {
 	both   func(p *kernel.Pool, dst, x, y []T)              // equal shapes
 	scalar func(p *kernel.Pool, dst, x []T, y T)            // one number on the right
 	row    func(p *kernel.Pool, dst, x, y []T, rows int)    // a row added to each of x's
-	column func(p *kernel.Pool, dst, x, y []T, columns int) // a number for each row of x
+	column func(p *kernel.Pool, dst, x, y []T, columns int) // a number for each row of x, over and over
 	swaps  bool                                             // x and y may change places
 }
 
@@ -19,10 +19,10 @@ func vectorLoopsOf[T float](op string) vectorLoops[T] {
 	case "Add":
 		return vectorLoops[T]{kernel.Add[T], kernel.AddScalar[T], kernel.AddRow[T], kernel.AddColumn[T], true}
 	case "Sub":
-		return vectorLoops[T]{both: kernel.Sub[T],
+		return vectorLoops[T]{both: kernel.Sub[T], column: kernel.SubColumn[T],
 			scalar: func(p *kernel.Pool, dst, x []T, y T) { kernel.AddScalar(p, dst, x, -y) }}
 	case "Mul":
-		return vectorLoops[T]{both: kernel.Mul[T], scalar: kernel.MulScalar[T], swaps: true}
+		return vectorLoops[T]{both: kernel.Mul[T], scalar: kernel.MulScalar[T], column: kernel.MulColumn[T], swaps: true}
 	}
 	return vectorLoops[T]{}
 }
@@ -70,22 +70,23 @@ func vectorStep[T float](s *site, f vectorLoops[T], n *nest, large, small []int,
 			f.row(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys), n.dims[0])
 			return nil
 		}
-	case last == 1 && large[0] == inner && small[0] == 1 && small[1] == 0 && f.column != nil:
+	case f.column != nil && perRow(n, large, small):
 		return func() error {
 			f.column(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys), inner)
 			return nil
 		}
-	case last == 2 && large[1] == inner && large[0] == inner*n.dims[1] && small[0] == 0 && small[1] == 1 && small[2] == 0 && f.column != nil:
-		block := inner * n.dims[1] // channels first: a column for each image
-		return func() error {
-			z, x, y := tensor.Data[T](*s.out[0]), tensor.Data[T](*xs), tensor.Data[T](*ys)
-			for i := 0; i < len(z); i += block {
-				f.column(s.pool, z[i:i+block], x[i:i+block], y, inner)
-			}
-			return nil
-		}
 	}
 	return nil
+}
+
+// perRow reports whether the large operand is dense rows and the small one has a
+// number for each of them, or with channels first for each row of an image.
+func perRow(n *nest, large, small []int) bool {
+	last := len(n.dims) - 1
+	if last < 1 || last > 2 || large[last-1] != n.inner || small[last-1] != 1 || small[last] != 0 {
+		return false
+	}
+	return last == 1 || large[0] == n.inner*n.dims[1] && small[0] == 0
 }
 
 // vectorUnary runs a fast kernel over the whole tensor.

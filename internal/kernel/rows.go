@@ -8,10 +8,30 @@ func AddRow[T Float](p *Pool, dst, x, bias []T, rows int) {
 	rowLoop(p, rowsAdd, dst, x, bias, rows, len(bias))
 }
 
-// AddColumn computes dst[i, j] ← x[i, j] + bias[i] for dense row-major matrices
-// [len(bias), cols]: a convolution's bias, channels first. dst may be x.
+// AddColumn computes dst[i, j] ← x[i, j] + bias[i mod len(bias)] for dense
+// row-major matrices [rows, cols] whose rows are a multiple of len(bias): a bias
+// per channel, channels first. dst may be x.
 func AddColumn[T Float](p *Pool, dst, x, bias []T, cols int) {
-	rowLoop(p, rowsAddColumn, dst, x, bias, len(bias), cols)
+	columnLoop(p, rowsAddColumn, dst, x, bias, cols)
+}
+
+// SubColumn computes dst[i, j] ← x[i, j] − y[i mod len(y)]; see [AddColumn].
+func SubColumn[T Float](p *Pool, dst, x, y []T, cols int) {
+	columnLoop(p, rowsSubColumn, dst, x, y, cols)
+}
+
+// MulColumn computes dst[i, j] ← x[i, j]·y[i mod len(y)]; see [AddColumn].
+func MulColumn[T Float](p *Pool, dst, x, y []T, cols int) {
+	columnLoop(p, rowsMulColumn, dst, x, y, cols)
+}
+
+func columnLoop[T Float](p *Pool, op opcode, dst, x, y []T, cols int) {
+	rows := 0
+	if len(x) > 0 {
+		rows = len(x) / cols
+		checkLength("rows past a multiple of len(y)", rows%len(y), 0)
+	}
+	rowLoop(p, op, dst, x, y, rows, cols)
 }
 
 // SumRows computes dst[i] ← Σ_j x[i, j], in the lane order of [Sum], for x
@@ -86,7 +106,11 @@ func (j *job[T]) matrix(worker, lo, hi int) {
 		case rowsAdd:
 			elements(j.pool.set, opAdd, j.dst[i*j.cols:][:j.cols], x, j.y, nil, &j.factors)
 		case rowsAddColumn:
-			elements(j.pool.set, opAddScalar, j.dst[i*j.cols:][:j.cols], x, nil, nil, j.scalar(worker, j.y[i]))
+			elements(j.pool.set, opAddScalar, j.dst[i*j.cols:][:j.cols], x, nil, nil, j.scalar(worker, j.y[i%len(j.y)]))
+		case rowsSubColumn:
+			elements(j.pool.set, opAddScalar, j.dst[i*j.cols:][:j.cols], x, nil, nil, j.scalar(worker, -j.y[i%len(j.y)]))
+		case rowsMulColumn:
+			elements(j.pool.set, opMulScalar, j.dst[i*j.cols:][:j.cols], x, nil, nil, j.scalar(worker, j.y[i%len(j.y)]))
 		case rowsSum:
 			j.dst[i] = j.fold(worker, opSumLanes, x, nil)
 		case rowsLogSoftmax:

@@ -62,6 +62,8 @@ const elementwiseOps = opSumLanes
 const (
 	rowsAdd opcode = opRows + iota
 	rowsAddColumn
+	rowsSubColumn
+	rowsMulColumn
 	rowsSum
 	rowsSumColumns
 	rowsSoftmax

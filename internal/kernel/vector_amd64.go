@@ -78,7 +78,7 @@ func dequantizeBulk(set Set, x []float32, q []int8, scale float32) int {
 
 // sumWideBulk and addWideBulk add the longest part that fills the assembly's
 // stride and return its length.
-func sumWideBulk(set Set, lanes *[laneCount]float64, x []float32) int {
+func sumWideBulk(set Set, lanes *Lanes, x []float32) int {
 	n := len(x) &^ (stride - 1)
 	if n == 0 || set == Portable {
 		return 0

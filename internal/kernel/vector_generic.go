@@ -9,6 +9,6 @@ func quantizeBulk(Set, []int8, []float32, float32, float32, float32) int { retur
 
 func dequantizeBulk(Set, []float32, []int8, float32) int { return 0 }
 
-func sumWideBulk(Set, *[laneCount]float64, []float32) int { return 0 }
+func sumWideBulk(Set, *Lanes, []float32) int { return 0 }
 
 func addWideBulk(Set, []float64, []float32) int { return 0 }

@@ -92,6 +92,16 @@ var vectorCases = []struct {
 		AddColumn(p, w, x, y[:len(x)/cols], cols)
 		return [][]float32{w}
 	}},
+	{"SubColumn", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		cols := columns(len(x))
+		SubColumn(p, w, x, y[:min(1, len(x))], cols)
+		return [][]float32{w}
+	}},
+	{"MulColumn", func(p *Pool, w, x, y, z []float32) [][]float32 {
+		cols := columns(len(x))
+		MulColumn(p, x, x, y[:len(x)/cols], cols)
+		return [][]float32{x}
+	}},
 	{"Softmax", func(p *Pool, w, x, y, z []float32) [][]float32 {
 		cols := columns(len(x))
 		Softmax(p, w, x, len(x)/cols, cols)
@@ -280,12 +290,15 @@ func TestRowDefinitions(t *testing.T) {
 		rows, cols := shape[0], shape[1]
 		x := random[float32](r, rows*cols)
 		soft, logs, plusRow, plusCol := make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
+		minusCol, timesCol := make([]float32, len(x)), make([]float32, len(x))
 		sumRows, sumCols := make([]float32, rows), make([]float32, cols)
 		bias, biasCol := random[float32](r, cols), random[float32](r, rows)
 		Softmax(p, soft, x, rows, cols)
 		LogSoftmax(p, logs, x, rows, cols)
 		AddRow(p, plusRow, x, bias, rows)
 		AddColumn(p, plusCol, x, biasCol, cols)
+		SubColumn(p, minusCol, x, biasCol[:1], cols)
+		MulColumn(p, timesCol, x, biasCol, cols)
 		SumRows(p, sumRows, x, cols)
 		SumColumns(p, sumCols, x, rows)
 		colWant := make([]float64, cols)
@@ -311,6 +324,8 @@ func TestRowDefinitions(t *testing.T) {
 				near("LogSoftmax", logs[k], math.Log(want), 5)
 				near("AddRow", plusRow[k], float64(x[k])+float64(bias[j]), 1)
 				near("AddColumn", plusCol[k], float64(x[k])+float64(biasCol[i]), 1)
+				near("SubColumn", minusCol[k], float64(x[k])-float64(biasCol[0]), 1)
+				near("MulColumn", timesCol[k], float64(x[k])*float64(biasCol[i]), 1)
 			}
 		}
 		for j, want := range colWant {

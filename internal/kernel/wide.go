@@ -1,27 +1,23 @@
 package kernel
 
-// SumWide returns Σ x[i] in float64. Element i goes to lane i mod 32, and the
-// lanes are folded by halves; less than 32 elements are added in order. So the
-// bits do not depend on the set.
-func SumWide[T Float](set Set, x []T) float64 {
-	if len(x) < laneCount {
-		sum := 0.0
-		for _, v := range x {
-			sum += float64(v)
-		}
-		return sum
-	}
-	var lanes [laneCount]float64
+// Lanes are partial sums in float64 of which element i of each run of elements
+// goes to number i mod 32, so that their bits do not depend on the set.
+type Lanes [laneCount]float64
+
+// AddLanes adds a run of elements.
+func AddLanes[T Float](set Set, l *Lanes, x []T) {
 	if f, ok := any(x).([]float32); ok {
-		x = x[sumWideBulk(set, &lanes, f):]
+		x = x[sumWideBulk(set, l, f):]
 	}
 	for ; len(x) > 0; x = x[min(len(x), laneCount):] {
 		for i, v := range x[:min(len(x), laneCount)] {
-			lanes[i] += float64(v)
+			l[i] += float64(v)
 		}
 	}
-	return foldLanes(&lanes, opSumLanes)
 }
+
+// Sum folds the lanes by halves, and destroys them.
+func (l *Lanes) Sum() float64 { return foldLanes((*[laneCount]float64)(l), opSumLanes) }
 
 // AddWide computes acc[i] ← acc[i] + x[i] for sums in float64. It panics if acc
 // is shorter than x.
