@@ -18,19 +18,14 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	r.Before = sumLedger(w.Model.Ledger(w.ModelBytes))
 	r.After = sumLedger(file.Ledger(bytes))
 	layers := w.graph.Layers()
-	totalBits, weights := 0.0, 0.0
 	for _, l := range layers {
-		d := describeLayer(l, best.model, best.bits[l.Name()])
-		r.Layers = append(r.Layers, d)
-		totalBits += float64(d.Bits * d.Params)
-		weights += float64(d.Params)
+		r.Layers = append(r.Layers, describeLayer(l, best.model, best.bits[l.Name()]))
 	}
-	meanBits := totalBits / weights
-	if best.sparsity > 0 {
-		r.Paths = append(r.Paths, Leg{"prune", jsonnum.Float(best.sparsity), jsonnum.Float(best.sparsity)})
+	if f := jsonnum.Float(best.fraction); f > 0 {
+		r.Paths = append(r.Paths, Leg{"prune", f, f})
 	}
-	if meanBits < 32 {
-		r.Paths = append(r.Paths, Leg{"quantize", jsonnum.Float((32 - meanBits) / 31), jsonnum.Float(meanBits)})
+	if b := best.meanBits; b < 32 {
+		r.Paths = append(r.Paths, Leg{"quantize", jsonnum.Float((32 - b) / 31), jsonnum.Float(b)})
 	}
 	r.Compact.ParamsNonzero = nonzero(file)
 	r.Alone = leftAlone(best.model, layers)

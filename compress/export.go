@@ -25,9 +25,24 @@ func fileSize(g *graph.Graph) (int, error) {
 // has all it uses.
 func encode(g *graph.Graph) ([]byte, error) {
 	c, _ := g.Clone()
+	chooseEncodings(c)
 	c.Opset = map[string]int{graph.DomainONNX: c.MinOpset()}
 	c.Meta = graph.Meta{Producer: "compactify"}
 	return onnx.Encode(c, onnx.Options{Compact: true})
+}
+
+// chooseEncodings stores a float32 weight as a sparse initialiser where that
+// takes fewer bytes: an index of a few bytes goes with every value that is not
+// zero. Runtimes densify it when they load the model; it saves disk only.
+func chooseEncodings(g *graph.Graph) {
+	for _, l := range g.Layers() {
+		if l.Param.Data.DType() != tensor.Float32 {
+			continue
+		}
+		dense := l.Param.StoredBytes()
+		l.Param.Sparse = true
+		l.Param.Sparse = l.Param.StoredBytes() < dense
+	}
 }
 
 // verifyTolerance is the largest difference allowed between the reloaded file on

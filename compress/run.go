@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/compactify/compactify"
@@ -191,9 +192,12 @@ func (w *work) kinds() []string {
 // removed before the same fine-tuning, and the result is kept only if it fits
 // and the worse end of its interval is no worse than before.
 func (w *work) furtherPruned(ctx context.Context, best *trial) (*trial, error) {
+	if !slices.Contains(w.kinds(), "prune") || len(best.bits) == 0 {
+		return best, nil
+	}
 	for i, fraction := range []float64{0.3, 0.5} {
 		stage := func(done float64) { w.progress("removing weights", (float64(i)+done)/2) }
-		t, err := w.try(ctx, best.bits, fraction, best.epochs, stage)
+		t, err := w.try(ctx, combination{best.bits, fraction}, best.epochs, stage)
 		if err != nil {
 			return best, err
 		}

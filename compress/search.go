@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
@@ -87,8 +88,8 @@ func (w *work) ladder(cost map[string]sensitivity) []map[string]int {
 
 // trial is one combination, tuned and measured on the selection examples.
 type trial struct {
-	bits     map[string]int
-	sparsity float64
+	combination
+	meanBits float64
 	epochs   int
 	model    *graph.Graph
 	bytes    int
@@ -106,42 +107,40 @@ func (t *trial) fits() bool {
 }
 
 func (t *trial) record() Trial {
-	total, weights := 0.0, 0.0
-	for name, b := range t.bits {
-		n := float64(t.size(name))
-		total += n * float64(b)
-		weights += n
-	}
 	varied := nan
 	if t.varied != nil {
 		varied = t.varied.Measured
 	}
-	return Trial{Varied: varied, Bytes: t.bytes, MeanBits: jsonnum.Float(total / weights), Sparsity: jsonnum.Float(t.sparsity), Tuned: t.epochs,
-		Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
+	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(t.meanBits), Sparsity: jsonnum.Float(t.fraction), Tuned: t.epochs,
+		Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied, KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
 }
 
-// size is the number of weights in a layer of the trial's model, whose stored
-// parameter carries the layer's name with a suffix.
-func (t *trial) size(name string) int {
-	for _, p := range t.model.Params {
-		if p.Name == name || p.Name == name+"_q" {
-			return p.Data.Len()
+// meanBits is the average width of the layers' weights, 32 where none is chosen.
+func (w *work) meanBits(bits map[string]int) float64 {
+	total, weights := 0.0, 0.0
+	for _, l := range w.graph.Layers() {
+		b, ok := bits[l.Name()]
+		if !ok {
+			b = 32
 		}
+		n := float64(l.Param.Data.Len())
+		total += n * float64(b)
+		weights += n
 	}
-	return 0
+	return total / weights
 }
 
 // try measures one combination, fine-tuned if epochs > 0.
-func (w *work) try(ctx context.Context, bits map[string]int, fraction float64, epochs int, stage func(float64)) (*trial, error) {
-	t := &trial{bits: bits, sparsity: fraction, epochs: epochs}
-	base, masks, err := w.pruned(fraction)
+func (w *work) try(ctx context.Context, c combination, epochs int, stage func(float64)) (*trial, error) {
+	t := &trial{combination: c, meanBits: w.meanBits(c.bits), epochs: epochs}
+	base, masks, err := w.pruned(c.fraction)
 	if err != nil {
 		return nil, err
 	}
 	if epochs > 0 {
-		t.model, err = w.tune(ctx, bits, masks, epochs, stage)
+		t.model, err = w.tune(ctx, c.bits, masks, epochs, stage)
 	} else {
-		t.model, err = paths.QuantizeWeights(base, bits)
+		t.model, err = paths.QuantizeWeights(base, c.bits)
 	}
 	if err == nil && w.Activation {
 		t.model, err = w.roundActivations(ctx, t.model)
@@ -183,7 +182,14 @@ func (w *work) pruned(fraction float64) (*graph.Graph, map[string]*train.Mask, e
 	return g, p.Masks(fraction), err
 }
 
-// search finds the smallest combination that fits. Down the ladder models get
+// combination is one point of the joint path: bits by layer (none: float32) and
+// the fraction of weights removed.
+type combination struct {
+	bits     map[string]int
+	fraction float64
+}
+
+// search finds the smallest combination that fits. Down the list models get
 // smaller and, on the whole, worse; the edge is found by bisection, each
 // combination fine-tuned from the original. Without fine-tuning the same is done
 // with rounded weights.
@@ -192,45 +198,69 @@ func (w *work) search(ctx context.Context) (*trial, error) {
 	if w.tunable() {
 		epochs = w.tuneEpochs()
 	}
-	cost, err := w.sensitivities(ctx)
+	list, err := w.combinations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := w.ladder(cost)
 	s := &bisection{w: w, list: list, epochs: epochs, tries: 2 + int(math.Ceil(math.Log2(float64(len(list)))))}
 	return s.run(ctx)
 }
 
-// bisection looks for the last rung that fits.
+// fractions are how much is removed where pruning alone makes a model smaller:
+// below two thirds, a sparse encoding is no smaller than a dense one.
+var fractions = []float64{0, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99}
+
+// combinations lists what is worth trying, largest first: the ladder of widths
+// if quantising is among the paths, otherwise fractions removed.
+func (w *work) combinations(ctx context.Context) ([]combination, error) {
+	var list []combination
+	if !slices.Contains(w.kinds(), "quantize") {
+		for _, f := range fractions {
+			list = append(list, combination{fraction: f})
+		}
+		return list, nil
+	}
+	cost, err := w.sensitivities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, bits := range w.ladder(cost) {
+		list = append(list, combination{bits: bits})
+	}
+	return list, nil
+}
+
+// bisection looks for the last combination that fits.
 type bisection struct {
 	w      *work
-	list   []map[string]int
+	list   []combination
 	epochs int
 	tries  int // expected, for the progress bar
 	done   int
 }
 
+// run tries the last combination first: often everything fits. Then it halves;
+// the edge is more often near the small end, so the first cut is there.
 func (s *bisection) run(ctx context.Context) (*trial, error) {
 	last := len(s.list) - 1
 	best, err := s.at(ctx, last)
 	if err != nil || best.fits() {
 		return best, err
 	}
-	lo, hi := -1, last // lo fits (or nothing does), hi does not
 	best = nil
-	for hi-lo > 1 {
+	for lo, hi := -1, last; hi-lo > 1; { // lo fits (or nothing does), hi does not
 		mid := (lo + hi) / 2
-		if lo < 0 && mid == (last-1)/2 && s.done == 1 {
-			mid = last * 3 / 4 // the edge is more often near the narrow end
+		if s.done == 1 {
+			mid = max(mid, last*3/4)
 		}
-		t, err := s.at(ctx, max(mid, 0))
+		t, err := s.at(ctx, mid)
 		if err != nil {
 			return nil, err
 		}
 		if t.fits() {
-			lo, best = max(mid, 0), t
+			lo, best = mid, t
 		} else {
-			hi = max(mid, 0)
+			hi = mid
 		}
 	}
 	return best, nil
@@ -240,7 +270,7 @@ func (s *bisection) at(ctx context.Context, i int) (*trial, error) {
 	stage := func(done float64) {
 		s.w.progress(fmt.Sprintf("fine-tuning combination %d", s.done+1), (float64(s.done)+done)/float64(max(s.tries, s.done+1)))
 	}
-	t, err := s.w.try(ctx, s.list[i], 0, s.epochs, stage)
+	t, err := s.w.try(ctx, s.list[i], s.epochs, stage)
 	s.done++
 	return t, err
 }

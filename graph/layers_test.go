@@ -163,7 +163,7 @@ func TestLedger(t *testing.T) {
 		"scale":  "scale false 12",
 		"zero":   "zero point false 2", // 3 elements of 4 bits
 		"bias":   "weight false 12",
-		"sparse": "weight true 24", // 2 values of 4 bytes with an index of 8 each
+		"sparse": "weight true 10", // 2 values of 4 bytes with an index of 1 each
 		"shape":  "constant false 16",
 		"inner":  "weight false 8",
 	} {
@@ -172,7 +172,7 @@ func TestLedger(t *testing.T) {
 		}
 	}
 	const unnamed = 4 // the constant that branch compares with
-	if payload := 6 + 12 + 24 + 16 + 8 + unnamed; l.Payload != payload || l.Scales != 14 || l.Metadata != 1000-payload-14 || l.Total != 1000 {
+	if payload := 6 + 12 + 10 + 16 + 8 + unnamed; l.Payload != payload || l.Scales != 14 || l.Metadata != 1000-payload-14 || l.Total != 1000 {
 		t.Errorf("sums: got payload %d, scales %d, metadata %d of %d, want %d, 14 and the rest of 1000", l.Payload, l.Scales, l.Metadata, l.Total, payload)
 	}
 	if got, want := m.NumParams(), 12+3+6+2+1; got != want {

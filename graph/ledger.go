@@ -1,6 +1,10 @@
 package graph
 
-import "github.com/compactify/compactify/tensor"
+import (
+	"math/bits"
+
+	"github.com/compactify/compactify/tensor"
+)
 
 // Role says what the bytes of a stored tensor are for.
 type Role string
@@ -67,19 +71,20 @@ func (g *Graph) Ledger(fileBytes int) Ledger {
 }
 
 // StoredBytes is the payload the parameter takes in a file: its packed
-// elements or, when sparse, the values that are not zero and an 8-byte index
-// each.
+// elements or, when sparse, the values that are not zero with their indices as
+// protobuf varints.
 func (p *Param) StoredBytes() int {
 	if !p.Sparse {
 		n, _ := p.Data.DType().ByteSize(p.Data.Len())
 		return n
 	}
-	nonzero := 0
+	nonzero, indices := 0, 0
 	for i, n := 0, p.Data.Len(); i < n; i++ {
 		if p.Data.At(i) != 0 {
 			nonzero++
+			indices += (bits.Len(uint(i)|1) + 6) / 7
 		}
 	}
 	n, _ := p.Data.DType().ByteSize(nonzero)
-	return n + 8*nonzero
+	return n + indices
 }

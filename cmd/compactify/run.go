@@ -23,6 +23,7 @@ type runFlags struct {
 	budget   string
 	paths    []string
 	finetune int
+	rounding string
 	output   string
 }
 
@@ -61,6 +62,7 @@ complete tour that needs no files.`,
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+" (default: all of them)")
 	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training after each change; 0 for none (default: chosen by the size of the work)")
+	flags.StringVar(&f.rounding, "activations", "float", "what flows between layers: float, or int8 with calibrated ranges")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
 	return c
 }
@@ -116,10 +118,13 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	if f.finetune < 0 {
 		return compress.Job{}, usage(fmt.Errorf("--finetune: got %d epochs, want 0 or more", f.finetune))
 	}
+	if f.rounding != "float" && f.rounding != "int8" {
+		return compress.Job{}, usage(fmt.Errorf("--activations: got %q, want float or int8", f.rounding))
+	}
 	if tuned && f.finetune == 0 {
 		f.finetune = -1 // the job's way to say none
 	}
-	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, MaxBytes: int(a.maxBytes),
+	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", MaxBytes: int(a.maxBytes),
 		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Progress: a.report.progress}, nil
 }
 

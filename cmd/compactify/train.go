@@ -31,7 +31,7 @@ type trainFlags struct {
 }
 
 // firstEpochs is how long a network is trained when nothing is said.
-const firstEpochs = 6
+const firstEpochs = 12
 
 func (a *app) trainCommand() *cobra.Command {
 	var f trainFlags
