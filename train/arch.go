@@ -18,13 +18,16 @@ import (
 // Architectures: lenet5 (6/16/120/84; Y. LeCun et al., "Gradient-based learning
 // applied to document recognition", Proc. IEEE 1998, with ReLU and maximum
 // pooling), lenet5-caffe (20/50/500, the example network of Caffe, with one
-// ReLU),
-// lenet-300-100, mlp:A-B-...-Z (A inputs, Z classes), resnet8 (of MLPerf Tiny)
-// and resnet20 (K. He et al., CVPR 2016, section 4.2).
+// ReLU), lenet-300-100, mlp:A-B-...-Z (A inputs, Z classes), resnet8 (after MLPerf
+// Tiny) and resnet20 (K. He et al., CVPR 2016, section 4.2, with 1×1 convolutions
+// in the shortcuts that widen).
 //
 // Source of the initial weights: K. He et al., "Delving deep into rectifiers",
 // ICCV 2015, equation 10.
 func NewModel(arch string, shape []int, classes int, seed uint64) (*graph.Graph, error) {
+	if n, ok := tensor.Size(shape); !ok || n < 1 || classes < 1 {
+		return nil, fmt.Errorf("new model %q for examples of shape %v: %d classes: want at least one value and one class", arch, shape, classes)
+	}
 	g := &graph.Graph{Name: arch, Opset: map[string]int{"": graph.LatestOpset}}
 	a := &architect{b: graph.NewBuilder(g, "v"), seed: seed}
 	in := tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N")}}
@@ -55,23 +58,23 @@ func (a *architect) body(arch string, x *graph.Value, shape []int, classes int) 
 	mlp, isMLP := strings.CutPrefix(arch, "mlp:")
 	switch {
 	case arch == "lenet-300-100":
-		return a.mlp(x, []int{flatSize(shape), 300, 100, classes}), nil
+		return a.mlp(x, []int{flatSize(shape), 300, 100, classes})
 	case isMLP:
 		widths, err := parseWidths(mlp, flatSize(shape), classes)
 		if err != nil {
 			return nil, err
 		}
-		return a.mlp(x, widths), nil
+		return a.mlp(x, widths)
 	}
 	if len(shape) != 3 {
 		return nil, fmt.Errorf("got examples of shape %v, want images [channels, height, width]", shape)
 	}
 	switch arch {
 	case "lenet5":
-		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2, a.relu), nil
+		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2, a.relu)
 	case "lenet5-caffe":
 		linear := func(x *graph.Value) *graph.Value { return x }
-		return a.lenet(x, shape, []int{20, 50}, []int{500}, classes, 0, linear), nil
+		return a.lenet(x, shape, []int{20, 50}, []int{500}, classes, 0, linear)
 	case "resnet8":
 		return a.resnet(x, shape, []int{16, 32, 64}, 1, classes), nil
 	case "resnet20":
@@ -85,15 +88,15 @@ func flatSize(shape []int) int {
 	return n
 }
 
-// maxWidth bounds a layer given on the command line.
-const maxWidth = 1 << 20
+// maxWeights bounds the weights of a dense model: 1 GiB of them.
+const maxWeights = 1 << 28
 
 func parseWidths(s string, in, out int) ([]int, error) {
 	var widths []int
 	for _, part := range strings.Split(s, "-") {
 		n, err := strconv.Atoi(part)
-		if err != nil || n < 1 || n > maxWidth {
-			return nil, fmt.Errorf("layer width %q: want a number from 1 to %d", part, maxWidth)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("layer width %q: want a number of at least 1", part)
 		}
 		widths = append(widths, n)
 	}
@@ -101,6 +104,18 @@ func parseWidths(s string, in, out int) ([]int, error) {
 		return nil, fmt.Errorf("layer widths %v: want %d inputs first and %d classes last", widths, in, out)
 	}
 	return widths, nil
+}
+
+// checkWidths refuses dense layers that would fill the memory.
+func checkWidths(widths []int) error {
+	total := 0.0
+	for i := 1; i < len(widths); i++ {
+		total += float64(widths[i-1]) * float64(widths[i])
+	}
+	if total > maxWeights {
+		return fmt.Errorf("layer widths %v: got %.3g weights, want at most %d", widths, total, maxWeights)
+	}
+	return nil
 }
 
 // weights draws a parameter uniformly from ±√(6/fan-in).
@@ -152,7 +167,10 @@ func (a *architect) flatten(x *graph.Value) *graph.Value {
 	return a.b.With("Flatten", graph.Attributes{graph.Int("axis", 1)}, x)
 }
 
-func (a *architect) mlp(x *graph.Value, widths []int) *graph.Value {
+func (a *architect) mlp(x *graph.Value, widths []int) (*graph.Value, error) {
+	if err := checkWidths(widths); err != nil {
+		return nil, err
+	}
 	x = a.flatten(x)
 	for i := 1; i < len(widths); i++ {
 		x = a.dense(fmt.Sprintf("fc%d", i), x, widths[i-1], widths[i])
@@ -160,22 +178,22 @@ func (a *architect) mlp(x *graph.Value, widths []int) *graph.Value {
 			x = a.relu(x)
 		}
 	}
-	return x
+	return x, nil
 }
 
 // lenet is two convolutions of 5×5, each with an activation and pooling by 2,
 // and dense layers.
-func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes, pad int, act func(*graph.Value) *graph.Value) *graph.Value {
+func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes, pad int, act func(*graph.Value) *graph.Value) (*graph.Value, error) {
 	in := shape[0]
 	for i, out := range channels {
 		x = act(a.conv(fmt.Sprintf("conv%d", i+1), x, in, out, 5, 1, pad, true))
 		x = a.b.With("MaxPool", graph.Attributes{graph.Ints("kernel_shape", 2, 2), graph.Ints("strides", 2, 2)}, x)
 		in, pad = out, 0
 	}
-	flat, ok := tensor.Type{Shape: x.Type.Shape[1:]}.Static()
-	if a.b.Err() != nil || !ok {
-		return x
+	if a.b.Err() != nil {
+		return nil, a.b.Err()
 	}
+	flat, _ := tensor.Type{Shape: x.Type.Shape[1:]}.Static()
 	return a.mlp(x, append(append([]int{flatSize(flat)}, hidden...), classes))
 }
 

@@ -14,11 +14,12 @@ func (t *trainer) compile() error {
 	if err != nil {
 		return err
 	}
-	values := make([]*graph.Value, 0, len(t.weights))
 	byName := make(map[string]*graph.Param)
 	for _, p := range loss.Params {
 		byName[p.Name] = p
 	}
+	t.weights = t.collectWeights(byName)
+	values := make([]*graph.Value, 0, len(t.weights))
 	for _, w := range t.weights {
 		values = append(values, byName[w.param.Name].Value)
 	}
@@ -32,23 +33,25 @@ func (t *trainer) compile() error {
 			mutable = append(mutable, p)
 		}
 	}
-	dims := map[string]int{batchSymbol(g): t.o.Batch}
+	batch := g.Inputs[0].Type.Shape[0]
+	if batch.Known() && batch.Size != t.o.Batch {
+		return fmt.Errorf("batch: got %d, want %d, the size the model is fixed at", t.o.Batch, batch.Size)
+	}
+	dims := map[string]int{batch.Name: t.o.Batch}
 	t.program, err = engine.Compile(g, engine.Options{Dims: dims, Pool: t.o.Pool, Mutable: mutable})
 	if err != nil {
 		return err
 	}
 	for _, want := range t.program.Inputs() {
 		sizes, ok := want.Static()
-		if !ok {
-			return fmt.Errorf("input: got %v, want known sizes", want)
+		if !ok || want.DType != tensor.Float32 {
+			return fmt.Errorf("input: got %v, want float32 of known sizes", want)
 		}
 		t.in = append(t.in, tensor.New(want.DType, sizes...))
 	}
 	t.out = make([]tensor.Tensor, len(t.program.Outputs()))
 	return nil
 }
-
-func batchSymbol(g *graph.Graph) string { return g.Inputs[0].Type.Shape[0].Name }
 
 // lossGraph extends the model by a target input and the loss, which becomes the
 // last output; the first is the logits, between them stand running statistics.
@@ -69,7 +72,9 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 		return nil, err
 	}
 	g.Outputs = []*graph.Value{logits}
-	t.collectRunning(g, b)
+	if err := t.collectRunning(g, b); err != nil {
+		return nil, err
+	}
 	target := b.Input("target", logits.Type)
 	var loss *graph.Value
 	if t.set.Classes() == 0 && t.o.Teacher == nil {
@@ -79,7 +84,6 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 		loss = b.Op("compactify.SoftmaxCrossEntropy", logits, target)
 	}
 	g.Outputs = append(g.Outputs, loss)
-	t.weights = t.collectWeights()
 	g.RemoveDead()
 	return g, b.Err()
 }

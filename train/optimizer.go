@@ -61,11 +61,12 @@ type weight struct {
 	mask  *Mask
 }
 
-// collectWeights lists what trains, in the graph's order.
-func (t *trainer) collectWeights() []*weight {
+// collectWeights lists what trains, in the graph's order: what the loss depends
+// on and is not frozen.
+func (t *trainer) collectWeights(inLoss map[string]*graph.Param) []*weight {
 	var list []*weight
 	for _, p := range t.model.Weights() {
-		if t.o.Frozen[p.Name] || p.Data.DType() != tensor.Float32 {
+		if t.o.Frozen[p.Name] || p.Data.DType() != tensor.Float32 || inLoss[p.Name] == nil {
 			continue
 		}
 		w := &weight{param: p, data: tensor.Data[float32](p.Data), unit: 1, mask: t.o.Masks[p.Name]}
@@ -77,7 +78,6 @@ func (t *trainer) collectWeights() []*weight {
 			w.v = make([]float32, len(w.data))
 		}
 		list = append(list, w)
-		w.applyMask()
 	}
 	return list
 }
@@ -120,13 +120,14 @@ func rootMeanSquare(t tensor.Tensor) float64 {
 	return math.Sqrt(sum / float64(max(1, t.Len())))
 }
 
-func (w *weight) applyMask() {
-	if w.mask == nil {
+// apply sets the masked places of w to zero. A nil mask has none.
+func (m *Mask) apply(w []float32) {
+	if m == nil {
 		return
 	}
-	for i, keep := range w.mask.Keep {
+	for i, keep := range m.Keep {
 		if !keep {
-			w.data[i] = 0
+			w[i] = 0
 		}
 	}
 }
@@ -151,7 +152,6 @@ func (t *trainer) changes(name string) bool {
 func (t *trainer) update() {
 	rate := t.o.Decay.at(t.o.Rate, float64(t.done)/float64(t.steps))
 	t.done++
-	shrink := float32(1 / (1 + 2*rate*t.o.L2))
 	first := t.lossAt() + 1
 	for i, w := range t.weights {
 		g := tensor.Data[float32](t.out[first+i])
@@ -164,11 +164,12 @@ func (t *trainer) update() {
 			kernel.SGDMomentum(t.o.Pool, w.data, w.m, g, kernel.MomentumStep[float32]{Rate: float32(rate), Momentum: float32(t.o.Momentum)})
 		}
 		if t.o.L2 > 0 {
+			shrink := float32(1 / (1 + 2*rate*t.o.L2))
 			for k := range w.data {
 				w.data[k] *= shrink
 			}
 		}
-		w.applyMask()
+		w.mask.apply(w.data)
 	}
 	for i, s := range t.running {
 		copy(s.param.Data.Raw(), t.out[1+i].Raw())
@@ -187,7 +188,9 @@ type runningStatistic struct{ param *graph.Param }
 // collectRunning makes batch normalisations in training mode give out their
 // running statistics. A model whose normalisations are in inference mode keeps
 // its statistics.
-func (t *trainer) collectRunning(g *graph.Graph, b *graph.Builder) {
+//
+//	running ← momentum·running + (1 − momentum)·of the batch, variances divided by n
+func (t *trainer) collectRunning(g *graph.Graph, b *graph.Builder) error {
 	byName := make(map[string]*graph.Param)
 	for _, p := range t.model.Params {
 		byName[p.Name] = p
@@ -197,11 +200,16 @@ func (t *trainer) collectRunning(g *graph.Graph, b *graph.Builder) {
 			continue
 		}
 		n.Out = n.Out[:1:1]
-		for i := range 2 {
-			v := b.Value(n.In[3+i].Type)
+		for _, in := range n.In[3:5] {
+			p := byName[in.Name]
+			if p == nil {
+				return fmt.Errorf("%s: statistic %q: want a stored parameter", n, in.Name)
+			}
+			v := b.Value(in.Type)
 			n.Out = append(n.Out, v)
 			g.Outputs = append(g.Outputs, v)
-			t.running = append(t.running, runningStatistic{byName[n.In[3+i].Name]})
+			t.running = append(t.running, runningStatistic{p})
 		}
 	}
+	return nil
 }

@@ -2,8 +2,8 @@
 // with a penalty that grows as the schedule says, under masks that hold pruned
 // weights at zero.
 //
-// A [Trainer] builds one graph of model, loss and gradients, compiles it once
-// and runs it many times; the optimiser writes into tensors the trainer cloned.
+// [Run] builds one graph of model, loss and gradients, compiles it once and runs
+// it many times; the optimiser writes into tensors the run cloned.
 // The penalty λ‖θ‖² on the mean loss is a proximal step, θ/(1+2ηλ), stable for
 // every ηλ.
 //
@@ -28,7 +28,7 @@ import (
 
 // Options says how to train. The zero value trains one epoch by Adam.
 type Options struct {
-	Epochs    int              // passes over the data; 0 means 1
+	Epochs    int              // passes over the data, each without what does not fill a batch; 0 means 1
 	Batch     int              // examples per step; 0 means 128; at most the data set's size
 	Optimizer Optimizer        // 0 means Adam
 	Rate      float64          // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
@@ -59,7 +59,7 @@ type Teacher interface {
 // Epoch is what one pass over the data came to.
 type Epoch struct {
 	Loss   float64 // mean over the epoch's batches, penalty excluded, as measured before each step
-	Metric float64 // accuracy (or R²) on the batches as they were seen; NaN with a teacher and no labels
+	Metric float64 // accuracy on the batches as they were seen; NaN without classes
 	Norm   float64 // ‖θ‖₂ after the epoch
 	Lambda float64 // λ of the penalty
 }
@@ -69,8 +69,9 @@ type Mask struct {
 	Keep []bool // one per element, row-major; false holds it at zero
 }
 
-// ErrDiverged says that the loss became NaN or infinite.
-var ErrDiverged = errors.New("training diverged: the loss is not finite")
+// ErrDiverged says that the loss or a parameter became NaN or infinite. [Run]
+// returns it.
+var ErrDiverged = errors.New("training diverged: loss or parameters are not finite")
 
 func (o Options) withDefaults(n int) Options {
 	if o.Epochs <= 0 {
@@ -86,14 +87,36 @@ func (o Options) withDefaults(n int) Options {
 			o.Rate = 0.05
 		}
 	}
+	if o.Pool == nil {
+		o.Pool = kernel.NewPool(1, kernel.Best())
+	}
 	return o
+}
+
+func (o Options) check() error {
+	for _, c := range []struct {
+		name     string
+		value    float64
+		below    float64
+		interval string
+	}{
+		{"rate", o.Rate, math.Inf(1), "a finite number ≥ 0"},
+		{"momentum", o.Momentum, 1, "a number in [0, 1)"},
+		{"L2", o.L2, math.Inf(1), "a finite number ≥ 0"},
+	} {
+		if !(c.value >= 0 && c.value < c.below) {
+			return fmt.Errorf("%s: got %v, want %s", c.name, c.value, c.interval)
+		}
+	}
+	return nil
 }
 
 // Run trains a copy of the graph on a data set and returns it with the record
 // of each epoch. The graph given is not modified. Examples are adapted to the
 // model's input by [data.Set.Adapt].
 //
-// When ctx ends, the copy as far as it got is returned with ctx's error.
+// When ctx ends, or the loss is not finite any more, the copy as far as it got is
+// returned with the error.
 func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.Graph, []Epoch, error) {
 	if set.Len() == 0 {
 		return nil, nil, fmt.Errorf("train graph %q: the data set %q is empty", g.Name, set.Name())
@@ -126,8 +149,14 @@ type trainer struct {
 }
 
 func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	model, err := ownWeights(g, o.Frozen)
 	if err != nil {
+		return nil, err
+	}
+	if err := applyMasks(model, o.Masks); err != nil {
 		return nil, err
 	}
 	t := &trainer{o: o, model: model, steps: o.Epochs * max(1, set.Len()/o.Batch)}
@@ -153,6 +182,9 @@ func ExampleShape(g *graph.Graph) ([]int, error) {
 	v := g.Inputs[0]
 	if v.Type.Rank() < 1 {
 		return nil, fmt.Errorf("input %q: got %v, want a shape with a batch dimension", v.Name, v.Type)
+	}
+	if n := v.Type.Shape[0]; n.Known() && n.Size < 1 {
+		return nil, fmt.Errorf("input %q: batch: got %v, want at least 1", v.Name, n)
 	}
 	sizes, ok := tensor.Type{Shape: v.Type.Shape[1:]}.Static()
 	if !ok {
@@ -186,6 +218,28 @@ func ownWeights(g *graph.Graph, frozen map[string]bool) (*graph.Graph, error) {
 		}
 	}
 	return model, nil
+}
+
+// applyMasks sets the masked places of parameters to zero, in tensors of their
+// own. It refuses masks that fit no parameter.
+func applyMasks(model *graph.Graph, masks map[string]*Mask) error {
+	found := 0
+	for _, p := range model.Params {
+		m := masks[p.Name]
+		if m == nil {
+			continue
+		}
+		found++
+		if p.Data.DType() != tensor.Float32 || p.Data.Len() != len(m.Keep) {
+			return fmt.Errorf("mask of %d places: parameter %q: got %v, want float32 of that size", len(m.Keep), p.Name, p.Data)
+		}
+		p.Data = p.Data.Clone()
+		m.apply(tensor.Data[float32](p.Data))
+	}
+	if found != len(masks) {
+		return fmt.Errorf("masks: got %d, want each to name a parameter; %d do", len(masks), found)
+	}
+	return nil
 }
 
 // run does the epochs.
@@ -231,12 +285,11 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 			t.o.Step(float64(t.done) / float64(t.steps))
 		}
 	}
-	return Epoch{
-		Loss:   loss / float64(batches),
-		Metric: hits / float64(batches*t.o.Batch),
-		Norm:   t.model.Norm(),
-		Lambda: t.o.L2,
-	}, nil
+	norm := t.model.Norm()
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return Epoch{}, fmt.Errorf("epoch %d: norm of the parameters %v: %w", e+1, norm, ErrDiverged)
+	}
+	return Epoch{Loss: loss / float64(batches), Metric: hits / float64(batches*t.o.Batch), Norm: norm, Lambda: t.o.L2}, nil
 }
 
 // fill writes the batch's inputs and targets, each example by one worker.
