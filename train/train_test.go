@@ -162,7 +162,12 @@ func TestFrozenAndUnrelatedParametersStay(t *testing.T) {
 // constant is a teacher that gives every example one distribution.
 type constant []float32
 
-func (c constant) Target(dst []float32, _ int) { copy(dst, c) }
+func (c constant) Teach(_ context.Context, dst []float32, _ tensor.Tensor) error {
+	for len(dst) > 0 {
+		dst = dst[copy(dst, c):]
+	}
+	return nil
+}
 
 // TestTeacher: the loss is the cross-entropy of the teacher's distribution, its
 // gradient softmax − target, with or without labels in the data.
