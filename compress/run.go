@@ -44,7 +44,7 @@ var stages = []struct {
 	share float64
 }{
 	{"preparing", 0.03}, {"walking prune", 0.07}, {"walking quantize", 0.05}, {"measuring layers", 0.1},
-	{"fine-tuning", 0.65}, {"removing weights", 0.05}, {"verifying", 0.05},
+	{"fine-tuning", 0.62}, {"polishing", 0.03}, {"removing weights", 0.05}, {"verifying", 0.05},
 }
 
 // Run does the job and leaves model, certificate, result and every measured
@@ -91,7 +91,9 @@ func (w *work) run(ctx context.Context) error {
 	}
 	best, err := w.search(ctx)
 	if err == nil && best != nil && best.fits() {
-		best, err = w.furtherPruned(ctx, best)
+		if best, err = w.polish(ctx, best); err == nil {
+			best, err = w.furtherPruned(ctx, best)
+		}
 	}
 	if err != nil {
 		if best = w.bestSoFar(); best == nil || ctx.Err() == nil {

@@ -266,11 +266,27 @@ func (s *bisection) run(ctx context.Context) (*trial, error) {
 	return best, nil
 }
 
+// at tries combination i as it is rounded; if that does not fit, fine-tuned.
 func (s *bisection) at(ctx context.Context, i int) (*trial, error) {
-	stage := func(done float64) {
-		s.w.progress(fmt.Sprintf("fine-tuning combination %d", s.done+1), (float64(s.done)+done)/float64(max(s.tries, s.done+1)))
+	defer func() { s.done++ }()
+	t, err := s.w.try(ctx, s.list[i], 0, nil)
+	if err != nil || t.fits() || s.epochs == 0 {
+		return t, err
 	}
-	t, err := s.w.try(ctx, s.list[i], s.epochs, stage)
-	s.done++
-	return t, err
+	return s.w.try(ctx, s.list[i], s.epochs, func(done float64) {
+		s.w.progress(fmt.Sprintf("fine-tuning combination %d", s.done+1), (float64(s.done)+done)/float64(max(s.tries, s.done+1)))
+	})
+}
+
+// polish fine-tunes a combination that fitted as it was rounded, and keeps the
+// result if its interval ends nearer to the original.
+func (w *work) polish(ctx context.Context, best *trial) (*trial, error) {
+	if best.epochs > 0 || !w.tunable() {
+		return best, nil
+	}
+	t, err := w.try(ctx, best.combination, w.tuneEpochs(), func(done float64) { w.progress("polishing", done) })
+	if err == nil && t.fits() && t.bytes <= best.bytes && w.nearer(t, best) {
+		return t, nil
+	}
+	return best, err
 }
