@@ -1,4 +1,30 @@
 package engine
 
-// fuse rewrites the specialised graph into fewer, larger steps.
-func (c *compiler) fuse() error { return nil }
+import (
+	"slices"
+
+	"github.com/compactify/compactify/graph"
+)
+
+// fuse rewrites the specialised graph into fewer, larger steps. It comes after
+// all derivatives, so that rules never see what it makes; outputs stay the same
+// bits but for the sign of zeros.
+func (c *compiler) fuse() error {
+	c.mergeEqual()
+	c.poolBeforeRelu()
+	c.absorbRelu()
+	return nil
+}
+
+// readers tells who reads each value.
+type readers struct {
+	of      map[*graph.Value][]*graph.Node
+	outputs []*graph.Value
+}
+
+func (c *compiler) readers() readers { return readers{c.g.Consumers(), c.g.Outputs} }
+
+// only reports whether n alone reads v, once, and v is no output of the graph.
+func (r readers) only(v *graph.Value, n *graph.Node) bool {
+	return len(r.of[v]) == 1 && r.of[v][0] == n && !slices.Contains(r.outputs, v)
+}

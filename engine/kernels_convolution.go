@@ -8,10 +8,11 @@ import (
 
 func convolutionKernels() map[string]prepare {
 	return map[string]prepare{
-		"Conv":                 variants{tensor.Float32: bindConv[float32], tensor.Float64: bindConv[float64]}.by(0),
-		"ConvTranspose":        variants{tensor.Float32: bindConvTranspose[float32], tensor.Float64: bindConvTranspose[float64]}.by(0),
-		"compactify.ConvGradX": variants{tensor.Float32: bindConvGradX[float32], tensor.Float64: bindConvGradX[float64]}.by(0),
-		"compactify.ConvGradW": variants{tensor.Float32: bindConvGradW[float32], tensor.Float64: bindConvGradW[float64]}.by(0),
+		"Conv":                   variants{tensor.Float32: bindConv[float32], tensor.Float64: bindConv[float64]}.by(0),
+		"compactify." + convRelu: variants{tensor.Float32: bindConv[float32], tensor.Float64: bindConv[float64]}.by(0),
+		"ConvTranspose":          variants{tensor.Float32: bindConvTranspose[float32], tensor.Float64: bindConvTranspose[float64]}.by(0),
+		"compactify.ConvGradX":   variants{tensor.Float32: bindConvGradX[float32], tensor.Float64: bindConvGradX[float64]}.by(0),
+		"compactify.ConvGradW":   variants{tensor.Float32: bindConvGradW[float32], tensor.Float64: bindConvGradW[float64]}.by(0),
 	}
 }
 
@@ -88,6 +89,10 @@ func bindConv[T float](s *site) (func() error, error) {
 	if err != nil {
 		return nil, s.errorf("%w", err)
 	}
+	act := kernel.ActNone
+	if s.node.Op == convRelu {
+		act = kernel.ActRelu
+	}
 	if f, ok := flat(&win, x, s.outShape(0)); ok {
 		return s.flatStep(f, func(f *flatConv) {
 			var bias []T
@@ -95,7 +100,7 @@ func bindConv[T float](s *site) (func() error, error) {
 				bias = tensor.Data[T](*s.in[2])
 			}
 			kernel.Conv(s.pool, f.shape, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.in[1]), bias,
-				tensor.Data[T](*s.out[0]), kernel.ActNone, scratchOf[T](f.memory))
+				tensor.Data[T](*s.out[0]), act, scratchOf[T](f.memory))
 		}, elementBytes[T]())
 	}
 	c, err := s.convolution(&win, x, s.outShape(0))
@@ -111,8 +116,20 @@ func bindConv[T float](s *site) (func() error, error) {
 			}
 			fill(plane, first)
 			correlate(c, i, plane, x, w)
+			if act == kernel.ActRelu {
+				rectify(plane)
+			}
 		}
 	}), nil
+}
+
+// rectify computes y ← max(y, 0); NaN and −0 stay.
+func rectify[T float](y []T) {
+	for i, v := range y {
+		if v < 0 {
+			y[i] = 0
+		}
+	}
 }
 
 // correlate adds the convolution's output plane i: batch i/filters, filter
