@@ -11,6 +11,7 @@ import (
 // bits but for the sign of zeros.
 func (c *compiler) fuse() error {
 	c.mergeEqual()
+	c.dropExpands()
 	c.poolBeforeRelu()
 	c.absorbRelu()
 	return nil

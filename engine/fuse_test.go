@@ -40,6 +40,15 @@ func fusionCases() []fusionCase {
 			y := b.With("Conv", pads, x, w)
 			return b.Op("Add", b.Op("Mul", b.Op("Relu", y), y), b.Op("Relu", y))
 		}, []int{2, 3, 5, 5}, []int{4, 3, 3, 3}, "Relu"},
+		{"expanded operands", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
+			wide := b.Op("Expand", w, b.Op("Shape", x))
+			return b.Op("Sub", b.Op("Mul", wide, x), b.Op("Div", b.Op("Add", x, wide), wide))
+		}, []int{3, 2, 5}, []int{2, 1}, "Expand"},
+		{"an operand expanded for a shape that nothing else has", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
+			wide := b.Op("Expand", w, b.Op("Shape", x))
+			twice := b.Op("Expand", w, b.Op("Shape", x))
+			return b.Op("Add", b.Op("Mul", wide, twice), b.Op("Sub", x, b.Op("Expand", w, b.Op("Shape", x))))
+		}, []int{3, 2, 5}, []int{2, 1}, "Expand"},
 		{"equal expressions", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
 			two := func() *graph.Value { return b.Const(tensor.Scalar(2.0)) }
 			return b.Op("Mul", b.Op("Exp", b.Op("Div", x, two())), b.Op("Sin", b.Op("Div", x, two())))

@@ -183,9 +183,15 @@ func absLoop[T number](z, x []T) {
 	}
 }
 
+func negate[T float](p *kernel.Pool, dst, x []T) { kernel.MulScalar(p, dst, x, -1) }
+
 func signKernel(op string) prepare {
+	float32s, float64s := bindUnary(signLoop[float32](op)), bindUnary(signLoop[float64](op))
+	if op == "Neg" {
+		float32s, float64s = vectorUnary(negate[float32]), vectorUnary(negate[float64])
+	}
 	return variants{
-		tensor.Float32: bindUnary(signLoop[float32](op)), tensor.Float64: bindUnary(signLoop[float64](op)),
+		tensor.Float32: float32s, tensor.Float64: float64s,
 		tensor.Int8: bindUnary(signLoop[int8](op)), tensor.Uint8: bindUnary(signLoop[uint8](op)),
 		tensor.Int16: bindUnary(signLoop[int16](op)), tensor.Uint16: bindUnary(signLoop[uint16](op)),
 		tensor.Int32: bindUnary(signLoop[int32](op)), tensor.Uint32: bindUnary(signLoop[uint32](op)),
