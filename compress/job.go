@@ -17,6 +17,7 @@ type Job struct {
 	Train      *data.Set    // training, calibration and selection are taken from it
 	HeldOut    *data.Set    // nil: a fifth of Train is set aside
 	Source     string       // what the data was called, for the record
+	Eval       string       // what the held-out data was called, if it is another source
 	Mapping    string       // of two-class labels, for the record
 	Output     string       // the output that answers; "" means the first
 	Budget     compactify.Budget
@@ -80,8 +81,11 @@ func (w *work) prepare(ctx context.Context) error {
 func (w *work) split() {
 	p := Divide(w.Train, w.HeldOut, w.Seed)
 	w.training, w.probe, w.chosen, w.HeldOut = p.Training, p.Calibration, p.Selection, p.HeldOut
-	w.result.Data = DataUsed{Source: w.Source, Mapping: w.Mapping, Training: w.training.Len(), Calibration: w.probe.Len(),
+	w.result.Data = DataUsed{Source: w.Source, Eval: w.Eval, Mapping: w.Mapping, Training: w.training.Len(), Calibration: w.probe.Len(),
 		Selection: w.chosen.Len(), HeldOut: w.HeldOut.Len(), HeldOutFrom: p.HeldOutFrom}
+	if w.Eval != "" {
+		w.result.Data.HeldOutFrom = "examples of a source of their own"
+	}
 }
 
 // minVaried is how many changed examples the second opinion is based on at least,

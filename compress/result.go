@@ -31,6 +31,7 @@ type Result struct {
 	Seconds  float64   `json:"seconds"`
 	Version  string    `json:"version"`
 	Kernel   string    `json:"kernel"`
+	Command  []string  `json:"command,omitempty"` // what was typed, the program's name left out
 }
 
 // Baseline is the original model on the held-out examples.
@@ -79,6 +80,7 @@ type Files struct {
 // DataUsed says which examples were used for what; the parts are disjoint.
 type DataUsed struct {
 	Source      string `json:"source"`
+	Eval        string `json:"eval,omitempty"` // where the held-out examples come from, if not from the source
 	Training    int    `json:"training"` // fine-tuning and calibration
 	Calibration int    `json:"calibration"`
 	Selection   int    `json:"selection"`

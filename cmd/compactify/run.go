@@ -88,7 +88,7 @@ func (a *app) compress(ctx context.Context, f runFlags, args []string, tuned boo
 	if err != nil {
 		return err
 	}
-	job.Train, job.HeldOut, job.Source, job.Mapping = e.train, e.heldOut, e.source, e.mapping
+	job.Train, job.HeldOut, job.Source, job.Eval, job.Mapping = e.train, e.heldOut, e.source, f.eval, e.mapping
 	name := "lenet5"
 	if len(args) > 0 {
 		name = filepath.Base(args[0])

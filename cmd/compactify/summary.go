@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -15,7 +16,7 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 	b := compactify.Budget{Kind: compactify.BudgetKind(r.Budget.Kind), Limit: float64(r.Budget.Limit)}
 	metric := r.Baseline.MetricName
 	before, after := r.Baseline, r.Compact
-	fmt.Fprintf(w, "%s, measured on %s of %s\n\n", name, words.Count(r.Budget.Examples, "held-out example", "held-out examples"), r.Data.Source)
+	fmt.Fprintf(w, "%s, measured on %s of %s\n\n", name, words.Count(r.Budget.Examples, "held-out example", "held-out examples"), cmp.Or(r.Data.Eval, r.Data.Source))
 	rows := [][]string{{"", "before", "after", ""},
 		{"size on disk", words.Size(before.Bytes), words.Size(after.Bytes), words.Smaller(before.Bytes, after.Bytes)}}
 	if !math.IsNaN(float64(before.Metric)) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"math"
@@ -180,7 +181,7 @@ func contract(r *compress.Result, b compactify.Budget) []term {
 		{orElse(measured, "Measured"), words.Amount(b.Kind, float64(c.Measured)), negativeMeans(b, float64(c.Measured))},
 		{"95 % interval", lo + " to " + hi, "Paired: both models answered the same examples. Drawn again and again, 95 of 100 such intervals hold the true value."},
 		{"Verdict", string(c.Verdict), verdictMeans(c.Verdict)},
-		{"Held-out examples", words.Count(c.Examples, "example", "examples"), strings.TrimSpace(fmt.Sprintf("From %s: %s. They were looked at once, by the finished file; all choices were made on other examples.", orElse(d.Source, "the data"), orElse(d.HeldOutFrom, "held out")))},
+		{"Held-out examples", words.Count(c.Examples, "example", "examples"), strings.TrimSpace(fmt.Sprintf("From %s: %s. They were looked at once, by the finished file; all choices were made on other examples.", orElse(cmp.Or(d.Eval, d.Source), "the data"), orElse(d.HeldOutFrom, "held out")))},
 		{"Other examples", fmt.Sprintf("%s to train and calibrate, %s to choose", words.Grouped(d.Training), words.Grouped(d.Selection)), fmt.Sprintf("Disjoint from the held-out ones and from each other; %s of the former measured how sensitive each layer is.", words.Grouped(d.Calibration))},
 	}
 	if d.Mapping != "" {
