@@ -27,7 +27,8 @@ type Job struct {
 	MaxBytes   int      // the largest file that will do; 0 means any
 	Seed       uint64
 	Pool       *kernel.Pool
-	Asked      any // what the user asked for, recorded as it is
+	Asked      any      // what the user asked for, recorded as it is
+	Command    []string // what was typed, for the report
 
 	// Progress, if set, is told what is being done and what share of the whole
 	// is done.

@@ -55,7 +55,7 @@ var stages = []struct {
 // exported if there is one, and ctx's error returned with the result.
 func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
 	start := time.Now()
-	w := &work{Job: job, folder: folder, result: &Result{Seed: job.Seed, Version: Version, Kernel: job.Pool.Set().String()}}
+	w := &work{Job: job, folder: folder, result: &Result{Seed: job.Seed, Version: Version, Kernel: job.Pool.Set().String(), Command: job.Command}}
 	if w.Budget == (compactify.Budget{}) {
 		w.Budget = compactify.DefaultBudget
 	}

@@ -125,7 +125,7 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 		f.finetune = -1 // the job's way to say none
 	}
 	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", MaxBytes: int(a.maxBytes),
-		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Progress: a.report.progress}, nil
+		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
 }
 
 func findKind(name string) (paths.Kind, error) {

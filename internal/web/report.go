@@ -274,6 +274,13 @@ func record(r *compress.Result) []term {
 
 // command is what to type for the same model again.
 func command(r *compress.Result, b compactify.Budget) string {
+	if len(r.Command) > 0 {
+		typed := []string{"compactify"}
+		for _, word := range r.Command {
+			typed = append(typed, quote(word))
+		}
+		return strings.Join(typed, " ")
+	}
 	s := fmt.Sprintf("compactify run MODEL --data %s --seed %d", quote(orElse(r.Data.Source, "DATA")), r.Seed)
 	if finite(b.Limit) {
 		s += " --budget " + quote(b.String())
