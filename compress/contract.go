@@ -48,8 +48,8 @@ func newContract(b compactify.Budget, original, compact Outcome) Contract {
 	return c
 }
 
-// worst is the end of the interval on the wrong side, as a share of the limit's
-// unit: what a careful choice must keep inside the budget.
+// worst is the end of the interval on the wrong side, in the budget's unit: what a
+// careful choice must keep inside the limit.
 func (c Contract) worst() float64 {
 	if c.Kind == string(compactify.MinSNR) {
 		return float64(c.CI95[0])
@@ -57,14 +57,15 @@ func (c Contract) worst() float64 {
 	return float64(c.CI95[1])
 }
 
-// interval estimates the budget's quantity with a paired 95 % interval.
+// interval estimates the budget's quantity with a paired 95 % interval, NaN where
+// the task has no such quantity.
 func interval(b compactify.Budget, original, compact Outcome) (estimate, lo, hi float64) {
 	switch b.Kind {
 	case compactify.MetricDrop:
-		if original.Base > 0 {
-			return pairedMean(compact.Score, original.Score, 100/original.Base)
+		if original.Task == Classification || original.Task == Imitation {
+			return pairedProportions(original.Score, compact.Score)
 		}
-		return pairedProportions(original.Score, compact.Score)
+		return pairedMean(compact.Score, original.Score, 100/original.Base)
 	case compactify.LossRise:
 		return pairedMean(compact.Loss, original.Loss, 1)
 	case compactify.KLFrom:
@@ -99,7 +100,8 @@ func pairedMean(x, y []float64, factor float64) (estimate, lo, hi float64) {
 
 // pairedProportions is the drop of accuracy in percentage points with the
 // adjusted Wald interval for matched pairs, which adds half an observation to
-// each of the four cells and so does not collapse when no answer changed.
+// each of the four cells and so does not collapse when no answer changed. Ends
+// beyond ±100 are cut off.
 //
 // Source: A. Agresti and Y. Min, "Simple improved confidence intervals for
 // comparing matched proportions", Statistics in Medicine 24 (2005), 729–740.
@@ -118,16 +120,21 @@ func pairedProportions(original, compact []float64) (estimate, lo, hi float64) {
 	lost, won, n = lost+0.5, won+0.5, n+2
 	centre := (lost - won) / n
 	half := normal95 * math.Sqrt((lost+won)-(lost-won)*(lost-won)/n) / n
-	return estimate, 100 * (centre - half), 100 * (centre + half)
+	return estimate, 100 * max(-1, centre-half), 100 * min(1, centre+half)
 }
 
 // ratioInterval is the signal-to-noise ratio in dB with an interval by the delta
-// method for the ratio of two means.
+// method for the ratio of two means:
+//
+//	Var(log p̄ − log q̄) ≈ Var(p/p̄ − q/q̄)/n
 func ratioInterval(power, noise []float64) (estimate, lo, hi float64) {
 	p, q := mean(power), mean(noise)
 	estimate = decibels(p, q)
 	n := float64(len(power))
-	if q == 0 || n < 2 {
+	switch {
+	case n < 2:
+		return estimate, math.Inf(-1), math.Inf(1)
+	case q == 0:
 		return estimate, estimate, estimate
 	}
 	variance := 0.0

@@ -44,7 +44,7 @@ const (
 )
 
 // NewEvaluator runs the original model over the examples and keeps its answers.
-// The set is adapted to the model's input shape. sizeOf gives the bytes a model
+// The set is adapted to the model's input shape; the pool is required. sizeOf gives the bytes a model
 // takes as a file; nil leaves [compactify.Measure.Bytes] 0.
 func NewEvaluator(ctx context.Context, original *graph.Graph, set *data.Set, output string, pool *kernel.Pool,
 	sizeOf func(*graph.Graph) (int, error)) (*Evaluator, error) {
@@ -73,6 +73,9 @@ func NewEvaluator(ctx context.Context, original *graph.Graph, set *data.Set, out
 	}
 	if k := set.Classes(); set.Labeled() && k > e.width {
 		return nil, fmt.Errorf("evaluate on %q: got labels of %d classes, want at most %d, the entries of output %q", set.Name(), k, e.width, e.output)
+	}
+	if e.Task() == Regression && e.width != 1 {
+		return nil, fmt.Errorf("evaluate on %q: output %q: got %d entries, want 1 for labels that are numbers", set.Name(), e.output, e.width)
 	}
 	return e, nil
 }
@@ -139,9 +142,10 @@ func (e *Evaluator) outputs(ctx context.Context, g *graph.Graph) ([][]float32, e
 
 // Outcome is what one model did on each example.
 type Outcome struct {
+	Task  Task
 	Loss  []float64 // nats, or squared error
-	Score []float64 // 1 for a right answer, 0 for a wrong one; squared error for regression
-	KL    []float64 // from the original's answer, nats
+	Score []float64 // 1 for a right answer, 0 for a wrong one; squared error for regression; NaN for signals
+	KL    []float64 // from the original's answer, nats; NaN for regression and signals
 	Noise []float64 // squared distance of the answer from the original's
 	Power []float64 // squared size of the original's answer
 	Base  float64   // variance of the targets, for R²
@@ -150,22 +154,28 @@ type Outcome struct {
 // Outcomes runs a model and judges each of its answers.
 func (e *Evaluator) Outcomes(ctx context.Context, g *graph.Graph) (Outcome, error) {
 	n := e.set.Len()
-	o := Outcome{Loss: make([]float64, n), Score: make([]float64, n), KL: make([]float64, n), Noise: make([]float64, n), Power: make([]float64, n)}
+	task := e.Task()
+	o := Outcome{Task: task, Loss: make([]float64, n), Score: make([]float64, n), KL: make([]float64, n), Noise: make([]float64, n), Power: make([]float64, n)}
 	o.Base = e.targetVariance()
 	r := newRunner(g, e.output, e.pool)
-	task := e.Task()
 	p, q := make([]float64, e.width), make([]float64, e.width)
+	width := e.width
 	err := r.each(ctx, e.set, func(i int, answer []float32) {
-		if len(answer) == e.width {
-			e.judge(&o, task, i, answer, p, q)
+		if len(answer) != e.width {
+			width = len(answer)
+			return
 		}
+		e.judge(&o, i, answer, p, q)
 	})
+	if err == nil && width != e.width {
+		err = fmt.Errorf("evaluate graph %q: output %q: got %d entries, want %d as in the original", g.Name, e.output, width, e.width)
+	}
 	return o, err
 }
 
 // judge compares one answer with the label and with the original's answer; p
 // and q are scratch for the two distributions.
-func (e *Evaluator) judge(o *Outcome, task Task, i int, answer []float32, p, q []float64) {
+func (e *Evaluator) judge(o *Outcome, i int, answer []float32, p, q []float64) {
 	original := e.answers[i]
 	for k := range answer {
 		d := float64(answer[k]) - float64(original[k])
@@ -173,14 +183,13 @@ func (e *Evaluator) judge(o *Outcome, task Task, i int, answer []float32, p, q [
 		o.Power[i] += float64(original[k]) * float64(original[k])
 		p[k], q[k] = float64(original[k]), float64(answer[k])
 	}
-	switch task {
+	switch o.Task {
 	case Regression:
 		d := q[0] - e.set.Target(i)
-		o.Loss[i], o.Score[i] = d*d, d*d
+		o.Loss[i], o.Score[i], o.KL[i] = d*d, d*d, math.NaN()
 		return
 	case Signal:
-		o.Loss[i] = o.Noise[i] / float64(e.width)
-		o.Score[i] = o.Loss[i]
+		o.Loss[i], o.Score[i], o.KL[i] = o.Noise[i]/float64(e.width), math.NaN(), math.NaN()
 		return
 	}
 	e.head.LogProbabilities(p)
@@ -192,7 +201,7 @@ func (e *Evaluator) judge(o *Outcome, task Task, i int, answer []float32, p, q [
 	}
 	o.KL[i] = max(0, o.KL[i])
 	want := argmax(original)
-	if task == Classification {
+	if o.Task == Classification {
 		want = e.set.Label(i)
 		o.Loss[i] = -q[want]
 	} else {
@@ -222,14 +231,15 @@ func (e *Evaluator) targetVariance() float64 {
 	if e.Task() != Regression {
 		return 0
 	}
-	n := float64(e.set.Len())
-	var sum, squares float64
-	for i := range e.set.Len() {
-		y := e.set.Target(i)
-		sum += y
-		squares += y * y
+	y := make([]float64, e.set.Len())
+	for i := range y {
+		y[i] = e.set.Target(i)
 	}
-	return squares/n - (sum/n)*(sum/n)
+	centre := mean(y)
+	for i := range y {
+		y[i] = (y[i] - centre) * (y[i] - centre)
+	}
+	return mean(y)
 }
 
 // Evaluate measures a model.
@@ -246,14 +256,11 @@ func (e *Evaluator) Evaluate(ctx context.Context, g *graph.Graph) (compactify.Me
 	return m, err
 }
 
-// Summarize averages outcomes.
+// Summarize averages outcomes. The metric of signals is NaN.
 func (e *Evaluator) Summarize(o Outcome) compactify.Measure {
 	m := compactify.Measure{Loss: mean(o.Loss), Metric: mean(o.Score), KL: mean(o.KL), Examples: len(o.Loss)}
-	switch e.Task() {
-	case Regression:
+	if o.Task == Regression {
 		m.Metric = 1 - mean(o.Score)/o.Base
-	case Signal:
-		m.Metric = math.NaN()
 	}
 	m.SNR = decibels(mean(o.Power), mean(o.Noise))
 	return m

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
@@ -67,6 +68,10 @@ func (w *work) prepare(ctx context.Context) error {
 	}
 	if w.original, err = w.choosing.Outcomes(ctx, w.graph); err != nil {
 		return err
+	}
+	if m := w.choosing.Summarize(w.original); !w.Budget.Holds(m, m) {
+		return fmt.Errorf("budget %v: not defined for a model that is judged by %s on %d examples; snr is for every model",
+			w.Budget, w.choosing.Task(), w.choosing.Len())
 	}
 	probe := w.probe
 	if w.canVary() {

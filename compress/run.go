@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/compactify/compactify"
@@ -65,7 +66,7 @@ func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
 	w.result.Seconds = time.Since(start).Seconds()
 	if err != nil {
 		var none *NoFitError
-		if !errors.As(err, &none) && !errors.Is(err, context.Canceled) {
+		if !errors.As(err, &none) && ctx.Err() == nil {
 			return nil, err
 		}
 	}
@@ -133,6 +134,8 @@ func (w *work) noFit() error {
 	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no combination fits on the selection examples", w.Budget)}
 	if near != nil {
 		e.WouldFit = w.wouldFit(near)
+	}
+	if e.WouldFit != (compactify.Budget{}) {
 		e.Reason = fmt.Sprintf("budget %v: the nearest combination needs %v on the selection examples (worse end of the 95 %% interval); nothing smaller fits", w.Budget, e.WouldFit)
 		w.result.WouldFit = e.WouldFit.String()
 	}
@@ -146,14 +149,30 @@ func (w *work) nearer(a, b *trial) bool {
 	return a.contract.worst() < b.contract.worst()
 }
 
-// wouldFit is the least budget, to two digits, that a trial meets.
+// wouldFit is the least budget, to two digits, that a trial meets; zero if no
+// finite one does.
 func (w *work) wouldFit(t *trial) compactify.Budget {
+	b := compactify.Budget{Kind: w.Budget.Kind}
 	x := t.contract.worst()
-	if w.Budget.Kind == compactify.MinSNR {
-		return compactify.Budget{Kind: w.Budget.Kind, Limit: math.Floor(x)}
+	switch {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return compactify.Budget{}
+	case b.Kind == compactify.MinSNR:
+		b.Limit = math.Floor(x)
+	case x > 0:
+		b.Limit = ceilTwoDigits(x)
 	}
-	unit := math.Pow(10, math.Floor(math.Log10(max(x, 1e-9)))-1)
-	return compactify.Budget{Kind: w.Budget.Kind, Limit: math.Round(math.Ceil(x/unit)*unit*1e12) / 1e12}
+	return b
+}
+
+// ceilTwoDigits rounds a positive number up to two significant decimal digits.
+func ceilTwoDigits(x float64) float64 {
+	for digits := x; ; digits *= 1.005 { // half the least distance of two such numbers
+		y, err := strconv.ParseFloat(strconv.FormatFloat(digits, 'e', 1, 64), 64)
+		if err != nil || y >= x {
+			return y
+		}
+	}
 }
 
 // walk measures each path by itself, without tuning, on the selection examples:
@@ -341,8 +360,9 @@ func (w *work) keep(file []byte) error {
 	}
 	e := &NoFitError{Reason: reason}
 	if r.Verify.OK && r.Budget.Verdict == NotMet {
-		e.WouldFit = w.wouldFit(&trial{contract: r.Budget})
-		r.WouldFit = e.WouldFit.String()
+		if e.WouldFit = w.wouldFit(&trial{contract: r.Budget}); e.WouldFit != (compactify.Budget{}) {
+			r.WouldFit = e.WouldFit.String()
+		}
 	}
 	return e
 }

@@ -202,8 +202,19 @@ func (w *work) search(ctx context.Context) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &bisection{w: w, list: list, epochs: epochs, tries: 2 + int(math.Ceil(math.Log2(float64(len(list)))))}
-	return s.run(ctx)
+	tries := 2 + int(math.Ceil(math.Log2(float64(len(list))))) // expected, for the progress bar
+	done := 0
+	// Each is tried as it is rounded; if that does not fit, fine-tuned.
+	return lastThatFits(len(list), func(i int) (*trial, error) {
+		defer func() { done++ }()
+		t, err := w.try(ctx, list[i], 0, nil)
+		if err != nil || t.fits() || epochs == 0 {
+			return t, err
+		}
+		return w.try(ctx, list[i], epochs, func(share float64) {
+			w.progress(fmt.Sprintf("fine-tuning combination %d", done+1), (float64(done)+share)/float64(max(tries, done+1)))
+		})
+	})
 }
 
 // fractions are how much is removed where pruning alone makes a model smaller:
@@ -230,30 +241,19 @@ func (w *work) combinations(ctx context.Context) ([]combination, error) {
 	return list, nil
 }
 
-// bisection looks for the last combination that fits.
-type bisection struct {
-	w      *work
-	list   []combination
-	epochs int
-	tries  int // expected, for the progress bar
-	done   int
-}
-
-// run tries the last combination first: often everything fits. Then it halves;
-// the edge is more often near the small end, so the first cut is there.
-func (s *bisection) run(ctx context.Context) (*trial, error) {
-	last := len(s.list) - 1
-	best, err := s.at(ctx, last)
+// lastThatFits looks for the last of n combinations that fits, on the assumption
+// that those before it fit as well; nil if none is found. It tries the last
+// first: often everything fits. Then it halves; the edge is more often near the
+// small end, so the first cut is there.
+func lastThatFits(n int, try func(i int) (*trial, error)) (*trial, error) {
+	best, err := try(n - 1)
 	if err != nil || best.fits() {
 		return best, err
 	}
 	best = nil
-	for lo, hi := -1, last; hi-lo > 1; { // lo fits (or nothing does), hi does not
-		mid := (lo + hi) / 2
-		if s.done == 1 {
-			mid = max(mid, last*3/4)
-		}
-		t, err := s.at(ctx, mid)
+	lo, hi := -1, n-1 // lo fits (or nothing does), hi does not
+	for mid := max((lo+hi)/2, hi*3/4); hi-lo > 1; mid = (lo + hi) / 2 {
+		t, err := try(mid)
 		if err != nil {
 			return nil, err
 		}
@@ -264,18 +264,6 @@ func (s *bisection) run(ctx context.Context) (*trial, error) {
 		}
 	}
 	return best, nil
-}
-
-// at tries combination i as it is rounded; if that does not fit, fine-tuned.
-func (s *bisection) at(ctx context.Context, i int) (*trial, error) {
-	defer func() { s.done++ }()
-	t, err := s.w.try(ctx, s.list[i], 0, nil)
-	if err != nil || t.fits() || s.epochs == 0 {
-		return t, err
-	}
-	return s.w.try(ctx, s.list[i], s.epochs, func(done float64) {
-		s.w.progress(fmt.Sprintf("fine-tuning combination %d", s.done+1), (float64(s.done)+done)/float64(max(s.tries, s.done+1)))
-	})
 }
 
 // polish fine-tunes a combination that fitted as it was rounded, and keeps the
