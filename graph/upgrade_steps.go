@@ -61,14 +61,6 @@ func (n *Node) setInput(i int, v *Value) {
 	n.In[i] = v
 }
 
-// dropAttrs removes attributes that a newer opset no longer has.
-func dropAttrs(names ...string) step {
-	return func(_ *Builder, n *Node) error {
-		n.Attrs = n.Attrs.Without(names...)
-		return nil
-	}
-}
-
 // renameText renames a value of a text attribute.
 func renameText(name string, from ...string) step {
 	return func(_ *Builder, n *Node) error {
