@@ -81,7 +81,7 @@ type Files struct {
 type DataUsed struct {
 	Source      string `json:"source"`
 	Eval        string `json:"eval,omitempty"` // where the held-out examples come from, if not from the source
-	Training    int    `json:"training"` // fine-tuning and calibration
+	Training    int    `json:"training"`       // fine-tuning and calibration
 	Calibration int    `json:"calibration"`
 	Selection   int    `json:"selection"`
 	HeldOut     int    `json:"held_out"`

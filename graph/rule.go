@@ -44,6 +44,7 @@ func RuleFor(domain, op string) *Rule { return rules[opKey(domain, op)] }
 func (n *Node) Rule() *Rule { return rules[n.Kind()] }
 
 // rules is the table: one row per operator, assembled from one file per family.
+// Derivatives fill in a field of their rows from files of their own, vjp_*.go.
 var rules map[string]*Rule
 
 func init() {
@@ -62,9 +63,10 @@ func init() {
 	}
 	for _, family := range []map[string]vjpFunc{elementwiseVJPs(), activationVJPs(), linearVJPs(), shapeVJPs(), selectionVJPs(), reductionVJPs(), quantizationVJPs()} {
 		for op, f := range family {
-			if r := rules[op]; r != nil {
-				r.VJP = f
+			if rules[op] == nil {
+				panic(fmt.Sprintf("graph: derivative of operator %s, which has no rule", op))
 			}
+			rules[op].VJP = f
 		}
 	}
 }
