@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
@@ -105,7 +104,8 @@ func leftAlone(after *graph.Graph, layers []graph.Layer) []Alone {
 	var list []Alone
 	for i, p := range after.Params {
 		e := ledger.Tensors[i]
-		if e.Role == graph.RoleScale || e.Role == graph.RoleZeroPoint || strings.HasSuffix(p.Name, "_q") {
+		integers := e.Role == graph.RoleWeight && !e.DType.IsFloat()
+		if integers || e.Role == graph.RoleScale || e.Role == graph.RoleZeroPoint {
 			continue
 		}
 		list = append(list, Alone{Name: p.Name, Type: p.Type.String(), Bytes: e.Bytes, Reason: whyAlone(p, e.Role, layers)})

@@ -223,14 +223,21 @@ func TestHardenComputesTheSame(t *testing.T) {
 	}
 }
 
-// TestHardenDividesAsTraining: x/s = 3.5 − 2⁻²⁵ rounds to 3.5 in float32 and so
-// to 4; the stored integer must be the one that was trained with.
+// TestHardenDividesAsTraining: where w/s falls on the middle between two levels
+// in float32 alone, the stored integer must be the one that was trained with.
 func TestHardenDividesAsTraining(t *testing.T) {
 	r := rand.New(rand.NewPCG(17, 18))
+	const s = float32(0.013)
 	w := make([]float32, 20000)
-	s := float32(0.013)
-	for i := range w { // close to the middle between two levels
+	apart := 0 // weights that division in float64 rounds to another level
+	for i := range w {
 		w[i] = s * (float32(r.IntN(15)) - 7.5) * (1 + float32(r.IntN(5)-2)*0x1p-23)
+		if math.RoundToEven(float64(w[i]/s)) != math.RoundToEven(float64(w[i])/float64(s)) {
+			apart++
+		}
+	}
+	if apart == 0 {
+		t.Fatal("no weight tells the two divisions apart")
 	}
 	soft, err := FakeQuantizeWeights(vector(t, w...), map[string]int{"w1": 4})
 	if err != nil {
@@ -241,8 +248,11 @@ func TestHardenDividesAsTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := testkit.Close(evaluate(t, hard), evaluate(t, soft), sumTolerance); err != nil {
-		t.Error(err)
+	q := param(t, hard, "w1_q").Float64s()
+	for i, x := range w {
+		if want := max(-8, min(7, math.RoundToEven(float64(x/s)))); q[i] != want {
+			t.Fatalf("weight %v at scale %v: got %v, want %v as in training", x, s, q[i], want)
+		}
 	}
 }
 
