@@ -227,32 +227,33 @@ func TestHardenComputesTheSame(t *testing.T) {
 // in float32 alone, the stored integer must be the one that was trained with.
 func TestHardenDividesAsTraining(t *testing.T) {
 	r := rand.New(rand.NewPCG(17, 18))
-	const s = float32(0.013)
-	w := make([]float32, 20000)
 	apart := 0 // weights that division in float64 rounds to another level
-	for i := range w {
-		w[i] = s * (float32(r.IntN(15)) - 7.5) * (1 + float32(r.IntN(5)-2)*0x1p-23)
-		if math.RoundToEven(float64(w[i]/s)) != math.RoundToEven(float64(w[i])/float64(s)) {
-			apart++
+	for range 50 {
+		s := 0.01 + r.Float32()
+		w := make([]float32, 16)
+		for i := range w {
+			w[i] = s * (float32(i) - 8.5)
+			if math.RoundToEven(float64(w[i]/s)) != math.RoundToEven(float64(w[i])/float64(s)) {
+				apart++
+			}
+		}
+		soft, err := FakeQuantizeWeights(vector(t, w...), map[string]int{"w1": 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		param(t, soft, "w1_step").Set(0, float64(s))
+		hard, err := Harden(soft)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, q := range param(t, hard, "w1_q").Float64s() {
+			if want := max(-8, min(7, math.RoundToEven(float64(w[i]/s)))); q != want {
+				t.Errorf("weight %v at scale %v: got %v, want %v as in training", w[i], s, q, want)
+			}
 		}
 	}
 	if apart == 0 {
-		t.Fatal("no weight tells the two divisions apart")
-	}
-	soft, err := FakeQuantizeWeights(vector(t, w...), map[string]int{"w1": 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	param(t, soft, "w1_step").Set(0, float64(s))
-	hard, err := Harden(soft)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := param(t, hard, "w1_q").Float64s()
-	for i, x := range w {
-		if want := max(-8, min(7, math.RoundToEven(float64(x/s)))); q[i] != want {
-			t.Fatalf("weight %v at scale %v: got %v, want %v as in training", x, s, q[i], want)
-		}
+		t.Error("no weight tells the two divisions apart")
 	}
 }
 
