@@ -13,6 +13,7 @@ func (c *compiler) fuse() error {
 	c.mergeEqual()
 	c.dropExpands()
 	c.poolBeforeRelu()
+	c.shortenIndices()
 	c.absorbRelu()
 	return nil
 }

@@ -33,6 +33,9 @@ func fusionCases() []fusionCase {
 		{"relu and pooling", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
 			return b.With("MaxPool", pool, b.Op("Relu", b.With("Conv", pads, x, w)))
 		}, []int{2, 3, 6, 6}, []int{4, 3, 3, 3}, "Relu"},
+		{"pooling of odd sizes", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
+			return b.Op("Mul", b.With("MaxPool", pool, x), w)
+		}, []int{2, 3, 7, 9}, []int{3, 1, 1}, "MaxPool"},
 		{"relu and overlapping pooling", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
 			return b.With("MaxPool", overlapping, b.Op("Relu", b.With("Conv", pads, x, w)))
 		}, []int{2, 3, 9, 9}, []int{4, 3, 3, 3}, "Relu"},

@@ -12,13 +12,15 @@ func poolingKernels() map[string]prepare {
 	return map[string]prepare{
 		"MaxPool": variants{tensor.Float32: bindFloatMaxPool[float32], tensor.Float64: bindFloatMaxPool[float64],
 			tensor.Int8: bindMaxPool[int8], tensor.Uint8: bindMaxPool[uint8]}.by(0),
-		"AveragePool":                variants{tensor.Float32: bindAveragePool[float32], tensor.Float64: bindAveragePool[float64]}.by(0),
-		"LpPool":                     variants{tensor.Float32: bindLpPool[float32], tensor.Float64: bindLpPool[float64]}.by(0),
-		"GlobalLpPool":               variants{tensor.Float32: bindGlobalLpPool[float32], tensor.Float64: bindGlobalLpPool[float64]}.by(0),
-		"MaxUnpool":                  variants{tensor.Float32: bindMaxUnpool[float32], tensor.Float64: bindMaxUnpool[float64]}.by(0),
-		"compactify.MaxPoolScatter":  variants{tensor.Float32: bindMaxPoolScatter[float32], tensor.Float64: bindMaxPoolScatter[float64]}.by(0),
-		"compactify.MaxPoolGather":   variants{tensor.Float32: bindMaxPoolGather[float32], tensor.Float64: bindMaxPoolGather[float64]}.by(0),
-		"compactify.AveragePoolGrad": variants{tensor.Float32: bindAveragePoolGrad[float32], tensor.Float64: bindAveragePoolGrad[float64]}.by(0),
+		"AveragePool":                  variants{tensor.Float32: bindAveragePool[float32], tensor.Float64: bindAveragePool[float64]}.by(0),
+		"LpPool":                       variants{tensor.Float32: bindLpPool[float32], tensor.Float64: bindLpPool[float64]}.by(0),
+		"GlobalLpPool":                 variants{tensor.Float32: bindGlobalLpPool[float32], tensor.Float64: bindGlobalLpPool[float64]}.by(0),
+		"MaxUnpool":                    variants{tensor.Float32: bindMaxUnpool[float32], tensor.Float64: bindMaxUnpool[float64]}.by(0),
+		"compactify.MaxPoolScatter":    variants{tensor.Float32: bindMaxPoolScatter[float32], tensor.Float64: bindMaxPoolScatter[float64]}.by(0),
+		"compactify.MaxPoolGather":     variants{tensor.Float32: bindMaxPoolGather[float32], tensor.Float64: bindMaxPoolGather[float64]}.by(0),
+		"compactify." + maxPool2x2:     variants{tensor.Float32: bindMaxPool2x2[float32], tensor.Float64: bindMaxPool2x2[float64]}.by(0),
+		"compactify." + maxPool2x2Grad: variants{tensor.Float32: bindMaxPool2x2Grad[float32], tensor.Float64: bindMaxPool2x2Grad[float64]}.by(0),
+		"compactify.AveragePoolGrad":   variants{tensor.Float32: bindAveragePoolGrad[float32], tensor.Float64: bindAveragePoolGrad[float64]}.by(0),
 	}
 }
 
@@ -74,6 +76,32 @@ func bindFloatMaxPool[T float](s *site) (func() error, error) {
 			index = tensor.Data[int64](*s.out[1])
 		}
 		kernel.MaxPool(s.pool, p, tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0]), index)
+		return nil
+	}, nil
+}
+
+func bindMaxPool2x2[T float](s *site) (func() error, error) {
+	x := s.inShape(0)
+	var unread *scratch
+	if !s.hasOut(1) {
+		unread = s.scratch(elements(s.outShape(0)))
+	}
+	return func() error {
+		var pick []byte
+		if unread != nil {
+			pick = unread.raw
+		} else {
+			pick = s.out[1].Raw()
+		}
+		kernel.MaxPool2x2(s.pool, x[0]*x[1], x[2], x[3], tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0]), pick)
+		return nil
+	}, nil
+}
+
+func bindMaxPool2x2Grad[T float](s *site) (func() error, error) {
+	x := s.outShape(0)
+	return func() error {
+		kernel.MaxPool2x2Grad(s.pool, x[0]*x[1], x[2], x[3], tensor.Data[T](*s.in[0]), s.in[1].Raw(), tensor.Data[T](*s.out[0]))
 		return nil
 	}, nil
 }

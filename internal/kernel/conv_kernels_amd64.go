@@ -39,6 +39,16 @@ func smaxPool4x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow i
 //go:noescape
 func smaxPool4x2(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
 
+// smaxPick4 is max-pooling over windows of 2×2; see pickRow, for rows of n ≥ 4 windows; width is that of x.
+//
+//go:noescape
+func smaxPick4(rows int, n int, x *float32, width int, y *float32, pick *byte)
+
+// smaxSpread4 writes y where pick says, and zeros beside it; see spreadRow, for rows of n ≥ 4 windows; width is that of x.
+//
+//go:noescape
+func smaxSpread4(rows int, n int, x *float32, width int, y *float32, pick *byte)
+
 // smaxPool8x1 is max-pooling with horizontal stride 1 of rows of n ≥ 8 outputs, all of whose windows lie inside the plane; see maxWhole.
 //
 //go:noescape
@@ -48,3 +58,13 @@ func smaxPool8x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow i
 //
 //go:noescape
 func smaxPool8x2(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
+
+// smaxPick8 is max-pooling over windows of 2×2; see pickRow, for rows of n ≥ 8 windows; width is that of x.
+//
+//go:noescape
+func smaxPick8(rows int, n int, x *float32, width int, y *float32, pick *byte)
+
+// smaxSpread8 writes y where pick says, and zeros beside it; see spreadRow, for rows of n ≥ 8 windows; width is that of x.
+//
+//go:noescape
+func smaxSpread8(rows int, n int, x *float32, width int, y *float32, pick *byte)

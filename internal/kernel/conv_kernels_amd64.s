@@ -4787,6 +4787,130 @@ DATA smaxPool4x2Iota<>+8(SB)/4, $0x00000004
 DATA smaxPool4x2Iota<>+12(SB)/4, $0x00000006
 GLOBL smaxPool4x2Iota<>(SB), RODATA|NOPTR, $16
 
+// func smaxPick4(rows int, n int, x *float32, width int, y *float32, pick *byte)
+// Requires: AVX
+TEXT ·smaxPick4(SB), NOSPLIT, $0-48
+	MOVQ     x+16(FP), AX
+	MOVQ     y+32(FP), CX
+	MOVQ     pick+40(FP), DX
+	MOVQ     n+8(FP), SI
+	MOVQ     width+24(FP), BX
+	SHLQ     $0x02, BX
+	VPCMPEQD X2, X2, X2
+	VPSRLD   $0x1f, X2, X0
+	VPADDD   X0, X0, X1
+	VPSRLD   $0x1e, X2, X2
+
+row:
+	XORQ DI, DI
+
+column:
+	LEAQ      (AX)(DI*8), R8
+	VPXOR     X4, X4, X4
+	VMOVUPS   (R8), X5
+	VMOVUPS   16(R8), X6
+	VSHUFPS   $0x88, X6, X5, X3
+	VSHUFPS   $0xdd, X6, X5, X5
+	VMOVUPS   X3, X3
+	VCMPPS    $0x1e, X3, X5, X6
+	VCMPPS    $0x03, X5, X5, X7
+	VORPS     X7, X6, X6
+	VBLENDVPS X6, X5, X3, X3
+	VBLENDVPS X6, X0, X4, X4
+	VMOVUPS   (R8)(BX*1), X5
+	VMOVUPS   16(R8)(BX*1), X6
+	VSHUFPS   $0x88, X6, X5, X7
+	VSHUFPS   $0xdd, X6, X5, X5
+	VCMPPS    $0x1e, X3, X7, X6
+	VCMPPS    $0x03, X7, X7, X8
+	VORPS     X8, X6, X6
+	VBLENDVPS X6, X7, X3, X3
+	VBLENDVPS X6, X1, X4, X4
+	VCMPPS    $0x1e, X3, X5, X6
+	VCMPPS    $0x03, X5, X5, X7
+	VORPS     X7, X6, X6
+	VBLENDVPS X6, X5, X3, X3
+	VBLENDVPS X6, X2, X4, X4
+	VMOVUPS   X3, (CX)(DI*4)
+	VPACKSSDW X4, X4, X3
+	VPACKUSWB X3, X3, X3
+	VMOVD     X3, (DX)(DI*1)
+	MOVQ      SI, R8
+	SUBQ      $0x04, R8
+	CMPQ      DI, R8
+	JEQ       rowEnd
+	ADDQ      $0x04, DI
+	CMPQ      DI, R8
+	JLE       column
+	MOVQ      R8, DI
+	JMP       column
+
+rowEnd:
+	LEAQ (AX)(BX*2), AX
+	LEAQ (CX)(SI*4), CX
+	ADDQ SI, DX
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func smaxSpread4(rows int, n int, x *float32, width int, y *float32, pick *byte)
+// Requires: AVX
+TEXT ·smaxSpread4(SB), NOSPLIT, $0-48
+	MOVQ     x+16(FP), AX
+	MOVQ     y+32(FP), CX
+	MOVQ     pick+40(FP), DX
+	MOVQ     n+8(FP), SI
+	MOVQ     width+24(FP), BX
+	SHLQ     $0x02, BX
+	VPCMPEQD X2, X2, X2
+	VPSRLD   $0x1f, X2, X0
+	VPADDD   X0, X0, X1
+	VPSRLD   $0x1e, X2, X2
+	VPXOR    X3, X3, X3
+
+row:
+	XORQ DI, DI
+
+column:
+	LEAQ      (AX)(DI*8), R8
+	VMOVUPS   (CX)(DI*4), X4
+	VPMOVZXBD (DX)(DI*1), X5
+	VPCMPEQD  X3, X5, X6
+	VPAND     X4, X6, X6
+	VPCMPEQD  X0, X5, X7
+	VPAND     X4, X7, X7
+	VUNPCKLPS X7, X6, X8
+	VUNPCKHPS X7, X6, X6
+	VMOVUPS   X8, (R8)
+	VMOVUPS   X6, 16(R8)
+	VPCMPEQD  X1, X5, X6
+	VPAND     X4, X6, X6
+	VPCMPEQD  X2, X5, X5
+	VPAND     X4, X5, X5
+	VUNPCKLPS X5, X6, X4
+	VUNPCKHPS X5, X6, X5
+	VMOVUPS   X4, (R8)(BX*1)
+	VMOVUPS   X5, 16(R8)(BX*1)
+	MOVQ      SI, R8
+	SUBQ      $0x04, R8
+	CMPQ      DI, R8
+	JEQ       rowEnd
+	ADDQ      $0x04, DI
+	CMPQ      DI, R8
+	JLE       column
+	MOVQ      R8, DI
+	JMP       column
+
+rowEnd:
+	LEAQ (AX)(BX*2), AX
+	LEAQ (CX)(SI*4), CX
+	ADDQ SI, DX
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
 // func smaxPool8x1(rows int, n int, kh int, kw int, x *float32, xRow int, tapRow int, tapCol int, y *float32, yRow int, index *byte, base int, wide int)
 // Requires: AVX, AVX2
 TEXT ·smaxPool8x1(SB), NOSPLIT, $0-104
@@ -5025,3 +5149,134 @@ DATA smaxPool8x2Iota<>+20(SB)/4, $0x0000000a
 DATA smaxPool8x2Iota<>+24(SB)/4, $0x0000000c
 DATA smaxPool8x2Iota<>+28(SB)/4, $0x0000000e
 GLOBL smaxPool8x2Iota<>(SB), RODATA|NOPTR, $32
+
+// func smaxPick8(rows int, n int, x *float32, width int, y *float32, pick *byte)
+// Requires: AVX, AVX2
+TEXT ·smaxPick8(SB), NOSPLIT, $0-48
+	MOVQ     x+16(FP), AX
+	MOVQ     y+32(FP), CX
+	MOVQ     pick+40(FP), DX
+	MOVQ     n+8(FP), SI
+	MOVQ     width+24(FP), BX
+	SHLQ     $0x02, BX
+	VPCMPEQD Y2, Y2, Y2
+	VPSRLD   $0x1f, Y2, Y0
+	VPADDD   Y0, Y0, Y1
+	VPSRLD   $0x1e, Y2, Y2
+
+row:
+	XORQ DI, DI
+
+column:
+	LEAQ         (AX)(DI*8), R8
+	VPXOR        Y4, Y4, Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VSHUFPS      $0x88, Y6, Y5, Y3
+	VSHUFPS      $0xdd, Y6, Y5, Y5
+	VMOVUPS      Y3, Y3
+	VCMPPS       $0x1e, Y3, Y5, Y6
+	VCMPPS       $0x03, Y5, Y5, Y7
+	VORPS        Y7, Y6, Y6
+	VBLENDVPS    Y6, Y5, Y3, Y3
+	VBLENDVPS    Y6, Y0, Y4, Y4
+	VMOVUPS      (R8)(BX*1), Y5
+	VMOVUPS      32(R8)(BX*1), Y6
+	VSHUFPS      $0x88, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y5
+	VCMPPS       $0x1e, Y3, Y7, Y6
+	VCMPPS       $0x03, Y7, Y7, Y8
+	VORPS        Y8, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VBLENDVPS    Y6, Y1, Y4, Y4
+	VCMPPS       $0x1e, Y3, Y5, Y6
+	VCMPPS       $0x03, Y5, Y5, Y7
+	VORPS        Y7, Y6, Y6
+	VBLENDVPS    Y6, Y5, Y3, Y3
+	VBLENDVPS    Y6, Y2, Y4, Y4
+	VPERMPD      $0xd8, Y3, Y3
+	VPERMPD      $0xd8, Y4, Y4
+	VMOVUPS      Y3, (CX)(DI*4)
+	VEXTRACTI128 $0x01, Y4, X3
+	VPACKSSDW    X3, X4, X3
+	VPACKUSWB    X3, X3, X3
+	VMOVQ        X3, (DX)(DI*1)
+	MOVQ         SI, R8
+	SUBQ         $0x08, R8
+	CMPQ         DI, R8
+	JEQ          rowEnd
+	ADDQ         $0x08, DI
+	CMPQ         DI, R8
+	JLE          column
+	MOVQ         R8, DI
+	JMP          column
+
+rowEnd:
+	LEAQ (AX)(BX*2), AX
+	LEAQ (CX)(SI*4), CX
+	ADDQ SI, DX
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func smaxSpread8(rows int, n int, x *float32, width int, y *float32, pick *byte)
+// Requires: AVX, AVX2
+TEXT ·smaxSpread8(SB), NOSPLIT, $0-48
+	MOVQ     x+16(FP), AX
+	MOVQ     y+32(FP), CX
+	MOVQ     pick+40(FP), DX
+	MOVQ     n+8(FP), SI
+	MOVQ     width+24(FP), BX
+	SHLQ     $0x02, BX
+	VPCMPEQD Y2, Y2, Y2
+	VPSRLD   $0x1f, Y2, Y0
+	VPADDD   Y0, Y0, Y1
+	VPSRLD   $0x1e, Y2, Y2
+	VPXOR    Y3, Y3, Y3
+
+row:
+	XORQ DI, DI
+
+column:
+	LEAQ       (AX)(DI*8), R8
+	VMOVUPS    (CX)(DI*4), Y4
+	VPMOVZXBD  (DX)(DI*1), Y5
+	VPCMPEQD   Y3, Y5, Y6
+	VPAND      Y4, Y6, Y6
+	VPCMPEQD   Y0, Y5, Y7
+	VPAND      Y4, Y7, Y7
+	VUNPCKLPS  Y7, Y6, Y8
+	VUNPCKHPS  Y7, Y6, Y6
+	VPERM2F128 $0x20, Y6, Y8, Y7
+	VPERM2F128 $0x31, Y6, Y8, Y6
+	VMOVUPS    Y7, (R8)
+	VMOVUPS    Y6, 32(R8)
+	VPCMPEQD   Y1, Y5, Y6
+	VPAND      Y4, Y6, Y6
+	VPCMPEQD   Y2, Y5, Y5
+	VPAND      Y4, Y5, Y5
+	VUNPCKLPS  Y5, Y6, Y4
+	VUNPCKHPS  Y5, Y6, Y5
+	VPERM2F128 $0x20, Y5, Y4, Y6
+	VPERM2F128 $0x31, Y5, Y4, Y4
+	VMOVUPS    Y6, (R8)(BX*1)
+	VMOVUPS    Y4, 32(R8)(BX*1)
+	MOVQ       SI, R8
+	SUBQ       $0x08, R8
+	CMPQ       DI, R8
+	JEQ        rowEnd
+	ADDQ       $0x08, DI
+	CMPQ       DI, R8
+	JLE        column
+	MOVQ       R8, DI
+	JMP        column
+
+rowEnd:
+	LEAQ (AX)(BX*2), AX
+	LEAQ (CX)(SI*4), CX
+	ADDQ SI, DX
+	DECQ rows+0(FP)
+	JNZ  row
+	VZEROUPPER
+	RET

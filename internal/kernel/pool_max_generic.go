@@ -6,3 +6,7 @@ package kernel
 func maxPoolRows(*PoolShape, int, int, []float32, []float32, *byte, int, int) {
 	panic("max pool: no assembly on this machine")
 }
+
+func pickBulk(Set, int, int, []float32, []float32, []byte) bool { return false }
+
+func spreadBulk(Set, int, int, []float32, []byte, []float32) bool { return false }

@@ -18,6 +18,8 @@ func windows() {
 	for _, lanes := range []int{4, 8} {
 		maxPool(lanes, 1)
 		maxPool(lanes, 2)
+		pool2x2(lanes)
+		spread2x2(lanes)
 	}
 }
 
