@@ -72,7 +72,8 @@ func (c *compiler) shortenIndices() {
 	}
 }
 
-// poolsQuarters reports whether n is a MaxPool of floats over windows of 2×2 that lie side by side, none beyond the edge.
+// poolsQuarters reports whether n is a MaxPool of floats over windows of 2×2 that
+// lie side by side, none beyond the edge.
 func poolsQuarters(n *graph.Node) bool {
 	x := n.In[0].Type
 	if n.Kind() != "MaxPool" || n.Attrs.Int("storage_order", 0) != 0 || x.Rank() != 4 ||
