@@ -48,6 +48,11 @@ func newContract(b compactify.Budget, original, compact Outcome) Contract {
 	return c
 }
 
+// budget is what the contract was judged against.
+func (c Contract) budget() compactify.Budget {
+	return compactify.Budget{Kind: compactify.BudgetKind(c.Kind), Limit: float64(c.Limit)}
+}
+
 // worst is the end of the interval on the wrong side, in the budget's unit: what a
 // careful choice must keep inside the limit.
 func (c Contract) worst() float64 {

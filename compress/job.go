@@ -50,6 +50,7 @@ type work struct {
 	varied   *Evaluator // the selection examples, changed a little; nil if they cannot be
 	varying  Outcome    // of the simplified model on them
 	original Outcome    // of the simplified model on the selection examples
+	tooFew   bool       // they are too few: not even the original is surely within the budget
 	folder   *run.Folder
 	result   *Result
 	trials   []*trial
@@ -72,6 +73,9 @@ func (w *work) prepare(ctx context.Context) error {
 	if m := w.choosing.Summarize(w.original); !w.Budget.Holds(m, m) {
 		return fmt.Errorf("budget %v: not defined for a model that is judged by %s on %d examples; snr is for every model",
 			w.Budget, w.choosing.Task(), w.choosing.Len())
+	}
+	if w.tooFew = newContract(w.Budget, w.original, w.original).Verdict != Met; w.tooFew {
+		w.notes = append(w.notes, fmt.Sprintf("%d selection examples are too few for an interval inside the budget: choices went by estimates of half the budget; more data would help", w.chosen.Len()))
 	}
 	probe := w.probe
 	if w.canVary() {

@@ -136,7 +136,7 @@ func (w *work) noFit() error {
 		e.WouldFit = w.wouldFit(near)
 	}
 	if e.WouldFit != (compactify.Budget{}) {
-		e.Reason = fmt.Sprintf("budget %v: the nearest combination needs %v on the selection examples (worse end of the 95 %% interval); nothing smaller fits", w.Budget, e.WouldFit)
+		e.Reason = fmt.Sprintf("budget %v: the nearest combination needs %v on the selection examples; nothing smaller fits", w.Budget, e.WouldFit)
 		w.result.WouldFit = e.WouldFit.String()
 	}
 	return e
@@ -144,16 +144,16 @@ func (w *work) noFit() error {
 
 func (w *work) nearer(a, b *trial) bool {
 	if w.Budget.Kind == compactify.MinSNR {
-		return a.contract.worst() > b.contract.worst()
+		return a.needs() > b.needs()
 	}
-	return a.contract.worst() < b.contract.worst()
+	return a.needs() < b.needs()
 }
 
 // wouldFit is the least budget, to two digits, that a trial meets; zero if no
 // finite one does.
 func (w *work) wouldFit(t *trial) compactify.Budget {
 	b := compactify.Budget{Kind: w.Budget.Kind}
-	x := t.contract.worst()
+	x := t.needs()
 	switch {
 	case math.IsNaN(x) || math.IsInf(x, 0):
 		return compactify.Budget{}

@@ -96,14 +96,28 @@ type trial struct {
 	measure  compactify.Measure
 	contract Contract
 	varied   *Contract // on the changed examples; nil if there are none
+	tooFew   bool      // the selection examples are too few for an interval
 	chosen   bool
 }
 
-// fits reports whether a trial may be exported: on the selection examples even
-// the worse end of the interval must be inside the budget, and on their changed
-// copies the estimate.
-func (t *trial) fits() bool {
-	return t.contract.Verdict == Met && (t.varied == nil || t.varied.Verdict != NotMet)
+// fits reports whether a trial may be exported.
+func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
+
+// needs is the budget a trial asks for: the worse end of the interval on the
+// selection examples, and at least the estimate on their changed copies. Where
+// the examples are so few that not even the original itself would be within the
+// limit, the interval says nothing; then twice the estimate counts instead.
+func (t *trial) needs() float64 {
+	need, worse := t.contract.worst(), math.Max
+	if t.contract.Kind == string(compactify.MinSNR) {
+		worse = math.Min
+	} else if t.tooFew {
+		need = 2 * float64(t.contract.Measured)
+	}
+	if t.varied != nil {
+		need = worse(need, float64(t.varied.Measured))
+	}
+	return need
 }
 
 func (t *trial) record() Trial {
@@ -132,7 +146,7 @@ func (w *work) meanBits(bits map[string]int) float64 {
 
 // try measures one combination, fine-tuned if epochs > 0.
 func (w *work) try(ctx context.Context, c combination, epochs int, stage func(float64)) (*trial, error) {
-	t := &trial{combination: c, meanBits: w.meanBits(c.bits), epochs: epochs}
+	t := &trial{combination: c, meanBits: w.meanBits(c.bits), epochs: epochs, tooFew: w.tooFew}
 	base, masks, err := w.pruned(c.fraction)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"testing"
+
+	"github.com/compactify/compactify/internal/jsonnum"
 )
 
 // scripted makes a trial of rung i that fits up to the edge, and records the
@@ -13,8 +15,9 @@ func scripted(edge int, order *[]int) func(i int) (*trial, error) {
 	return func(i int) (*trial, error) {
 		*order = append(*order, i)
 		t := &trial{bytes: 1000 - i}
-		if t.contract.Verdict = NotMet; i <= edge {
-			t.contract.Verdict = Met
+		t.contract = Contract{Kind: "pp", Limit: 1, CI95: [2]jsonnum.Float{0, 2}}
+		if i <= edge {
+			t.contract.CI95[1] = 1
 		}
 		return t, nil
 	}
@@ -49,5 +52,34 @@ func TestLastThatFits(t *testing.T) {
 	stop := errors.New("stop")
 	if _, err := lastThatFits(9, func(int) (*trial, error) { return nil, stop }); err != stop {
 		t.Errorf("an error: got %v, want it back", err)
+	}
+}
+
+// TestNeeds: the worse of the two opinions counts, and twice the estimate where
+// the examples are too few for an interval.
+func TestNeeds(t *testing.T) {
+	pp := func(measured, hi float64) Contract {
+		return Contract{Kind: "pp", Limit: 1, Measured: jsonnum.Float(measured), CI95: [2]jsonnum.Float{-1, jsonnum.Float(hi)}}
+	}
+	snr := Contract{Kind: "snr", Limit: 30, Measured: 33, CI95: [2]jsonnum.Float{31, 35}}
+	lower := snr
+	lower.Measured = 29
+	varied := pp(0.9, 2)
+	for _, c := range []struct {
+		name string
+		t    trial
+		want float64
+		fits bool
+	}{
+		{"interval", trial{contract: pp(0.2, 0.7)}, 0.7, true},
+		{"second opinion", trial{contract: pp(0.2, 0.7), varied: &varied}, 0.9, true},
+		{"few examples", trial{contract: pp(0.4, 1.6), tooFew: true}, 0.8, true},
+		{"few examples, too far", trial{contract: pp(0.6, 1.6), tooFew: true}, 1.2, false},
+		{"ratio", trial{contract: snr}, 31, true},
+		{"ratio, second opinion", trial{contract: snr, varied: &lower}, 29, false},
+	} {
+		if got := c.t.needs(); got != c.want || c.t.fits() != c.fits {
+			t.Errorf("%s: needs %v and fits %v, want %v and %v", c.name, got, c.t.fits(), c.want, c.fits)
+		}
 	}
 }
