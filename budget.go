@@ -66,13 +66,18 @@ func (b Budget) String() string {
 	return x + string(b.Kind)
 }
 
+// perPoint is how finely a drop in percentage points is told. Accuracies are
+// shares of examples whose difference in floating point is not exact: 0.9907 −
+// 0.9807 would exceed a limit of one point.
+const perPoint = 1e9
+
 // Spent is how much of the budget m uses against the original's measure, in the
 // budget's unit. It may be negative: a compact model may be better. For MinSNR
 // it is the ratio itself, and more is better.
 func (b Budget) Spent(original, m Measure) float64 {
 	switch b.Kind {
 	case MetricDrop:
-		return 100 * (original.Metric - m.Metric)
+		return math.Round(100*(original.Metric-m.Metric)*perPoint) / perPoint
 	case LossRise:
 		return m.Loss - original.Loss
 	case KLFrom:

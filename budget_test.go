@@ -80,6 +80,11 @@ func TestBudgetSpentAndHolds(t *testing.T) {
 			t.Errorf("%v: holds for NaN", c.kind)
 		}
 	}
+	// A hundred of ten thousand answers are exactly one point, although
+	// 100·(0.9907 − 0.9807) in floating point is more.
+	if got := (Budget{MetricDrop, 1}).Spent(Measure{Metric: 0.9907}, Measure{Metric: 0.9807}); got != 1 {
+		t.Errorf("spent by a hundred answers of ten thousand: got %v, want 1", got)
+	}
 	better := Measure{Loss: 0.25, Metric: 1}
 	if got := (Budget{MetricDrop, 0}).Spent(original, better); got != -25 {
 		t.Errorf("spent by a better model: got %v, want -25", got)

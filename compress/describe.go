@@ -17,8 +17,10 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	r.Before = sumLedger(w.Model.Ledger(w.ModelBytes))
 	r.After = sumLedger(file.Ledger(bytes))
 	layers := w.graph.Layers()
+	stored, _ := best.model.Clone()
+	chooseEncodings(stored)
 	for _, l := range layers {
-		r.Layers = append(r.Layers, describeLayer(l, best.model, best.bits[l.Name()]))
+		r.Layers = append(r.Layers, describeLayer(l, stored, best.bits[l.Name()]))
 	}
 	if f := jsonnum.Float(best.fraction); f > 0 {
 		r.Paths = append(r.Paths, Leg{"prune", f, f})
@@ -27,13 +29,15 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 		r.Paths = append(r.Paths, Leg{"quantize", jsonnum.Float((32 - b) / 31), jsonnum.Float(b)})
 	}
 	r.Compact.ParamsNonzero = nonzero(file)
-	r.Alone = leftAlone(best.model, layers)
+	r.Alone = leftAlone(stored, layers)
 	r.Notes = append(r.Notes, w.notes...)
 	if w.Activation && slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 }) {
 		r.Notes = append(r.Notes, "activations in front of 2-bit weights stay float32: runtimes have no integer kernel for them")
 	}
-	if zeros := zerosOf(r.Layers); zeros > 0 {
+	if zeros := zerosOf(r.Layers); zeros > 0 && len(best.bits) > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d weights are exactly zero but stored like the others: expect no speed-up from them", zeros))
+	} else if zeros > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d weights are exactly zero; where that is smaller they are left out of the file, but runtimes fill them in again: expect no speed-up from them", zeros))
 	}
 }
 
@@ -53,6 +57,9 @@ func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
 	var q, s *graph.Param
 	for _, p := range after.Params {
 		switch p.Name {
+		case l.Name():
+			describePruned(&d, l.Param, p)
+			return d
 		case l.Name() + "_q":
 			q = p
 		case l.Name() + "_s":
@@ -79,6 +86,21 @@ func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
 	return d
 }
 
+// describePruned compares a weight with what it became in float32.
+func describePruned(d *Layer, before, after *graph.Param) {
+	d.BytesAfter = after.StoredBytes()
+	var power, noise float64
+	for i := range after.Data.Len() {
+		x, y := before.Data.At(i), after.Data.At(i)
+		if y == 0 {
+			d.Zeros++
+		}
+		power += x * x
+		noise += (x - y) * (x - y)
+	}
+	d.SNR = jsonnum.Float(decibels(power, noise))
+}
+
 // nonzero counts the stored weights that are not zero: integers of the layers
 // and floating-point weights, not scales.
 func nonzero(g *graph.Graph) int {
@@ -97,15 +119,15 @@ func nonzero(g *graph.Graph) int {
 	return n
 }
 
-// leftAlone lists every stored tensor that is not an integer weight or its
-// scale, with the reason.
+// leftAlone lists every stored tensor that is neither an integer weight, nor its
+// scale, nor sparse, with the reason.
 func leftAlone(after *graph.Graph, layers []graph.Layer) []Alone {
 	ledger := after.Ledger(0)
 	var list []Alone
 	for i, p := range after.Params {
 		e := ledger.Tensors[i]
 		integers := e.Role == graph.RoleWeight && !e.DType.IsFloat()
-		if integers || e.Role == graph.RoleScale || e.Role == graph.RoleZeroPoint {
+		if integers || e.Sparse || e.Role == graph.RoleScale || e.Role == graph.RoleZeroPoint {
 			continue
 		}
 		list = append(list, Alone{Name: p.Name, Type: p.Type.String(), Bytes: e.Bytes, Reason: whyAlone(p, e.Role, layers)})
@@ -119,7 +141,7 @@ func whyAlone(p *graph.Param, role graph.Role, layers []graph.Layer) string {
 	case role == graph.RoleConstant:
 		return "a constant of the graph, not a weight"
 	case isLayer:
-		return "the budget left no room for fewer bits here"
+		return "the budget left no room for fewer bits, or for enough zeros, here"
 	case p.Data.DType() != tensor.Float32:
 		return fmt.Sprintf("stored as %v", p.Data.DType())
 	case p.Data.Rank() <= 1:

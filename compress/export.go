@@ -15,15 +15,15 @@ import (
 	"github.com/compactify/compactify/tensor"
 )
 
-// fileSize is the bytes a model takes as a compact ONNX file.
-func fileSize(g *graph.Graph) (int, error) {
-	file, err := encode(g)
+// FileSize is the bytes a model takes as [Encode] writes it.
+func FileSize(g *graph.Graph) (int, error) {
+	file, err := Encode(g)
 	return len(file), err
 }
 
-// encode writes a model in newest form as ONNX bytes, at the oldest opset that
-// has all it uses.
-func encode(g *graph.Graph) ([]byte, error) {
+// Encode writes a model in newest form as compact ONNX bytes, at the oldest opset
+// that has all it uses; weights with many zeros are stored sparse.
+func Encode(g *graph.Graph) ([]byte, error) {
 	c, _ := g.Clone()
 	chooseEncodings(c)
 	c.Opset = map[string]int{graph.DomainONNX: c.MinOpset()}

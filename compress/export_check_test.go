@@ -163,7 +163,7 @@ func TestExportCheckTrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	g = train.Finish(g)
-	file, err := encode(g)
+	file, err := Encode(g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,12 +188,12 @@ func addWidths(t *testing.T, e *testkit.Exports, name string, g *graph.Graph, ex
 	inputs := inputsOf(t, g, examples)
 	for _, bits := range exportWidths {
 		q := quantized(t, prepared, bits)
-		file, err := encode(q)
+		file, err := Encode(q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		addExport(t, e, fmt.Sprintf("%s-%dbit", name, bits), file, roundingTolerance, inputs...)
-		if file, err = encode(rounded(t, q, examples)); err != nil {
+		if file, err = Encode(rounded(t, q, examples)); err != nil {
 			t.Fatal(err)
 		}
 		addExport(t, e, fmt.Sprintf("%s-%dbit-activations", name, bits), file, flipTolerance, inputs...)

@@ -179,7 +179,7 @@ func TestExportCheckLayers(t *testing.T) {
 		for _, n := range []int{1, 3, 8, 10} {
 			g := c.graphOf(t, n)
 			for _, bits := range exportWidths {
-				file, err := encode(quantized(t, g, bits))
+				file, err := Encode(quantized(t, g, bits))
 				if err != nil {
 					t.Fatal(err)
 				}

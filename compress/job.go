@@ -64,9 +64,10 @@ func (w *work) prepare(ctx context.Context) error {
 	}
 	w.graph, w.notes = g, append(w.notes, notes...)
 	w.split()
-	if w.choosing, err = NewEvaluator(ctx, w.graph, w.chosen, w.Output, w.Pool, fileSize); err != nil {
+	if w.choosing, err = NewEvaluator(ctx, w.graph, w.chosen, w.Output, w.Pool, FileSize); err != nil {
 		return err
 	}
+	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), string(w.choosing.Head())
 	if w.original, err = w.choosing.Outcomes(ctx, w.graph); err != nil {
 		return err
 	}

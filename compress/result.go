@@ -34,6 +34,21 @@ type Result struct {
 	Command  []string  `json:"command,omitempty"` // what was typed, the program's name left out
 }
 
+// newResult is what holds of a job if no file is ever judged: the held-out
+// examples are for that file alone, so nothing is known on them.
+func newResult(job Job) *Result {
+	r := &Result{Seed: job.Seed, Version: Version, Kernel: job.Pool.Set().String(), Command: job.Command,
+		Baseline: Baseline{Metric: nan, Loss: nan, LatencyMS: nan, Bytes: job.ModelBytes},
+		Compact:  Compact{Metric: nan, Loss: nan, LatencyMS: nan, KL: nan},
+		Budget:   Contract{Kind: string(job.Budget.Kind), Limit: jsonnum.Float(job.Budget.Limit), Measured: nan, CI95: [2]jsonnum.Float{nan, nan}, Verdict: NotMet},
+		Paths:    []Leg{}, Profiles: []Curve{}, Trials: []Trial{}, Layers: []Layer{}, Alone: []Alone{},
+		Verify: Verify{MaxAbsErr: nan, Tolerance: nan}}
+	if job.Model != nil {
+		r.Baseline.Params = job.Model.NumParams()
+	}
+	return r
+}
+
 // Baseline is the original model on the held-out examples.
 type Baseline struct {
 	Metric     jsonnum.Float `json:"metric"`

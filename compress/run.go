@@ -56,12 +56,11 @@ var stages = []struct {
 // exported if there is one, and ctx's error returned with the result.
 func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
 	start := time.Now()
-	w := &work{Job: job, folder: folder, result: &Result{Seed: job.Seed, Version: Version, Kernel: job.Pool.Set().String(), Command: job.Command}}
-	if w.Budget == (compactify.Budget{}) {
-		w.Budget = compactify.DefaultBudget
+	if job.Budget == (compactify.Budget{}) {
+		job.Budget = compactify.DefaultBudget
 	}
-	// What holds if no file is ever judged.
-	w.result.Budget = Contract{Kind: string(w.Budget.Kind), Limit: jsonnum.Float(w.Budget.Limit), Measured: nan, CI95: [2]jsonnum.Float{nan, nan}, Verdict: NotMet}
+	w := &work{Job: job, folder: folder, result: newResult(job)}
+	w.result.Files.Report = folder.Path(ReportFile)
 	err := w.run(ctx)
 	w.result.Seconds = time.Since(start).Seconds()
 	if err != nil {
@@ -69,9 +68,6 @@ func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
 		if !errors.As(err, &none) && ctx.Err() == nil {
 			return nil, err
 		}
-	}
-	if w.result.SHA256 == "" && err != nil {
-		return w.result, err
 	}
 	if putErr := w.putResult(); putErr != nil {
 		return nil, putErr
@@ -259,7 +255,7 @@ func (w *work) export(ctx context.Context, best *trial) error {
 	if err != nil {
 		return err
 	}
-	file, err := encode(model)
+	file, err := Encode(model)
 	if err != nil {
 		return err
 	}

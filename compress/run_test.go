@@ -45,7 +45,7 @@ func smallJob(t testing.TB) Job {
 	if g, _, err = train.Run(context.Background(), g, set, train.Options{Epochs: 10, Batch: 32, Rate: 1e-2, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
-	file, err := encode(g)
+	file, err := Encode(g)
 	if err != nil {
 		t.Fatal(err)
 	}

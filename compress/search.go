@@ -175,7 +175,7 @@ func (w *work) try(ctx context.Context, c combination, epochs int, stage func(fl
 		c := newContract(w.Budget, w.varying, o)
 		t.varied = &c
 	}
-	if t.bytes, err = fileSize(t.model); err != nil {
+	if t.bytes, err = FileSize(t.model); err != nil {
 		return nil, err
 	}
 	w.trials = append(w.trials, t)
@@ -231,9 +231,10 @@ func (w *work) search(ctx context.Context) (*trial, error) {
 	})
 }
 
-// fractions are how much is removed where pruning alone makes a model smaller:
-// below two thirds, a sparse encoding is no smaller than a dense one.
-var fractions = []float64{0, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99}
+// fractions are how much is removed where pruning alone makes a model smaller.
+// Below about a third no layer is smaller in a sparse encoding; layers that lose
+// more than others are from there on.
+var fractions = []float64{0, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99}
 
 // combinations lists what is worth trying, largest first: the ladder of widths
 // if quantising is among the paths, otherwise fractions removed.

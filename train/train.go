@@ -81,16 +81,22 @@ func (o Options) withDefaults(n int) Options {
 		o.Batch = 128
 	}
 	o.Batch = min(o.Batch, n)
-	if o.Rate == 0 {
-		o.Rate = 1e-3
-		if o.Optimizer == SGD {
-			o.Rate = 0.05
-		}
-	}
+	o.Rate = o.FirstRate()
 	if o.Pool == nil {
 		o.Pool = kernel.NewPool(1, kernel.Best())
 	}
 	return o
+}
+
+// FirstRate is η of the first step: Rate, or the optimiser's default.
+func (o Options) FirstRate() float64 {
+	switch {
+	case o.Rate != 0:
+		return o.Rate
+	case o.Optimizer == SGD:
+		return 0.05
+	}
+	return 1e-3
 }
 
 func (o Options) check() error {

@@ -237,10 +237,7 @@ func newTrainResult(f trainFlags, t trained, o train.Options, seed uint64) *trai
 		r.Epochs = append(r.Epochs, epochResult{jsonnum.Float(e.Loss), jsonnum.Float(e.Metric), jsonnum.Float(e.Norm), jsonnum.Float(e.Lambda)})
 		largest = max(largest, e.Norm)
 	}
-	r.Lyapunov = lyapunov{Steps: t.steps, Increases: nan, MaxKappa: nan, TwoOverEta: nan, BalanceResidual: nan}
-	if o.Rate > 0 {
-		r.Lyapunov.TwoOverEta = jsonnum.Float(2 / o.Rate)
-	}
+	r.Lyapunov = lyapunov{Steps: t.steps, Increases: nan, MaxKappa: nan, TwoOverEta: jsonnum.Float(2 / o.FirstRate()), BalanceResidual: nan}
 	norm := t.model.Norm()
 	threshold := f.threshold
 	if threshold == 0 {

@@ -11,7 +11,6 @@ import (
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/format/onnx"
-	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/compactify/compactify/internal/web"
 	"github.com/compactify/compactify/internal/words"
@@ -110,7 +109,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 		return err
 	}
 	parts := compress.Divide(e.train, e.heldOut, a.seed)
-	eval, err := compress.NewEvaluator(ctx, g, parts.Selection, f.output, a.pool, fileBytes)
+	eval, err := compress.NewEvaluator(ctx, g, parts.Selection, f.output, a.pool, compress.FileSize)
 	if err != nil {
 		return err
 	}
@@ -153,17 +152,6 @@ func (f *walkFlags) steps() (compactify.Steps, error) {
 		return n
 	}
 	return compactify.Steps{Budget: b, Grid: f.grid, Approach: none(f.approach), Refine: none(f.refine)}, nil
-}
-
-// fileBytes is the bytes a model takes as a compact file.
-func fileBytes(g *graph.Graph) (int, error) {
-	file, err := exportFile(g)
-	return len(file), err
-}
-
-// exportFile is a model as a compact file.
-func exportFile(g *graph.Graph) ([]byte, error) {
-	return onnx.Encode(g, onnx.Options{Compact: true, Oldest: true})
 }
 
 // walker is one walk on its way into a folder.
@@ -241,7 +229,7 @@ func (w *walker) put(ctx context.Context, name string, t float64) (string, error
 	if err != nil {
 		return "", err
 	}
-	file, err := exportFile(g)
+	file, err := compress.Encode(g)
 	if err != nil {
 		return "", err
 	}
