@@ -121,6 +121,7 @@ func (w *work) bestSoFar() *trial {
 // noFit records the trials and says by which budget the nearest would fit.
 func (w *work) noFit() error {
 	w.recordTrials()
+	w.result.Notes = w.notes
 	var near *trial
 	for _, t := range w.trials {
 		if near == nil || w.nearer(t, near) {
