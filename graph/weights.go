@@ -55,12 +55,12 @@ func (g *Graph) onlyScales(p *Param) bool {
 	return true
 }
 
-// Norm is ‖θ‖₂ over the weights.
+// Norm is ‖θ‖₂ over the weights as the model computes with them.
 func (g *Graph) Norm() float64 {
 	sum := 0.0
-	for _, p := range g.Weights() {
-		for i, n := 0, p.Data.Len(); i < n; i++ {
-			x := p.Data.At(i)
+	for _, w := range g.EffectiveWeights() {
+		for i, n := 0, w.Param.Data.Len(); i < n; i++ {
+			x := w.At(i)
 			sum += x * x
 		}
 	}

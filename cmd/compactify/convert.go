@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -144,6 +145,9 @@ func (a *app) writeONNX(f convertFlags, r *conversion, g *graph.Graph) error {
 		// two files are written.
 		ledger := g.Ledger(0)
 		if err := a.checkSize(r.Out, ledger.Payload+ledger.Scales); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(r.Out), 0o777); err != nil {
 			return err
 		}
 		if err := onnx.Write(r.Out, g, o); err != nil {

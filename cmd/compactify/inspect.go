@@ -98,11 +98,12 @@ func (a *app) inspect(ctx context.Context, path string, withLatency bool) error 
 	}
 	r.Inputs, r.Outputs = ports(g.Inputs), ports(g.Outputs)
 	countOps(r.Ops, g)
-	r.Sparsity = jsonnum.Float(sparsity(g.Weights()))
+	r.Sparsity = jsonnum.Float(sparsity(g.EffectiveWeights()))
 	for _, l := range layers(g) {
 		r.Layers = append(r.Layers, layerInfo{Name: l.Name(), Kind: l.Nodes[0].Kind(), Type: l.Param.Data.DType().String(), Shape: l.Param.Data.Shape(),
-			Params: l.Param.Data.Len(), Bytes: l.Param.StoredBytes(), Sparsity: jsonnum.Float(sparsity([]*graph.Param{l.Param}))})
+			Params: l.Param.Data.Len(), Bytes: l.Param.StoredBytes(), Sparsity: jsonnum.Float(sparsity([]graph.EffectiveWeight{{Param: l.Param, At: l.Param.Data.At}}))})
 	}
+	r.Layers = append(r.Layers, quantizedLayers(g)...)
 	ledger := g.Ledger(bytes)
 	r.Ledger = ledgerInfo{ledger.Payload, ledger.Scales, ledger.Metadata}
 	if withLatency {
@@ -132,6 +133,25 @@ func layers(g *graph.Graph) []graph.Layer {
 	return c.Layers()
 }
 
+// quantizedLayers lists the matrices that are stored as integers.
+func quantizedLayers(g *graph.Graph) []layerInfo {
+	var list []layerInfo
+	readers := g.Consumers()
+	for _, w := range g.EffectiveWeights() {
+		data := w.Param.Data
+		if w.Reader == nil || data.Rank() < 2 {
+			continue
+		}
+		reader := w.Reader
+		for slices.Contains([]string{"DequantizeLinear", "Transpose", "Reshape"}, reader.Kind()) && len(readers[reader.Out[0]]) > 0 {
+			reader = readers[reader.Out[0]][0]
+		}
+		list = append(list, layerInfo{Name: w.Param.Name, Kind: reader.Kind(), Type: data.DType().String(), Shape: data.Shape(),
+			Params: data.Len(), Bytes: w.Param.StoredBytes(), Sparsity: jsonnum.Float(sparsity([]graph.EffectiveWeight{w}))})
+	}
+	return list
+}
+
 func ports(values []*graph.Value) []port {
 	list := []port{}
 	for _, v := range values {
@@ -152,13 +172,13 @@ func countOps(ops map[string]int, g *graph.Graph) {
 }
 
 // sparsity is the share of exact zeros; 0 without weights.
-func sparsity(params []*graph.Param) float64 {
+func sparsity(weights []graph.EffectiveWeight) float64 {
 	zeros, all := 0, 0
-	for _, p := range params {
-		n := p.Data.Len()
+	for _, w := range weights {
+		n := w.Param.Data.Len()
 		all += n
 		for i := range n {
-			if p.Data.At(i) == 0 {
+			if w.At(i) == 0 {
 				zeros++
 			}
 		}
