@@ -27,6 +27,7 @@ type Result struct {
 	Before   LedgerSum `json:"ledger_before"`
 	After    LedgerSum `json:"ledger_after"`
 	WouldFit string    `json:"would_fit,omitempty"` // the least budget that the best rejected model would meet
+	Rejected string    `json:"rejected,omitempty"`  // why no model was accepted
 	Notes    []string  `json:"notes,omitempty"`     // what the user should know
 	Seconds  float64   `json:"seconds"`
 	Version  string    `json:"version"`

@@ -136,6 +136,7 @@ func (w *work) noFit() error {
 		e.Reason = fmt.Sprintf("budget %v: the nearest combination needs %v on the selection examples; nothing smaller fits", w.Budget, e.WouldFit)
 		w.result.WouldFit = e.WouldFit.String()
 	}
+	w.result.Rejected = e.Reason
 	return e
 }
 
@@ -356,6 +357,7 @@ func (w *work) keep(file []byte) error {
 		return nil
 	}
 	e := &NoFitError{Reason: reason}
+	r.Rejected = reason
 	if r.Verify.OK && r.Budget.Verdict == NotMet {
 		if e.WouldFit = w.wouldFit(&trial{contract: r.Budget}); e.WouldFit != (compactify.Budget{}) {
 			r.WouldFit = e.WouldFit.String()
