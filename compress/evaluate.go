@@ -68,6 +68,9 @@ func NewEvaluator(ctx context.Context, original *graph.Graph, set *data.Set, out
 		return nil, err
 	}
 	e.width = len(e.answers[0])
+	if err := e.checkAnswers(); err != nil {
+		return nil, fmt.Errorf("evaluate on %q: %w", set.Name(), err)
+	}
 	if e.head == train.Logits && e.looksLikeProbabilities() {
 		e.head = train.Probabilities
 	}
@@ -78,6 +81,24 @@ func NewEvaluator(ctx context.Context, original *graph.Graph, set *data.Set, out
 		return nil, fmt.Errorf("evaluate on %q: output %q: got %d entries, want 1 for labels that are numbers", set.Name(), e.output, e.width)
 	}
 	return e, nil
+}
+
+// checkAnswers refuses a model whose answers cannot be compared with anything.
+func (e *Evaluator) checkAnswers() error {
+	if e.width == 0 {
+		return fmt.Errorf("output %q: got no entries, want at least one", e.output)
+	}
+	if e.Task() == Regression && e.width != 1 {
+		return fmt.Errorf("output %q: got %d entries, want 1 for labels that are numbers and not classes", e.output, e.width)
+	}
+	for i, row := range e.answers {
+		for k, y := range row {
+			if math.IsNaN(float64(y)) || math.IsInf(float64(y), 0) {
+				return fmt.Errorf("output %q of the original model: example %d, entry %d: got %v, want a finite number", e.output, i, k, y)
+			}
+		}
+	}
+	return nil
 }
 
 // Task says how the evaluator judges.
@@ -329,6 +350,9 @@ func (r *runner) each(ctx context.Context, set *data.Set, visit func(i int, answ
 		return r.err
 	}
 	return r.eachBatch(ctx, set, func(out []tensor.Tensor, from, n, size int) error {
+		if d := out[r.output].DType(); !d.IsFloat() && !d.IsInteger() {
+			return fmt.Errorf("output %q: got %v, want numbers", r.g.Outputs[r.output].Name, out[r.output])
+		}
 		y := out[r.output].Float32s()
 		if len(y)%size != 0 {
 			return fmt.Errorf("output %q: got %v for a batch of %d", r.g.Outputs[r.output].Name, out[r.output], size)
@@ -372,24 +396,37 @@ func (r *runner) compile(batch int) (*engine.Program, error) {
 // batch runs examples [from, from+n). A graph of a larger fixed batch is filled
 // up with zeros.
 func (r *runner) batch(ctx context.Context, p *engine.Program, set *data.Set, from, n int, visit func([]tensor.Tensor, int, int, int) error) error {
-	want, ok := p.Inputs()[0].Static()
-	if !ok || p.Inputs()[0].DType != tensor.Float32 || want[0] == 0 {
-		return fmt.Errorf("input %q: got %v, want float32 of known sizes", r.g.Inputs[0].Name, p.Inputs()[0])
-	}
-	in := tensor.New(tensor.Float32, want...)
-	x := tensor.Data[float32](in)
-	size := len(x) / want[0]
-	err := r.pool.For(n, 8, func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			set.Fill(x[i*size:(i+1)*size], from+i)
-		}
-	})
+	in, err := r.input(p.Inputs()[0], set, from, n)
 	if err != nil {
-		return err
+		return fmt.Errorf("input %q: %w", r.g.Inputs[0].Name, err)
 	}
 	out := make([]tensor.Tensor, len(p.Outputs()))
 	if err := p.Run(ctx, []tensor.Tensor{in}, out); err != nil {
 		return err
 	}
-	return visit(out, from, n, want[0])
+	return visit(out, from, n, in.Shape()[0])
+}
+
+// input is a tensor of the given type that begins with examples [from, from+n).
+// Examples are float32; other number types are converted.
+func (r *runner) input(want tensor.Type, set *data.Set, from, n int) (tensor.Tensor, error) {
+	sizes, ok := want.Static()
+	if !ok || len(sizes) == 0 || sizes[0] == 0 || !(want.DType.IsFloat() || want.DType.IsInteger()) {
+		return tensor.Tensor{}, fmt.Errorf("got %v, want numbers of known sizes, at least one example", want)
+	}
+	in, err := engine.NewTensor(tensor.Float32, sizes...)
+	if err != nil {
+		return in, err
+	}
+	x := tensor.Data[float32](in)
+	size := len(x) / sizes[0]
+	err = r.pool.For(n, 8, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			set.Fill(x[i*size:(i+1)*size], from+i)
+		}
+	})
+	if err != nil {
+		return in, err
+	}
+	return in.Convert(want.DType)
 }

@@ -114,16 +114,11 @@ func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, 
 	if err != nil {
 		return 0, err
 	}
-	var in, out []tensor.Tensor
-	for _, t := range p.Inputs() {
-		sizes, ok := t.Static()
-		if !ok {
-			return 0, fmt.Errorf("latency: input %v: want known sizes", t)
-		}
-		in = append(in, tensor.New(t.DType, sizes...))
+	example, err := r.input(p.Inputs()[0], set, 0, 1)
+	if err != nil {
+		return 0, fmt.Errorf("latency: input %q: %w", g.Inputs[0].Name, err)
 	}
-	set.Fill(tensor.Data[float32](in[0])[:elements(set.Shape())], 0)
-	out = make([]tensor.Tensor, len(p.Outputs()))
+	in, out := []tensor.Tensor{example}, make([]tensor.Tensor, len(p.Outputs()))
 	var times []float64
 	for i := range latencyRuns + 5 {
 		start := time.Now()
@@ -136,11 +131,6 @@ func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, 
 	}
 	slices.Sort(times)
 	return times[len(times)/2], nil
-}
-
-func elements(shape []int) int {
-	n, _ := tensor.Size(shape)
-	return n
 }
 
 // reload decodes the written bytes, as a user's runtime would.

@@ -63,7 +63,9 @@ func (w *work) prepare(ctx context.Context) error {
 		return err
 	}
 	w.graph, w.notes = g, append(w.notes, notes...)
-	w.split()
+	if err := w.split(); err != nil {
+		return err
+	}
 	if w.choosing, err = NewEvaluator(ctx, w.graph, w.chosen, w.Output, w.Pool, FileSize); err != nil {
 		return err
 	}
@@ -89,14 +91,18 @@ func (w *work) prepare(ctx context.Context) error {
 }
 
 // split divides the examples into disjoint parts.
-func (w *work) split() {
-	p := Divide(w.Train, w.HeldOut, w.Seed)
+func (w *work) split() error {
+	p, err := Divide(w.Train, w.HeldOut, w.Seed)
+	if err != nil {
+		return err
+	}
 	w.training, w.probe, w.chosen, w.HeldOut = p.Training, p.Calibration, p.Selection, p.HeldOut
 	w.result.Data = DataUsed{Source: w.Source, Eval: w.Eval, Mapping: w.Mapping, Training: w.training.Len(), Calibration: w.probe.Len(),
 		Selection: w.chosen.Len(), HeldOut: w.HeldOut.Len(), HeldOutFrom: p.HeldOutFrom}
 	if w.Eval != "" {
 		w.result.Data.HeldOutFrom = "examples of a source of their own"
 	}
+	return nil
 }
 
 // minVaried is how many changed examples the second opinion is based on at least,

@@ -15,7 +15,7 @@ import (
 // size where the model allows it. The notes say what was done.
 func Prepare(model *graph.Graph) (*graph.Graph, []string, error) {
 	if err := model.CheckFinite(); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("check graph %q: %w", model.Name, err)
 	}
 	g, notes, err := engine.Simplify(model)
 	if err != nil {
@@ -74,8 +74,9 @@ const (
 )
 
 // Divide splits examples by use. Without held-out examples a fifth of the
-// training examples is set aside. Equal seeds give equal parts.
-func Divide(train, heldOut *data.Set, seed uint64) Parts {
+// training examples is set aside. Equal seeds give equal parts. It is an error
+// if there are too few examples for a part to have any.
+func Divide(train, heldOut *data.Set, seed uint64) (Parts, error) {
 	p := Parts{HeldOut: heldOut, HeldOutFrom: "the source's own test examples"}
 	if heldOut == nil {
 		train, p.HeldOut = HoldOut(train, seed)
@@ -88,7 +89,11 @@ func Divide(train, heldOut *data.Set, seed uint64) Parts {
 	if share = min(1, float64(maxProbe)/float64(max(1, p.Training.Len()))); share < 1 {
 		p.Calibration = data.Split(p.Training, []float64{share, 1 - share}, seed, "calibration")[0]
 	}
-	return p
+	if p.Training.Len() == 0 || p.Selection.Len() == 0 || p.HeldOut.Len() == 0 {
+		return Parts{}, fmt.Errorf("divide %q: examples: got %d to train on, %d to select by and %d held out, want at least one of each", train.Name(),
+			p.Training.Len(), p.Selection.Len(), p.HeldOut.Len())
+	}
+	return p, nil
 }
 
 // HoldOut sets a fifth of the examples aside, the same for equal seeds.

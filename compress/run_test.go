@@ -103,7 +103,10 @@ func TestRun(t *testing.T) {
 // heldOutMetric measures a file again, from scratch, on the examples set aside.
 func heldOutMetric(t *testing.T, job Job, g *graph.Graph) float64 {
 	t.Helper()
-	parts := Divide(job.Train, nil, job.Seed)
+	parts, err := Divide(job.Train, nil, job.Seed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	e, err := NewEvaluator(context.Background(), g, parts.HeldOut, "", job.Pool, nil)
 	if err != nil {
 		t.Fatal(err)

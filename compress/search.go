@@ -2,6 +2,7 @@ package compress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -144,16 +145,24 @@ func (w *work) meanBits(bits map[string]int) float64 {
 	return total / weights
 }
 
-// try measures one combination, fine-tuned if epochs > 0.
+// try measures one combination, fine-tuned if epochs > 0 and the model allows it.
 func (w *work) try(ctx context.Context, c combination, epochs int, stage func(float64)) (*trial, error) {
 	t := &trial{combination: c, meanBits: w.meanBits(c.bits), epochs: epochs, tooFew: w.tooFew}
+	if !w.tunable() {
+		t.epochs = 0
+	}
 	base, masks, err := w.pruned(c.fraction)
 	if err != nil {
 		return nil, err
 	}
-	if epochs > 0 {
+	if t.epochs > 0 {
 		t.model, err = w.tune(ctx, c.bits, masks, epochs, stage)
-	} else {
+		if errors.Is(err, train.ErrUntrainable) {
+			w.Finetune, t.epochs = -1, 0
+			w.notes = append(w.notes, fmt.Sprintf("not fine-tuned: %v", err))
+		}
+	}
+	if t.epochs == 0 {
 		t.model, err = paths.QuantizeWeights(base, c.bits)
 	}
 	if err == nil && w.Activation {

@@ -67,6 +67,7 @@ type compiler struct {
 	o       Options
 	facts   *graph.Facts
 	mutable map[*graph.Value]bool
+	running *running
 
 	// In a subgraph: the slots of captured values, and the data of those that are
 	// constant.
@@ -254,7 +255,7 @@ func (c *compiler) specialize() error {
 // fold computes a node whose inputs are constants (or only whose input's shape
 // matters) and records its outputs as constants. It reports whether it did.
 func (c *compiler) fold(n *graph.Node) (bool, error) {
-	if impure[n.Kind()] {
+	if impure[n.Kind()] || n.Kind() == "Loop" { // a loop may run for ever
 		return false, nil
 	}
 	if n.Kind() == "Shape" || n.Kind() == "Size" {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -85,7 +84,7 @@ func (b *body) run(in []tensor.Tensor) ([]tensor.Tensor, error) {
 		}
 		b.programs[key] = p
 	}
-	if err := p.Run(context.Background(), in, b.out); err != nil {
+	if err := p.Run(b.site.running.context(), in, b.out); err != nil {
 		return nil, err
 	}
 	return b.out, nil
@@ -103,7 +102,7 @@ func (s *site) capturedSlot(v *graph.Value) (*tensor.Tensor, bool) {
 // compile makes a program of the subgraph for the tensors at hand.
 func (b *body) compile(in []tensor.Tensor) (*Program, error) {
 	clone, copyOf := b.graph.Clone()
-	c := &compiler{g: clone, o: Options{Pool: b.site.pool}, mutable: make(map[*graph.Value]bool),
+	c := &compiler{g: clone, o: Options{Pool: b.site.pool}, running: b.site.running, mutable: make(map[*graph.Value]bool),
 		outer: make(map[*graph.Value]*tensor.Tensor), known: make(map[*graph.Value]tensor.Tensor)}
 	for _, v := range b.captured {
 		slot, _ := b.site.capturedSlot(v)
@@ -132,7 +131,11 @@ func (s *site) deliver(i int, t tensor.Tensor) error {
 		return nil
 	}
 	if s.outShape(i) == nil && t.Rank() > 0 || s.out[i].IsZero() {
-		*s.out[i] = t.Clone()
+		kept, err := cloneTensor(t)
+		if err != nil {
+			return s.errorf("output %d: %w", i, err)
+		}
+		*s.out[i] = kept
 		return nil
 	}
 	if s.out[i].DType() != t.DType() || !slices.Equal(s.out[i].Shape(), t.Shape()) {
@@ -175,6 +178,7 @@ func prepareLoop(s *site) (func() error, error) {
 			state[i] = s.in[2+i].Clone()
 		}
 		stacks := make([][]tensor.Tensor, len(b.graph.Outputs)-1-carried)
+		var grown growth
 		going := !s.hasIn(1) || s.in[1].Raw()[0] != 0
 		for i := 0; going && (!s.hasIn(0) || int64(i) < tensor.Data[int64](*s.in[0])[0]); i++ {
 			in := append([]tensor.Tensor{tensor.Scalar(int64(i)), tensor.Scalar(going)}, state...)
@@ -183,9 +187,14 @@ func prepareLoop(s *site) (func() error, error) {
 				return err
 			}
 			going = out[0].Raw()[0] != 0
-			state = cloneAll(out[1 : 1+carried])
+			if state, err = cloneAll(out[1 : 1+carried]); err != nil {
+				return s.errorf("iteration %d: %w", i, err)
+			}
 			for k := range stacks {
 				stacks[k] = append(stacks[k], out[1+carried+k].Clone())
+			}
+			if err := grown.add(out[1+carried:]); err != nil {
+				return s.errorf("iteration %d: %w", i, err)
 			}
 		}
 		for i, t := range state {
@@ -197,12 +206,31 @@ func prepareLoop(s *site) (func() error, error) {
 	}, nil
 }
 
-func cloneAll(list []tensor.Tensor) []tensor.Tensor {
+// growth is the bytes a loop has gathered since it last asked for memory.
+type growth int
+
+// add counts tensors that the loop keeps.
+func (n *growth) add(kept []tensor.Tensor) error {
+	for _, t := range kept {
+		*n += growth(len(t.Raw()))
+	}
+	if *n <= freely {
+		return nil
+	}
+	asked := int(*n)
+	*n = 0
+	return reserve(asked)
+}
+
+func cloneAll(list []tensor.Tensor) ([]tensor.Tensor, error) {
 	out := make([]tensor.Tensor, len(list))
 	for i, t := range list {
-		out[i] = t.Clone()
+		var err error
+		if out[i], err = cloneTensor(t); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
 
 // deliverStacks stacks the values of all iterations along the axes that
@@ -224,7 +252,10 @@ func (s *site) deliverStacks(first int, stacks [][]tensor.Tensor, b *body) error
 			for _, d := range v.Type.Shape {
 				shape = append(shape, max(0, d.Size))
 			}
-			t = tensor.New(v.Type.DType, shape...)
+			var err error
+			if t, err = NewTensor(v.Type.DType, shape...); err != nil {
+				return s.errorf("output %d: %w", first+k, err)
+			}
 		} else {
 			var err error
 			if t, err = stack(list, axis); err != nil {
@@ -243,7 +274,10 @@ func stack(list []tensor.Tensor, axis int) (tensor.Tensor, error) {
 	one := list[0]
 	axis = axisOf(axis, one.Rank()+1)
 	shape := slices.Insert(slices.Clone(one.Shape()), axis, len(list))
-	out := tensor.New(one.DType(), shape...)
+	out, err := NewTensor(one.DType(), shape...)
+	if err != nil {
+		return out, err
+	}
 	l := linesOf(shape, axis)
 	for i, t := range list {
 		if t.DType() != one.DType() || !slices.Equal(t.Shape(), one.Shape()) {
@@ -285,6 +319,7 @@ func prepareScan(s *site) (func() error, error) {
 			state[i] = s.in[i].Clone()
 		}
 		stacks := make([][]tensor.Tensor, len(b.graph.Outputs)-states)
+		var grown growth
 		steps := s.in[states].Shape()[axisAt(0)]
 		for i := range steps {
 			in := slices.Clone(state)
@@ -299,9 +334,14 @@ func prepareScan(s *site) (func() error, error) {
 			if err != nil {
 				return err
 			}
-			state = cloneAll(out[:states])
+			if state, err = cloneAll(out[:states]); err != nil {
+				return s.errorf("iteration %d: %w", i, err)
+			}
 			for k := range stacks {
 				stacks[k] = append(stacks[k], out[states+k].Clone())
+			}
+			if err := grown.add(out[states:]); err != nil {
+				return s.errorf("iteration %d: %w", i, err)
 			}
 		}
 		for i, t := range state {

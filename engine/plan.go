@@ -2,6 +2,8 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 
 	"github.com/compactify/compactify/graph"
@@ -84,18 +86,24 @@ func typeBytes(t tensor.Type) int {
 }
 
 // allocate chooses the offsets, largest block first at the lowest free place,
-// and hands out the memory. Source: Y. Pisarchyk and J. Lee, "Efficient memory
+// and hands out the memory, unless that is more than there is. Source: Y. Pisarchyk and J. Lee, "Efficient memory
 // management for deep neural net inference", 2020, section 5 (greedy by size).
-func (p *plan) allocate(slots map[*graph.Value]*tensor.Tensor) []byte {
+func (p *plan) allocate(slots map[*graph.Value]*tensor.Tensor) ([]byte, error) {
 	order := slices.Clone(p.blocks)
 	slices.SortStableFunc(order, func(a, b *block) int { return cmp.Compare(b.size, a.size) })
 	total := 0
 	var placed []*block // by offset
 	for _, b := range order {
 		b.offset = lowestGap(placed, b)
+		if b.size > math.MaxInt-alignment-b.offset {
+			return nil, fmt.Errorf("intermediate tensors: more than %d bytes", math.MaxInt)
+		}
 		total = max(total, b.offset+b.size)
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *block) int { return cmp.Compare(x.offset, y.offset) })
 		placed = slices.Insert(placed, at, b)
+	}
+	if err := reserve(total); err != nil {
+		return nil, fmt.Errorf("intermediate tensors: %w", err)
 	}
 	arena := tensor.Bytes(total)
 	for _, b := range p.blocks {
@@ -111,7 +119,7 @@ func (p *plan) allocate(slots map[*graph.Value]*tensor.Tensor) []byte {
 			*slot, _ = tensor.FromRaw(v.Type.DType, sizes, raw)
 		}
 	}
-	return arena
+	return arena, nil
 }
 
 // lowestGap is the lowest aligned offset at which b overlaps no placed block

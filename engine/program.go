@@ -18,6 +18,19 @@ type Program struct {
 	outputs []port
 	steps   []step
 	arena   []byte
+	running *running
+}
+
+// running is what the nodes of a program know of the run under way: loops stop
+// when its context ends.
+type running struct{ ctx context.Context }
+
+// context is never nil: folding runs nodes outside any run.
+func (r *running) context() context.Context {
+	if r == nil || r.ctx == nil {
+		return context.Background()
+	}
+	return r.ctx
 }
 
 // port is an input or output of the program.
@@ -70,6 +83,9 @@ func (p *Program) Run(ctx context.Context, in, out []tensor.Tensor) error {
 		}
 		*q.slot = in[i]
 	}
+	around := p.running.ctx // of the program that this one is a subgraph of
+	p.running.ctx = ctx
+	defer func() { p.running.ctx = around }()
 	for i := range p.steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -131,7 +147,10 @@ func (s *site) runLate() error {
 
 // assemble binds every node and places the tensors.
 func (c *compiler) assemble() (*Program, error) {
-	p := &Program{graph: c.g}
+	if c.running == nil {
+		c.running = new(running)
+	}
+	p := &Program{graph: c.g, running: c.running}
 	slots := maps.Clone(c.outer)
 	if slots == nil {
 		slots = make(map[*graph.Value]*tensor.Tensor)
@@ -147,7 +166,9 @@ func (c *compiler) assemble() (*Program, error) {
 	c.addFolded(slots)
 	plan := newPlan(c.g)
 	for i, n := range c.g.Nodes {
-		st, err := c.step(newSite(n, c.o.Pool, c.facts, slots), plan, i)
+		site := newSite(n, c.o.Pool, c.facts, slots)
+		site.running = c.running
+		st, err := c.step(site, plan, i)
 		if err != nil {
 			return nil, err
 		}
@@ -159,8 +180,9 @@ func (c *compiler) assemble() (*Program, error) {
 		}
 		p.outputs = append(p.outputs, port{v, slots[v]})
 	}
-	p.arena = plan.allocate(slots)
-	return p, nil
+	var err error
+	p.arena, err = plan.allocate(slots)
+	return p, err
 }
 
 // addFolded gives constants that folding made their slots.
@@ -188,6 +210,9 @@ func (c *compiler) step(s *site, plan *plan, i int) (step, error) {
 	n := s.node
 	if !isStatic(n) || !c.bindable(n) {
 		return step{node: n, late: s}, nil
+	}
+	if err := s.reserveOutputs(); err != nil {
+		return step{}, err
 	}
 	run, err := s.bindSafely()
 	if err != nil {

@@ -44,6 +44,7 @@ type site struct {
 	known   map[*graph.Value]tensor.Tensor // constants that subgraphs capture
 	bodies  map[string]*body               // subgraphs by attribute
 	runs    uint64                         // of a node that draws at random
+	running *running                       // the run under way; nil when folding
 }
 
 // scratch is memory a kernel uses during its own step only.
@@ -172,14 +173,14 @@ func (s *site) bind() (func() error, error) {
 // that are folded, or whose shapes depend on data.
 func (s *site) runOnce() (err error) {
 	defer recoverNode(s.node, &err)
+	if err := s.reserveOutputs(); err != nil {
+		return err
+	}
 	for i, v := range s.node.Out {
 		if v == nil {
 			continue
 		}
 		if sizes, ok := v.Type.Static(); ok && v.Type.DType.Valid() {
-			if n, fits := tensor.Size(sizes); !fits || n > maxElements {
-				return s.errorf("output %d: shape %v is too large", i, sizes)
-			}
 			*s.out[i] = tensor.New(v.Type.DType, sizes...)
 		}
 	}
@@ -188,9 +189,28 @@ func (s *site) runOnce() (err error) {
 		return err
 	}
 	for _, b := range s.buffers {
+		if err := reserve(b.size); err != nil {
+			return s.errorf("scratch: %w", err)
+		}
 		b.raw = make([]byte, b.size)
 	}
 	return run()
+}
+
+// reserveOutputs checks that the outputs of known shape find room. It comes
+// before binding, for kernels make tables as long as the axes.
+func (s *site) reserveOutputs() error {
+	for i, v := range s.node.Out {
+		if v == nil || views[s.node.Kind()] {
+			continue
+		}
+		if sizes, ok := v.Type.Static(); ok && v.Type.DType.Valid() {
+			if err := reserveTensor(v.Type.DType, sizes); err != nil {
+				return s.errorf("output %d: %w", i, err)
+			}
+		}
+	}
+	return nil
 }
 
 // maxElements bounds one tensor at 2^33 elements.

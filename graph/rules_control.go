@@ -11,7 +11,7 @@ import (
 func controlRules() map[string]*Rule {
 	return map[string]*Rule{
 		"If":   {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferIf},
-		"Loop": {Since: []int{1}, MinIn: 2, MaxIn: -1, Infer: inferLoop},
+		"Loop": {Since: []int{1}, MinIn: 0, MaxIn: -1, Infer: inferLoop},
 		"Scan": {Since: []int{8, 9}, MinIn: 1, MaxIn: -1, Infer: inferScan, Upgrade: map[int]step{9: scanBatched}},
 	}
 }
@@ -94,6 +94,9 @@ func inferLoop(c *Inference) error {
 	if err != nil {
 		return err
 	}
+	if len(c.Node.In) < 2 {
+		return c.Errorf("inputs: got %d, want at least 2, of which the first two may be omitted", len(c.Node.In))
+	}
 	carried := len(c.Node.In) - 2
 	scanned := len(body.Outputs) - 1 - carried
 	if len(body.Inputs) != carried+2 || scanned < 0 || len(c.Out) > carried+scanned {
@@ -101,6 +104,11 @@ func inferLoop(c *Inference) error {
 			len(body.Inputs), len(body.Outputs), carried+2, max(carried, len(c.Out))+1)
 	}
 	in := []tensor.Type{tensor.TypeOf(tensor.Int64), tensor.TypeOf(tensor.Bool)}
+	for i, want := range in {
+		if got := c.In(i); c.HasIn(i) && got.DType != tensor.Undefined && got.DType != want.DType {
+			return c.Errorf("input %d: number type: got %v, want %v", i, got.DType, want.DType)
+		}
+	}
 	for i := range carried {
 		in = append(in, c.In(i+2))
 	}

@@ -42,12 +42,21 @@ func (t *trainer) compile() error {
 	if err != nil {
 		return err
 	}
-	for _, want := range t.program.Inputs() {
+	for i, want := range t.program.Inputs() {
 		sizes, ok := want.Static()
-		if !ok || want.DType != tensor.Float32 {
+		indices := i == 0 && want.DType.IsInteger() // of words, say
+		if !ok || want.DType != tensor.Float32 && !indices {
 			return fmt.Errorf("input: got %v, want float32 of known sizes", want)
 		}
-		t.in = append(t.in, tensor.New(want.DType, sizes...))
+		in, err := engine.NewTensor(want.DType, sizes...)
+		if err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+		t.in = append(t.in, in)
+	}
+	t.examples = t.in[0]
+	if t.in[0].DType() != tensor.Float32 {
+		t.examples = tensor.New(tensor.Float32, t.in[0].Shape()...)
 	}
 	t.out = make([]tensor.Tensor, len(t.program.Outputs()))
 	return nil
@@ -66,6 +75,9 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 	logits := copyOf[head.Logits]
 	if logits.Type.Rank() != 2 || !logits.Type.Shape[1].Known() {
 		return nil, fmt.Errorf("output %q: got %v, want [batch, classes]", head.Output.Name, logits.Type)
+	}
+	if logits.Type.DType != tensor.Float32 {
+		return nil, fmt.Errorf("output %q: got %v, want float32", head.Output.Name, logits.Type)
 	}
 	t.classes = logits.Type.Shape[1].Size
 	if err := t.checkTargets(); err != nil {

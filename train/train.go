@@ -69,6 +69,10 @@ type Mask struct {
 	Keep []bool // one per element, row-major; false holds it at zero
 }
 
+// ErrUntrainable says that the model or the examples do not allow training: an
+// operator without a derivative, an output of another form, no labels.
+var ErrUntrainable = errors.New("cannot be trained")
+
 // ErrDiverged says that the loss or a parameter became NaN or infinite. [Run]
 // returns it.
 var ErrDiverged = errors.New("training diverged: loss or parameters are not finite")
@@ -129,7 +133,7 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 	}
 	t, err := newTrainer(g, set, o.withDefaults(set.Len()))
 	if err != nil {
-		return nil, nil, fmt.Errorf("train graph %q: %w", g.Name, err)
+		return nil, nil, fmt.Errorf("train graph %q: %w: %w", g.Name, ErrUntrainable, err)
 	}
 	epochs, err := t.run(ctx)
 	if err != nil {
@@ -152,6 +156,8 @@ type trainer struct {
 	classes int
 	steps   int // in all
 	done    int
+
+	examples tensor.Tensor // the batch as float32; in[0] itself if the model reads that
 }
 
 func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
@@ -300,7 +306,7 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 
 // fill writes the batch's inputs and targets, each example by one worker.
 func (t *trainer) fill(ctx context.Context, set *data.Set, batch []int) error {
-	x, y := tensor.Data[float32](t.in[0]), tensor.Data[float32](t.in[1])
+	x, y := tensor.Data[float32](t.examples), tensor.Data[float32](t.in[1])
 	size, k := len(x)/len(batch), len(y)/len(batch)
 	body := func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -308,7 +314,11 @@ func (t *trainer) fill(ctx context.Context, set *data.Set, batch []int) error {
 			t.target(y[i*k:(i+1)*k], batch[i])
 		}
 	}
-	if err := t.o.Pool.For(len(batch), 8, body); err != nil || t.o.Teacher == nil {
+	err := t.o.Pool.For(len(batch), 8, body)
+	if err == nil {
+		t.in[0], err = t.examples.Convert(t.in[0].DType())
+	}
+	if err != nil || t.o.Teacher == nil {
 		return err
 	}
 	return t.o.Teacher.Teach(ctx, y, t.in[0])

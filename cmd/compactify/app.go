@@ -15,6 +15,7 @@ import (
 
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/internal/kernel"
+	store "github.com/compactify/compactify/internal/run"
 	"github.com/spf13/cobra"
 )
 
@@ -27,6 +28,7 @@ type app struct {
 	report  *reporter
 
 	mu      sync.Mutex
+	made    *store.Folder // the folder that the command writes; nil once it is sealed
 	stdout  io.Writer
 	printed bool
 }
@@ -43,6 +45,9 @@ type settings struct {
 	kernel    string
 	quiet     bool
 }
+
+// maxThreads is more than any machine has cores.
+const maxThreads = 4096
 
 // patience is how long a command may take to end after Ctrl-C: the promise of
 // two seconds, less what printing and a busy machine take.
@@ -69,6 +74,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case err := <-done:
 		return a.finish(err)
 	case <-time.After(patience):
+		a.abandon()
 		a.fail(failure{Error: "stopped", Exit: exitStatus(context.Canceled)}, asJSON)
 		return exitStatus(context.Canceled)
 	}
@@ -80,7 +86,7 @@ func (a *app) execute(ctx context.Context, root *cobra.Command) (err error) {
 	started := false
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: internal error: %v\n%s", a.command, p, debug.Stack())
+			err = errors.Join(fmt.Errorf("%s: internal error: %v\n%s", a.command, p, debug.Stack()), a.abandon())
 		}
 	}()
 	for _, c := range root.Commands() {
@@ -108,8 +114,8 @@ func (a *app) start(c *cobra.Command, args []string, body func(*cobra.Command, [
 	if err != nil {
 		return usage(fmt.Errorf("--kernel: %w", err))
 	}
-	if a.threads < 0 {
-		return usage(fmt.Errorf("--threads: got %d, want 0 (all cores) or more", a.threads))
+	if a.threads < 0 || a.threads > maxThreads {
+		return usage(fmt.Errorf("--threads: got %d, want 0 (all cores) to %d", a.threads, maxThreads))
 	}
 	if a.maxMemory > 0 {
 		debug.SetMemoryLimit(int64(a.maxMemory))

@@ -209,7 +209,11 @@ func (a *app) latency(ctx context.Context, g *graph.Graph) (*latencyInfo, error)
 			}
 		}
 		shapes[v.Name] = shape
-		in = append(in, tensor.New(v.Type.DType, shape...))
+		x, err := engine.NewTensor(v.Type.DType, shape...)
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", v.Name, err)
+		}
+		in = append(in, x)
 	}
 	p, err := engine.Compile(g, engine.Options{Shapes: shapes, Pool: a.pool})
 	if err != nil {

@@ -19,14 +19,36 @@ const freshStem = "compactify-out"
 
 // folder makes the folder that --out names, or a fresh numbered one. A folder
 // that holds something is an error without --force.
-func (a *app) folder() (*store.Folder, error) {
+func (a *app) folder() (f *store.Folder, err error) {
 	if a.out == "" {
-		return store.Fresh(".", freshStem)
-	}
-	if info, err := os.Stat(a.out); err == nil && !info.IsDir() {
+		f, err = store.Fresh(".", freshStem)
+	} else if info, statErr := os.Stat(a.out); statErr == nil && !info.IsDir() {
 		return nil, fmt.Errorf("--out %q: is a file, want a folder", a.out)
+	} else {
+		f, err = store.Create(a.out, a.force)
 	}
-	return store.Create(a.out, a.force)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.made = f
+	return f, err
+}
+
+// abandon removes what a command that will not end by itself has written.
+func (a *app) abandon() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.made == nil {
+		return nil
+	}
+	return a.made.Discard()
+}
+
+// seal finishes the folder: from here on it is not abandoned.
+func (a *app) seal(f *store.Folder) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.made = nil
+	return f.Finish()
 }
 
 // checkFile refuses a file that exists, unless --force is given.
@@ -77,9 +99,9 @@ func (a *app) checkSize(what string, n int) error {
 }
 
 // sealed ends a run folder: finished after success, removed after an error.
-func sealed(f *store.Folder, err error) error {
+func (a *app) sealed(f *store.Folder, err error) error {
 	if err == nil {
-		return f.Finish()
+		return a.seal(f)
 	}
 	return errors.Join(err, f.Discard())
 }

@@ -144,7 +144,10 @@ const trainingShare = 0.25
 // compressInto trains a model if there is none, and runs the job.
 func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compress.Job, name string) (*compress.Result, error) {
 	if job.Model == nil {
-		parts := compress.Divide(job.Train, job.HeldOut, job.Seed)
+		parts, err := compress.Divide(job.Train, job.HeldOut, job.Seed)
+		if err != nil {
+			return nil, err
+		}
 		fresh := func(stage string, done float64) { a.report.progress(stage, trainingShare*done) }
 		model, err := a.firstModel(ctx, parts, job.Source, fresh)
 		if err != nil {
@@ -193,9 +196,9 @@ func (a *app) conclude(folder *store.Folder, r *compress.Result, name string, er
 	var noFit *compress.NoFitError
 	kept := r != nil && (err == nil || errors.As(err, &noFit) || r.SHA256 != "")
 	if !kept {
-		return sealed(folder, err)
+		return a.sealed(folder, err)
 	}
-	if sealErr := folder.Finish(); sealErr != nil {
+	if sealErr := a.seal(folder); sealErr != nil {
 		return errors.Join(err, sealErr)
 	}
 	if a.json || r.SHA256 != "" {

@@ -38,6 +38,11 @@ func (d *dataFlags) open(a *app) (examples, error) {
 	if d.raw && d.normalize != "" {
 		return examples{}, usage(errors.New("--raw and --normalize exclude each other"))
 	}
+	if d.normalize != "" {
+		if _, err := data.ParseNormalization(d.normalize); err != nil {
+			return examples{}, usage(fmt.Errorf("--normalize: %w", err))
+		}
+	}
 	o := data.Options{Label: d.label, Normalize: d.normalize, Raw: d.raw, Seed: a.seed, MaxBytes: int64(a.maxMemory)}
 	src, err := data.Open(d.data, o)
 	if err != nil {

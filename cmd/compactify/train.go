@@ -292,7 +292,7 @@ func (a *app) keepModel(g *graph.Graph) (path string, bytes int, err error) {
 	if err = folder.Asked(a.asked()); err == nil {
 		_, err = folder.Put(compress.ModelFile, file)
 	}
-	return filepath.Join(folder.Dir(), compress.ModelFile), len(file), sealed(folder, err)
+	return filepath.Join(folder.Dir(), compress.ModelFile), len(file), a.sealed(folder, err)
 }
 
 func (r *trainResult) text(w io.Writer) {

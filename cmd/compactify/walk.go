@@ -108,7 +108,10 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	if err != nil {
 		return err
 	}
-	parts := compress.Divide(e.train, e.heldOut, a.seed)
+	parts, err := compress.Divide(e.train, e.heldOut, a.seed)
+	if err != nil {
+		return err
+	}
 	eval, err := compress.NewEvaluator(ctx, g, parts.Selection, f.output, a.pool, compress.FileSize)
 	if err != nil {
 		return err
@@ -120,11 +123,11 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	w := walker{app: a, path: path, budget: steps.Budget, folder: folder}
 	r, err := w.walk(ctx, kind, eval, steps)
 	if r == nil {
-		return sealed(folder, err)
+		return a.sealed(folder, err)
 	}
 	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), notes
 	r.Seed, r.Seconds = a.seed, time.Since(start).Seconds()
-	if sealErr := folder.Finish(); sealErr != nil {
+	if sealErr := a.seal(folder); sealErr != nil {
 		return errors.Join(err, sealErr)
 	}
 	if printErr := a.print(r, func(w io.Writer) { r.text(w) }); printErr != nil || err != nil {

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+
+	"github.com/compactify/compactify/tensor"
+)
+
+// A few bytes of a model file can declare tensors of any size, so memory is
+// asked for before it is taken: Go cannot recover from an allocation that the
+// system refuses.
+
+// freely is how many bytes are taken without asking.
+const freely = 16 << 20
+
+// MemoryError says that tensors need more memory than the program may use.
+type MemoryError struct {
+	Need  int // bytes
+	Used  int // bytes that the program holds already
+	Limit int // bytes: the Go runtime's memory limit, or less where the machine grants less
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("memory: got a need of %d bytes, want at most %d (limit %d, in use %d)", e.Need, max(0, e.Limit-e.Used), e.Limit, e.Used)
+}
+
+// reserve fails with a [*MemoryError] if taking so many bytes would exceed the
+// memory limit.
+func reserve(bytes int) error {
+	if bytes <= freely {
+		return nil
+	}
+	limit := memoryLimit()
+	if bytes <= limit-heapBytes() {
+		return nil
+	}
+	runtime.GC()
+	if used := heapBytes(); bytes > limit-used {
+		return &MemoryError{Need: bytes, Used: used, Limit: limit}
+	}
+	return nil
+}
+
+// NewTensor is [tensor.New] for a shape that a foreign file gives. The error
+// wraps a [*MemoryError] if there is not enough memory.
+func NewTensor(d tensor.DType, shape ...int) (tensor.Tensor, error) {
+	if err := reserveTensor(d, shape); err != nil {
+		return tensor.Tensor{}, err
+	}
+	return tensor.New(d, shape...), nil
+}
+
+// cloneTensor is [tensor.Tensor.Clone] if there is memory for it.
+func cloneTensor(t tensor.Tensor) (tensor.Tensor, error) {
+	if err := reserve(len(t.Raw())); err != nil {
+		return tensor.Tensor{}, err
+	}
+	return t.Clone(), nil
+}
+
+// reserveTensor is [reserve] for a tensor.
+func reserveTensor(d tensor.DType, shape []int) error {
+	n, ok := tensor.Size(shape)
+	bytes, fits := d.ByteSize(n)
+	if d == tensor.String {
+		const header = 16
+		bytes, fits = n*header, n <= math.MaxInt/header
+	}
+	if !ok || !fits || n > maxElements {
+		return fmt.Errorf("shape %v is too large: want at most %d elements", shape, maxElements)
+	}
+	return reserve(bytes)
+}
+
+// heapBytes is what the program's objects occupy, dead ones not yet collected
+// included.
+func heapBytes() int {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64())
+}
+
+// memoryLimit is the Go runtime's memory limit (GOMEMLIMIT) if one is set, and
+// never more than the machine grants.
+func memoryLimit() int {
+	return int(min(debug.SetMemoryLimit(-1), grantedMemory()))
+}
+
+// grantedMemory is three quarters of what the system lets the program have; the
+// rest is for its code, its stacks and others.
+var grantedMemory = sync.OnceValue(func() int64 { return systemMemory() / 4 * 3 })
