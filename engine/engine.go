@@ -192,7 +192,11 @@ func (c *compiler) lowerNodes(b *graph.Builder, nodes []*graph.Node, depth int) 
 	return nil
 }
 
-func (c *compiler) lowerNode(b *graph.Builder, n *graph.Node, r *graph.Rule, depth int) error {
+func (c *compiler) lowerNode(b *graph.Builder, n *graph.Node, r *graph.Rule, depth int) (err error) {
+	defer recoverNode(n, &err)
+	if err := b.Facts().Infer(n); err != nil { // lowerings take a correct node for granted
+		return err
+	}
 	g := b.Graph()
 	start := len(g.Nodes)
 	outs := r.Lower(b, n)
@@ -203,6 +207,9 @@ func (c *compiler) lowerNode(b *graph.Builder, n *graph.Node, r *graph.Rule, dep
 	g.Nodes = g.Nodes[:start]
 	if err := c.lowerNodes(b, made, depth+1); err != nil {
 		return err
+	}
+	if len(n.Out) > len(outs) {
+		return fmt.Errorf("%s: outputs: got %d, want at most %d", n, len(n.Out), len(outs))
 	}
 	for i, v := range n.Out {
 		if v != nil && outs[i] != nil {

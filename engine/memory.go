@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"sync"
 
 	"github.com/compactify/compactify/tensor"
@@ -73,6 +74,10 @@ func reserveTensor(d tensor.DType, shape []int) error {
 	}
 	if !ok || !fits || n > maxElements {
 		return fmt.Errorf("shape %v is too large: want at most %d elements", shape, maxElements)
+	}
+	if n == 0 && len(shape) > 0 { // kernels make tables as long as an axis
+		const entry = 8
+		bytes = min(slices.Max(shape), math.MaxInt/entry) * entry
 	}
 	return reserve(bytes)
 }

@@ -2,11 +2,13 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -118,9 +120,23 @@ func (q port) accepts(t tensor.Tensor) error {
 func (st *step) do() (err error) {
 	defer recoverNode(st.node, &err)
 	if st.late == nil {
-		return st.run()
+		err = st.run()
+	} else {
+		err = st.late.runLate()
 	}
-	return st.late.runLate()
+	if err != nil {
+		return nameNode(st.node, err)
+	}
+	return nil
+}
+
+// nameNode adds the node to an error of a pool's worker, which does not know it.
+func nameNode(n *graph.Node, err error) error {
+	var p *kernel.PanicError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: internal error: %w", n, err)
+	}
+	return err
 }
 
 // runLate infers the node from the tensors that are there now, then binds and

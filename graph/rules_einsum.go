@@ -163,6 +163,10 @@ type term struct {
 func lowerEinsum(b *Builder, n *Node) []*Value {
 	ranks := make([]int, len(n.In))
 	for i, v := range n.In {
+		if v == nil {
+			b.Fail(fmt.Errorf("%s: input %d: omitted, but required", n, i))
+			return []*Value{b.Value(tensor.Type{})}
+		}
 		if ranks[i] = v.Type.Rank(); ranks[i] < 0 {
 			b.failRank(v)
 			return []*Value{b.Value(tensor.Type{})}
