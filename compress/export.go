@@ -57,6 +57,9 @@ const verifyExamples = 64
 // model in memory as the search ran it, on the same examples.
 func (w *work) verify(ctx context.Context, file, memory *graph.Graph) (Verify, error) {
 	n := min(verifyExamples, w.probe.Len())
+	if w.stopped {
+		n = min(n, stoppedVerify)
+	}
 	idx := make([]int, n)
 	for i := range idx {
 		idx[i] = i
@@ -104,7 +107,7 @@ func (w *work) verify(ctx context.Context, file, memory *graph.Graph) (Verify, e
 const latencyRuns = 25
 
 // latency is the median time of one example in milliseconds.
-func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, pool *kernel.Pool) (float64, error) {
+func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, runs int, pool *kernel.Pool) (float64, error) {
 	r := newRunner(g, output, pool)
 	if r.err != nil {
 		return 0, r.err
@@ -120,7 +123,7 @@ func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, 
 	}
 	in, out := []tensor.Tensor{example}, make([]tensor.Tensor, len(p.Outputs()))
 	var times []float64
-	for i := range latencyRuns + 5 {
+	for i := range runs + 5 {
 		start := time.Now()
 		if err := p.Run(ctx, in, out); err != nil {
 			return 0, err

@@ -54,6 +54,7 @@ type work struct {
 	folder   *run.Folder
 	result   *Result
 	trials   []*trial
+	stopped  bool // the context ended: what is left to do is done on few examples
 }
 
 // prepare simplifies the model and splits the examples.

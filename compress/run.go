@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/run"
@@ -24,8 +25,9 @@ const Version = "0.1.0"
 // NoFitError says that no combination fits the budget. The result that goes with
 // it says what was measured, and by which budget the best of it would fit.
 type NoFitError struct {
-	Reason   string
-	WouldFit compactify.Budget // the least budget the best model would meet; zero if unknown
+	Reason        string
+	WouldFitBytes int               // the size of the best model if only that is too large
+	WouldFit      compactify.Budget // the least budget the best model would meet; zero if unknown
 }
 
 func (e *NoFitError) Error() string { return e.Reason }
@@ -92,19 +94,42 @@ func (w *work) run(ctx context.Context) error {
 			best, err = w.furtherPruned(ctx, best)
 		}
 	}
-	if err != nil {
-		if best = w.bestSoFar(); best == nil || ctx.Err() == nil {
-			return err
-		}
-		if exportErr := w.export(context.WithoutCancel(ctx), best); exportErr != nil {
-			return exportErr
-		}
-		return err
-	}
-	if best == nil || !best.fits() {
+	if err == nil && (best == nil || !best.fits()) {
 		return w.noFit()
 	}
-	return w.export(ctx, best)
+	if err == nil {
+		err = w.export(ctx, best)
+	} else {
+		best = w.bestSoFar()
+	}
+	if err == nil || best == nil || ctx.Err() == nil {
+		return err
+	}
+	return w.exportStopped(ctx, best, err)
+}
+
+// The work that a stopped run still does: the program has promised to end soon.
+const (
+	stoppedHeldOut = 256
+	stoppedVerify  = 8
+	stoppedLatency = 3
+)
+
+// exportStopped exports the best trial of a run that was stopped, verified and
+// measured on fewer examples. The error is that which stopped the run, or the
+// export's own.
+func (w *work) exportStopped(ctx context.Context, best *trial, stopped error) error {
+	all := w.HeldOut.Len()
+	w.stopped = true
+	if all > stoppedHeldOut {
+		w.HeldOut = data.Split(w.HeldOut, []float64{stoppedHeldOut / float64(all)}, w.Seed, "stopped")[0]
+	}
+	w.result.Data.HeldOut = w.HeldOut.Len()
+	w.notes = append(w.notes, fmt.Sprintf("stopped before the search was finished: the model is the smallest that fitted so far, measured on %d of %d held-out examples", w.HeldOut.Len(), all))
+	if err := w.export(context.WithoutCancel(ctx), best); err != nil {
+		return errors.Join(stopped, err)
+	}
+	return stopped
 }
 
 // bestSoFar is the smallest trial that fits, nil if none does.
@@ -128,7 +153,7 @@ func (w *work) noFit() error {
 			near = t
 		}
 	}
-	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no combination fits on the selection examples", w.Budget)}
+	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no combination fits on the selection examples, of which there are %d", w.Budget, w.chosen.Len())}
 	if near != nil {
 		e.WouldFit = w.wouldFit(near)
 	}
@@ -300,11 +325,15 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	r.Baseline = Baseline{Metric: jsonnum.Float(before.Metric), MetricName: e.MetricName(), Loss: jsonnum.Float(before.Loss),
 		Bytes: w.ModelBytes, Params: w.Model.NumParams()}
 	r.Compact = Compact{Metric: jsonnum.Float(after.Metric), Loss: jsonnum.Float(after.Loss), Bytes: bytes, KL: jsonnum.Float(after.KL)}
+	runs := latencyRuns
+	if w.stopped {
+		runs = stoppedLatency
+	}
 	for _, m := range []struct {
 		g  *graph.Graph
 		to *jsonnum.Float
 	}{{w.Model, &r.Baseline.LatencyMS}, {file, &r.Compact.LatencyMS}} {
-		ms, err := latency(ctx, m.g, e.set, w.choosing.Output(), w.Pool)
+		ms, err := latency(ctx, m.g, e.set, w.choosing.Output(), runs, w.Pool)
 		if err != nil {
 			return err
 		}
@@ -358,6 +387,10 @@ func (w *work) keep(file []byte) error {
 	}
 	e := &NoFitError{Reason: reason}
 	r.Rejected = reason
+	if r.Verify.OK && r.Budget.Verdict != NotMet {
+		e.WouldFitBytes = len(file)
+		r.WouldFitBytes = len(file)
+	}
 	if r.Verify.OK && r.Budget.Verdict == NotMet {
 		if e.WouldFit = w.wouldFit(&trial{contract: r.Budget}); e.WouldFit != (compactify.Budget{}) {
 			r.WouldFit = e.WouldFit.String()

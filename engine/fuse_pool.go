@@ -75,8 +75,11 @@ func (c *compiler) shortenIndices() {
 // poolsQuarters reports whether n is a MaxPool of floats over windows of 2×2 that
 // lie side by side, none beyond the edge.
 func poolsQuarters(n *graph.Node) bool {
+	if n.Kind() != "MaxPool" {
+		return false
+	}
 	x := n.In[0].Type
-	if n.Kind() != "MaxPool" || n.Attrs.Int("storage_order", 0) != 0 || x.Rank() != 4 ||
+	if n.Attrs.Int("storage_order", 0) != 0 || x.Rank() != 4 ||
 		x.DType != tensor.Float32 && x.DType != tensor.Float64 {
 		return false
 	}

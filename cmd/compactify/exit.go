@@ -9,6 +9,7 @@ import (
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/format/onnx"
+	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/compactify/compactify/train"
 )
@@ -76,6 +77,8 @@ func hintFor(err error, command string) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return ""
+	case errors.As(err, &noFit) && noFit.WouldFitBytes > 0:
+		return fmt.Sprintf("--max-bytes %d would do", noFit.WouldFitBytes)
 	case errors.As(err, &noFit) && noFit.WouldFit != (compactify.Budget{}):
 		return fmt.Sprintf("--budget %v would fit", noFit.WouldFit)
 	case errors.As(err, &large):
@@ -84,6 +87,8 @@ func hintFor(err error, command string) string {
 		return "--force writes there all the same; another --out, or none, leaves it alone"
 	case errors.Is(err, train.ErrDiverged):
 		return "a smaller --rate may help"
+	case errors.Is(err, onnx.ErrOpset):
+		return fmt.Sprintf("export the model again at an opset from %d to %d", onnx.MinOpset, graph.LatestOpset)
 	case errors.Is(err, onnx.ErrNotTensor):
 		return "export the model again with tensors as inputs and outputs only (for scikit-learn converters: without ZipMap)"
 	case errors.As(err, &wrong) && command == "":

@@ -54,6 +54,7 @@ type inspection struct {
 	Layers   []layerInfo    `json:"layers"`
 	Ledger   ledgerInfo     `json:"ledger"`
 	Latency  *latencyInfo   `json:"latency,omitempty"`
+	Problem  string         `json:"problem,omitempty"` // why the model cannot be run
 }
 
 type port struct {
@@ -99,6 +100,7 @@ func (a *app) inspect(ctx context.Context, path string, withLatency bool) error 
 	r.Inputs, r.Outputs = ports(g.Inputs), ports(g.Outputs)
 	countOps(r.Ops, g)
 	r.Sparsity = jsonnum.Float(sparsity(g.EffectiveWeights()))
+	r.Problem = problemOf(g)
 	for _, l := range layers(g) {
 		r.Layers = append(r.Layers, layerInfo{Name: l.Name(), Kind: l.Nodes[0].Kind(), Type: l.Param.Data.DType().String(), Shape: l.Param.Data.Shape(),
 			Params: l.Param.Data.Len(), Bytes: l.Param.StoredBytes(), Sparsity: jsonnum.Float(sparsity([]graph.EffectiveWeight{{Param: l.Param, At: l.Param.Data.At}}))})
@@ -150,6 +152,25 @@ func quantizedLayers(g *graph.Graph) []layerInfo {
 			Params: data.Len(), Bytes: w.Param.StoredBytes(), Sparsity: jsonnum.Float(sparsity([]graph.EffectiveWeight{w}))})
 	}
 	return list
+}
+
+// problemOf says why a model cannot be run; "" if nothing shows without running
+// it.
+func problemOf(g *graph.Graph) string {
+	for _, n := range g.Nodes {
+		if n.Rule() == nil {
+			return fmt.Sprintf("%s: unknown operator", n)
+		}
+	}
+	c, _ := g.Clone()
+	err := c.Upgrade(graph.LatestOpset)
+	if err == nil {
+		err = c.Infer()
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 func ports(values []*graph.Value) []port {
@@ -249,6 +270,9 @@ func (r *inspection) text(w io.Writer) {
 		{"inputs", portText(r.Inputs)},
 		{"outputs", portText(r.Outputs)},
 		{"operators", opsText(r.Ops)},
+	}
+	if r.Problem != "" {
+		rows = append(rows, []string{"cannot be run", r.Problem})
 	}
 	if r.Latency != nil {
 		rows = append(rows, []string{"time", fmt.Sprintf("%s for one example on %s (median of %d runs)", words.Milliseconds(float64(r.Latency.MedianMS)), words.Count(r.Latency.Threads, "thread", "threads"), r.Latency.Runs)})

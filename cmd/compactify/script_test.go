@@ -35,7 +35,7 @@ func TestScript(t *testing.T) {
 			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "flowers.csv"), flowers(240), 0o666)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonKeys},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonKeys, "bad": badFiles},
 	})
 }
 
@@ -64,6 +64,16 @@ func flowers(n int) []byte {
 		fmt.Fprintf(&b, "%s\n", []string{"iris", "lily", "rose"}[i%3])
 	}
 	return b.Bytes()
+}
+
+// bad models writes the models of [writeBad] into the script's folder, and an
+// empty folder models.
+func badFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || args[0] != "models" {
+		ts.Fatalf("usage: bad models")
+	}
+	ts.Check(os.MkdirAll(ts.MkAbs("models"), 0o777))
+	ts.Check(writeBad(ts.MkAbs(".")))
 }
 
 // exits N PROGRAM ARGS… runs a program and wants exit status N.

@@ -125,15 +125,19 @@ func decodeIn(data []byte, external *folder) (*graph.Graph, error) {
 	return g, nil
 }
 
+// ErrOpset is wrapped by the error for a model of an opset that the program does
+// not know.
+var ErrOpset = errors.New("opset")
+
 // checkVersions refuses opsets whose operators the program does not know. A
 // model may use other operator sets only.
 func (m *modelProto) checkVersions() error {
 	if len(m.opsets) == 0 {
-		return fmt.Errorf("opset: got none (IR version %d), want %d to %d", m.meta.IR, MinOpset, graph.LatestOpset)
+		return fmt.Errorf("%w: got none (IR version %d), want %d to %d", ErrOpset, m.meta.IR, MinOpset, graph.LatestOpset)
 	}
 	v, ok := m.opsets[graph.DomainONNX]
 	if ok && (v < MinOpset || v > graph.LatestOpset) {
-		return fmt.Errorf("opset: got %d, want %d to %d", v, MinOpset, graph.LatestOpset)
+		return fmt.Errorf("%w: got %d, want %d to %d", ErrOpset, v, MinOpset, graph.LatestOpset)
 	}
 	return nil
 }
@@ -287,6 +291,9 @@ func (d *decoder) nodes(g *graph.Graph, list []nodeProto, sc *scope) error {
 			err = d.call(g, fn, p, sc)
 		} else {
 			err = d.node(g, p, sc)
+		}
+		if errors.Is(err, errDeep) {
+			return errDeep // the way there has as many steps
 		}
 		if err != nil {
 			return fmt.Errorf("%v: %w", p, err)
