@@ -102,7 +102,7 @@ func (w *work) run(ctx context.Context) error {
 	} else {
 		best = w.bestSoFar()
 	}
-	if err == nil || best == nil || ctx.Err() == nil {
+	if err == nil || best == nil || ctx.Err() == nil || w.result.SHA256 != "" {
 		return err
 	}
 	return w.exportStopped(ctx, best, err)
