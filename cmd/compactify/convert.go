@@ -167,6 +167,9 @@ func (a *app) writeONNX(f convertFlags, r *conversion, g *graph.Graph) error {
 		return fmt.Errorf("read back: %w", err)
 	}
 	r.BytesOut, r.Tensors = n, len(back.Params)
+	if unknown := unknownOps(back); len(unknown) > 0 {
+		a.note("unknown operators, kept as they are: %s", strings.Join(unknown, ", "))
+	}
 	return nil
 }
 

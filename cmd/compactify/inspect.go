@@ -50,7 +50,8 @@ type inspection struct {
 	Producer string         `json:"producer,omitempty"`
 	Inputs   []port         `json:"inputs"`
 	Outputs  []port         `json:"outputs"`
-	Ops      map[string]int `json:"ops"` // nodes by operator, those in subgraphs included
+	Ops      map[string]int `json:"ops"`                   // nodes by operator, those in subgraphs included
+	Unknown  []string       `json:"unknown_ops,omitempty"` // operators that are kept as they are, meaning unknown
 	Layers   []layerInfo    `json:"layers"`
 	Ledger   ledgerInfo     `json:"ledger"`
 	Latency  *latencyInfo   `json:"latency,omitempty"`
@@ -99,6 +100,7 @@ func (a *app) inspect(ctx context.Context, path string, withLatency bool) error 
 	}
 	r.Inputs, r.Outputs = ports(g.Inputs), ports(g.Outputs)
 	countOps(r.Ops, g)
+	r.Unknown = unknownOps(g)
 	r.Sparsity = jsonnum.Float(sparsity(g.EffectiveWeights()))
 	r.Problem = problemOf(g)
 	for _, l := range layers(g) {
@@ -192,6 +194,27 @@ func countOps(ops map[string]int, g *graph.Graph) {
 	}
 }
 
+// unknownOps lists the operators, in subgraphs too, that the program keeps as
+// they are without knowing what they mean.
+func unknownOps(g *graph.Graph) []string {
+	found := make(map[string]bool)
+	var visit func(*graph.Graph)
+	visit = func(g *graph.Graph) {
+		for _, n := range g.Nodes {
+			if n.Rule() == nil {
+				found[n.Kind()] = true
+			}
+			for _, attr := range n.Attrs {
+				for _, sub := range attr.Subgraphs() {
+					visit(sub)
+				}
+			}
+		}
+	}
+	visit(g)
+	return slices.Sorted(maps.Keys(found))
+}
+
 // sparsity is the share of exact zeros; 0 without weights.
 func sparsity(weights []graph.EffectiveWeight) float64 {
 	zeros, all := 0, 0
@@ -273,6 +296,9 @@ func (r *inspection) text(w io.Writer) {
 	}
 	if r.Problem != "" {
 		rows = append(rows, []string{"cannot be run", r.Problem})
+	}
+	if len(r.Unknown) > 0 {
+		rows = append(rows, []string{"unknown", strings.Join(r.Unknown, ", ") + ": kept as they are"})
 	}
 	if r.Latency != nil {
 		rows = append(rows, []string{"time", fmt.Sprintf("%s for one example on %s (median of %d runs)", words.Milliseconds(float64(r.Latency.MedianMS)), words.Count(r.Latency.Threads, "thread", "threads"), r.Latency.Runs)})

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"compactify": main}) }
 
 // TestScript runs the scripts in testdata/script. Each finds a tiny network in
-// tiny.onnx and 240 labelled examples for it in flowers.csv.
+// tiny.onnx, the same with an operator nobody knows in odd.onnx, and 240 labelled examples for it in flowers.csv.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -31,6 +31,9 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			if err := writeTiny(filepath.Join(e.WorkDir, "tiny.onnx")); err != nil {
+				return err
+			}
+			if err := writeOdd(filepath.Join(e.WorkDir, "odd.onnx")); err != nil {
 				return err
 			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "flowers.csv"), flowers(240), 0o666)
@@ -48,6 +51,22 @@ func writeTiny(path string) error {
 	}
 	g.Meta = graph.Meta{Producer: "test"}
 	return onnx.Write(path, g, onnx.Options{Oldest: true})
+}
+
+// writeOdd writes the tiny network with its Relu replaced by an operator of an
+// unknown domain.
+func writeOdd(path string) error {
+	g, err := train.NewModel("mlp:4-8-3", []int{4}, 3, 1)
+	if err != nil {
+		return err
+	}
+	for _, n := range g.Nodes {
+		if n.Kind() == "Relu" {
+			n.Domain, n.Op = "com.example", "Swoosh"
+		}
+	}
+	g.Opset["com.example"] = 1
+	return onnx.Write(path, g, onnx.Options{})
 }
 
 // flowers makes examples of three classes around centres 3 standard deviations
