@@ -60,7 +60,11 @@ func checkT(kind string, t float64) error {
 func layersOf(kind string, g *graph.Graph) ([]graph.Layer, error) {
 	layers := g.Layers()
 	if len(layers) == 0 {
-		return nil, fmt.Errorf("path %s: graph %q: no weights of convolutions or matrix products to work on", kind, g.Name)
+		why := "no floating-point weights of convolutions or matrix products to work on"
+		if slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Kind() == "DequantizeLinear" }) {
+			why += ": the model is quantised already; start from the original"
+		}
+		return nil, fmt.Errorf("path %s: graph %q: %s", kind, g.Name, why)
 	}
 	for _, l := range layers {
 		if err := checkFloat32(l); err != nil {
