@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/compactify/compactify/internal/atomicfile"
@@ -106,9 +108,10 @@ func (a *app) sealed(f *store.Folder, err error) error {
 	return errors.Join(err, f.Discard())
 }
 
-// columns prints rows with their cells aligned.
+// columns prints rows with their cells aligned, without blanks at their ends.
 func columns(w io.Writer, rows [][]string) {
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	var aligned bytes.Buffer
+	t := tabwriter.NewWriter(&aligned, 0, 0, 3, ' ', 0)
 	for _, row := range rows {
 		for i, cell := range row {
 			if i > 0 {
@@ -119,6 +122,9 @@ func columns(w io.Writer, rows [][]string) {
 		fmt.Fprintln(t)
 	}
 	t.Flush()
+	for line := range strings.Lines(aligned.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 }
 
 // diskBytes is a file's size.

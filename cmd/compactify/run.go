@@ -180,7 +180,7 @@ func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compre
 // examples that a run may use for training.
 func (a *app) firstModel(ctx context.Context, parts compress.Parts, source string, progress func(string, float64)) (*graph.Graph, error) {
 	a.note("no model given: training a lenet5 on %s first", source)
-	t := trainFlags{arch: "lenet5", epochs: firstEpochs, decay: "cosine"}
+	t := trainFlags{arch: "lenet5", decay: "cosine"}
 	o, err := t.options(a)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 		rows = append(rows, []string{metric, words.Metric(metric, float64(before.Metric)), words.Metric(metric, float64(after.Metric)), ""})
 	}
 	rows = append(rows,
-		[]string{"loss", words.Number(float64(before.Loss)), words.Number(float64(after.Loss)), ""},
+		[]string{words.LossName(metric), words.Number(float64(before.Loss)), words.Number(float64(after.Loss)), ""},
 		[]string{"weights not zero", words.Grouped(before.Params), words.Grouped(after.ParamsNonzero), "(before: all weights)"},
 		[]string{"time per example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))})
 	columns(w, rows)

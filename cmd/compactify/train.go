@@ -26,12 +26,21 @@ import (
 type trainFlags struct {
 	dataFlags
 	arch, optimizer, decay, l2 string
-	epochs, batch              int
+	epochs, batch              int  // 0 is what schedule chooses
+	timed                      bool // epochs was given
 	rate, momentum, threshold  float64
 }
 
-// firstEpochs is how long a network is trained when nothing is said.
-const firstEpochs = 12
+// How a network is trained when nothing is said. An epoch of few examples has few
+// steps: then a step takes fewer of them, and there are as many epochs as make
+// firstSteps, which is what firstEpochs of the built-in digits come to.
+const (
+	firstEpochs = 12
+	firstSteps  = 900
+	firstBatch  = 128
+	fewExamples = 1000
+	smallBatch  = 16
+)
 
 func (a *app) trainCommand() *cobra.Command {
 	var f trainFlags
@@ -53,18 +62,21 @@ Architectures (--arch):
     resnet20         residual, three stages of three blocks; for images`,
 		Example: "  compactify train\n  compactify train --arch lenet-300-100 --data digits/ --epochs 10 --l2 1e-4 --out digits.onnx",
 		Args:    want(),
-		RunE:    func(c *cobra.Command, _ []string) error { return a.train(c.Context(), f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			f.timed = c.Flags().Changed("epochs")
+			return a.train(c.Context(), f)
+		},
 	}
 	f.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.arch, "arch", "lenet5", "the network, see above")
-	flags.IntVar(&f.epochs, "epochs", firstEpochs, "passes over the examples")
+	flags.IntVar(&f.epochs, "epochs", 0, "passes over the examples (default: 12, or as many as make 900 steps)")
 	flags.StringVar(&f.l2, "l2", "0", "λ of the penalty λ‖θ‖²")
 	flags.StringVar(&f.optimizer, "optimizer", "adam", "adam or sgd")
 	flags.Float64Var(&f.rate, "rate", 0, "step size (default 0.001 for adam, 0.05 for sgd)")
 	flags.StringVar(&f.decay, "decay", "constant", "how the step size falls: constant or cosine")
 	flags.Float64Var(&f.momentum, "momentum", 0, "momentum of sgd, in [0, 1)")
-	flags.IntVar(&f.batch, "batch", 128, "examples per step")
+	flags.IntVar(&f.batch, "batch", 0, "examples per step (default: 128, or 16 if there are fewer than 1,000 examples)")
 	flags.Float64Var(&f.threshold, "threshold", 0, "norm that counts as the boundary (default: 1 % of the largest norm seen)")
 	return c
 }
@@ -95,7 +107,7 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 		ok   bool
 		want string
 	}{
-		{"epochs", float64(f.epochs), f.epochs >= 1, "1 or more"},
+		{"epochs", float64(f.epochs), f.epochs >= 1 || !f.timed, "1 or more"},
 		{"batch", float64(f.batch), f.batch >= 0, "1 or more"},
 		{"rate", f.rate, f.rate >= 0 && !math.IsInf(f.rate, 0), "a positive number"},
 		{"momentum", f.momentum, f.momentum >= 0 && f.momentum < 1, "a number in [0, 1)"},
@@ -126,6 +138,7 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 	if err != nil {
 		return trained{}, usage(err)
 	}
+	o.Epochs, o.Batch = schedule(o.Epochs, o.Batch, set.Len())
 	t := trained{first: model.Norm()}
 	step := o.Step
 	o.Step = func(done float64) {
@@ -139,6 +152,21 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 		t.model = train.Finish(model)
 	}
 	return t, err
+}
+
+// schedule fills in the epochs and the batch size that are 0, for n examples.
+func schedule(epochs, batch, n int) (int, int) {
+	if batch == 0 {
+		batch = firstBatch
+		if n < fewExamples {
+			batch = smallBatch
+		}
+	}
+	if epochs == 0 {
+		steps := max(1, (n+batch-1)/batch)
+		epochs = max(firstEpochs, (firstSteps+steps-1)/steps)
+	}
+	return epochs, batch
 }
 
 // exampleShape is the shape a network is built for: grey images without a
@@ -295,9 +323,16 @@ func (a *app) keepModel(g *graph.Graph) (path string, bytes int, err error) {
 	return filepath.Join(folder.Dir(), compress.ModelFile), len(file), a.sealed(folder, err)
 }
 
+// maxRows is about how many epochs are printed; --json has all of them.
+const maxRows = 20
+
 func (r *trainResult) text(w io.Writer) {
-	rows := [][]string{{"epoch", "loss", "metric", "‖θ‖"}}
+	rows := [][]string{{"epoch", "training loss (nats)", "training accuracy", "‖θ‖"}}
+	every := (len(r.Epochs) + maxRows - 1) / maxRows
 	for i, e := range r.Epochs {
+		if (i+1)%every != 0 && i+1 != len(r.Epochs) {
+			continue
+		}
 		rows = append(rows, []string{strconv.Itoa(i + 1), words.Number(float64(e.Loss)), words.Percent(float64(e.Metric), 2), words.Number(float64(e.Norm))})
 	}
 	columns(w, rows)

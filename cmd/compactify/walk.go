@@ -245,7 +245,7 @@ func (r *walkResult) text(w io.Writer) {
 	if b, err := compactify.ParseBudget(r.Budget); err == nil {
 		kind = b.Kind
 	}
-	rows := [][]string{{"t", "parameter", "loss", r.MetricName, "spent", "size"}}
+	rows := [][]string{{"t", "parameter", words.LossName(r.MetricName), r.MetricName, "spent", "size"}}
 	for _, p := range r.Points {
 		mark := ""
 		if p.T == r.FurthestT {

@@ -140,6 +140,18 @@ func isShare(name string) bool {
 	return strings.Contains(name, "accuracy") || strings.Contains(name, "agreement")
 }
 
+// LossName names the loss with its unit, which follows from the metric: answers
+// that are classes are judged in nats, numbers by their squared error.
+func LossName(metric string) string {
+	switch {
+	case isShare(metric):
+		return "loss (nats)"
+	case metric == "R²":
+		return "mean squared error"
+	}
+	return "loss"
+}
+
 // Amount writes a quantity of the budget with its unit.
 func Amount(kind compactify.BudgetKind, x float64) string {
 	if math.IsNaN(x) {

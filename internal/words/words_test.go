@@ -27,3 +27,16 @@ func TestSize(t *testing.T) {
 		t.Errorf("grouped: %q", got)
 	}
 }
+
+func TestLossName(t *testing.T) {
+	for metric, want := range map[string]string{
+		"top-1 accuracy": "loss (nats)",
+		"agreement with the original's top class": "loss (nats)",
+		"R²":   "mean squared error",
+		"none": "loss",
+	} {
+		if got := LossName(metric); got != want {
+			t.Errorf("LossName(%q) = %q, want %q", metric, got, want)
+		}
+	}
+}
