@@ -226,7 +226,7 @@ func TestNewRefuses(t *testing.T) {
 	bare := &graph.Graph{Name: "bare"}
 	double := product(t, tensor.Of([]float64{1, 2}, 2, 1))
 	for _, k := range Kinds {
-		if _, err := New(k.Name, bare, Options{}); err == nil || !strings.Contains(err.Error(), `graph "bare": no weights`) {
+		if _, err := New(k.Name, bare, Options{}); err == nil || !strings.Contains(err.Error(), `graph "bare": no floating-point weights`) {
 			t.Errorf("%s of a graph without layers: got error %v, want one that says so", k.Name, err)
 		}
 		if _, err := New(k.Name, double, Options{}); err == nil || !strings.Contains(err.Error(), `weight "w1": got float64[2,1], want float32`) {
