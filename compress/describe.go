@@ -7,6 +7,7 @@ import (
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/tensor"
 )
@@ -31,13 +32,17 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	r.Compact.ParamsNonzero = nonzero(file)
 	r.Alone = leftAlone(stored, layers)
 	r.Notes = append(r.Notes, w.notes...)
-	if w.Activation && slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 }) {
+	twoBits := slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 })
+	if twoBits {
+		r.Notes = append(r.Notes, fmt.Sprintf("2-bit weights need ONNX opset %d, which ONNX Runtime reads from version 1.24 on", file.MinOpset()))
+	}
+	if w.Activation && twoBits {
 		r.Notes = append(r.Notes, "activations in front of 2-bit weights stay float32: runtimes have no integer kernel for them")
 	}
 	if zeros := zerosOf(r.Layers); zeros > 0 && len(best.bits) > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d weights are exactly zero but stored like the others: expect no speed-up from them", zeros))
+		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" exactly zero but stored like the others: expect no speed-up from them")
 	} else if zeros > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d weights are exactly zero; where that is smaller they are left out of the file, but runtimes fill them in again: expect no speed-up from them", zeros))
+		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" exactly zero; where that is smaller they are left out of the file, but runtimes fill them in again: expect no speed-up from them")
 	}
 }
 

@@ -14,9 +14,11 @@ import (
 type dataFlags struct {
 	data, eval, normalize, label string
 	raw                          bool
+	command                      *cobra.Command // whose flags these are
 }
 
 func (d *dataFlags) add(c *cobra.Command) {
+	d.command = c
 	f := c.Flags()
 	f.StringVar(&d.data, "data", "glyphs", "examples: glyphs (built in), a folder of IDX files or images, .npz, .csv, LIBSVM,\nCIFAR-10, .tar of images; unlabeled:PATH compares with the original model only")
 	f.StringVar(&d.eval, "eval", "", "held-out examples, in the same forms (default: the data's own test part,\nor 20 % set aside)")
@@ -64,6 +66,14 @@ func (d *dataFlags) open(a *app) (examples, error) {
 		e.heldOut = held.Eval()
 	}
 	return e, nil
+}
+
+// warnDefault says that a model is about to be judged by the built-in examples
+// because no others were named.
+func (d *dataFlags) warnDefault(a *app, model string) {
+	if !d.command.Flags().Changed("data") {
+		a.note("no --data: %s is judged by the built-in glyphs; name examples like those it was trained on", model)
+	}
 }
 
 // explain tells a misspelt name from a broken file: neither exists, but the

@@ -38,6 +38,9 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 		fmt.Fprintf(w, "%s%s\n", head, legText(leg))
 	}
 	fmt.Fprintf(w, "verified  the file, read back: largest difference %s, allowed %s\n", words.Number(float64(r.Verify.MaxAbsErr)), words.Number(float64(r.Verify.Tolerance)))
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "note      %s\n", note)
+	}
 	fmt.Fprintf(w, "\nmodel     %s\nreport    %s  (opens in a browser)\n", r.Files.Model, r.Files.Report)
 }
 

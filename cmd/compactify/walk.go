@@ -35,6 +35,7 @@ At t = 1 stands the smallest model of the kind: all weights zero, or one bit per
 weight. The walk finds the furthest t at which the budget was measured to hold,
 and compares the loss just before t = 1 with the loss there. Measured is on the
 selection examples, so that held-out ones stay unseen; no fine-tuning is done.
+Files hold 8, 4 or 2 bits per weight: at 7 bits a model takes the bytes of 8.
 
 Kinds:
 `
@@ -100,6 +101,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	if err != nil {
 		return err
 	}
+	f.warnDefault(a, model)
 	g, notes, err := compress.Prepare(original)
 	if err != nil {
 		return err
@@ -120,7 +122,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	if err != nil {
 		return err
 	}
-	w := walker{app: a, path: path, budget: steps.Budget, folder: folder}
+	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model}
 	r, err := w.walk(ctx, kind, eval, steps)
 	if r == nil {
 		return a.sealed(folder, err)
@@ -163,6 +165,7 @@ type walker struct {
 	path   compactify.Path
 	budget compactify.Budget
 	folder *store.Folder
+	model  string // its file
 }
 
 // expected is about how many points a walk measures.
@@ -221,7 +224,7 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 	}
 	r.Files.Report = filepath.Join(w.folder.Dir(), compress.ReportFile)
 	_, err := w.folder.PutFunc(compress.ReportFile, func(to io.Writer) error {
-		return web.WalkReport(to, r.Curve, w.budget, "Compactify walk: path "+p.Kind)
+		return web.WalkReport(to, r.Curve, w.budget, "Compactify walk: path "+p.Kind+" of "+filepath.Base(w.model))
 	})
 	return err
 }
