@@ -34,13 +34,13 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	r.Notes = append(r.Notes, w.notes...)
 	twoBits := slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 })
 	if twoBits {
-		r.Notes = append(r.Notes, fmt.Sprintf("2-bit weights need ONNX opset %d, which ONNX Runtime reads from version 1.24 on", file.MinOpset()))
+		r.Notes = append(r.Notes, fmt.Sprintf("2-bit weights need opset %d: ONNX Runtime 1.24 or newer", file.MinOpset()))
 	}
 	if w.Activation && twoBits {
 		r.Notes = append(r.Notes, "activations in front of 2-bit weights stay float32: runtimes have no integer kernel for them")
 	}
 	if zeros := zerosOf(r.Layers); zeros > 0 && len(best.bits) > 0 {
-		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" exactly zero but stored like the others: expect no speed-up from them")
+		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" zero but stored like the others: no speed-up")
 	} else if zeros > 0 {
 		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" exactly zero; where that is smaller they are left out of the file, but runtimes fill them in again: expect no speed-up from them")
 	}

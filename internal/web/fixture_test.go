@@ -25,7 +25,7 @@ func lenet() *compress.Result {
 		Seed:   1, SHA256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 		Data: compress.DataUsed{Source: "../data/mnist", Training: 48000, Calibration: 512, Selection: 10000, HeldOut: 10000, HeldOutFrom: "the source's own test examples"},
 		Head: "logits", Seconds: 211.4, Version: "0.1.0", Kernel: "avx2",
-		Notes: []string{"27,120 weights are exactly zero but stored like the others: expect no speed-up from them"},
+		Notes: []string{"27,120 weights are zero but stored like the others: no speed-up"},
 	}
 	b := compactify.Budget{Kind: compactify.MetricDrop, Limit: 1}
 	r.Profiles = []compress.Curve{compress.NewCurve(pruneProfile(), b), compress.NewCurve(quantizeProfile(), b)}
