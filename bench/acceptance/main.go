@@ -99,7 +99,7 @@ func table(data, only string) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", r.name, err)
 		}
 		b.WriteString(line)
-		commands = append(commands, fmt.Sprintf("* %s: `compactify run %s`", r.name, strings.ReplaceAll(strings.Join(r.args, " "), "DATA", "../shared/data")))
+		commands = append(commands, fmt.Sprintf("* %s: `%s`", r.name, strings.ReplaceAll(strings.Join(append([]string{"compactify run"}, r.args...), " "), "DATA", "../shared/data")))
 	}
 	fmt.Fprintf(&b, "\nCommands:\n\n%s\n", strings.Join(commands, "\n"))
 	return b.Bytes(), nil
