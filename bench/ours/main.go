@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/train"
 )
@@ -18,19 +20,20 @@ func main() {
 	work := flag.String("work", "sgemm", "sgemm (GFLOP/s), or mlp, lenet5, lenet5-caffe (training, images/s)")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
 	threads := flag.Int("threads", 1, "threads")
+	model := flag.String("model", "", "infer: the model's file; its inputs have fixed shapes")
 	seconds := flag.Float64("seconds", 2, "least time measured, after a warm-up of a quarter of it")
 	flag.Parse()
 	pool := kernel.NewPool(*threads, kernel.Best())
 	defer pool.Close()
-	rate, err := measure(*work, *size, pool, time.Duration(*seconds*float64(time.Second)))
+	rate, err := measure(*work, *model, *size, pool, time.Duration(*seconds*float64(time.Second)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ours:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("%.1f\n", rate)
+	fmt.Printf("%.5g\n", rate)
 }
 
-func measure(work string, size int, pool *kernel.Pool, least time.Duration) (float64, error) {
+func measure(work, model string, size int, pool *kernel.Pool, least time.Duration) (float64, error) {
 	switch work {
 	case "sgemm":
 		return sgemm(size, pool, least), nil
@@ -38,6 +41,8 @@ func measure(work string, size int, pool *kernel.Pool, least time.Duration) (flo
 		return training("mlp:784-300-100-10", size, pool, least)
 	case "lenet5", "lenet5-caffe":
 		return training(work, size, pool, least)
+	case "infer":
+		return infer(model, pool, least)
 	}
 	return 0, fmt.Errorf("work %q: want sgemm, mlp, lenet5 or lenet5-caffe", work)
 }
@@ -95,4 +100,21 @@ func training(arch string, batch int, pool *kernel.Pool, least time.Duration) (f
 		return 0, err
 	}
 	return float64(steps*batch) / time.Since(began).Seconds(), nil
+}
+
+// infer returns how often a model runs per second.
+func infer(path string, pool *kernel.Pool, least time.Duration) (float64, error) {
+	g, err := onnx.Read(path)
+	if err != nil {
+		return 0, err
+	}
+	if g, _, err = engine.Simplify(g); err != nil {
+		return 0, err
+	}
+	p, err := engine.Compile(g, engine.Options{Pool: pool})
+	if err != nil {
+		return 0, err
+	}
+	l, err := engine.MeasureLatency(context.Background(), p, least)
+	return 1 / l.Median.Seconds(), err
 }
