@@ -144,6 +144,7 @@ func (c *compiler) program() (*Program, error) {
 	if err := c.specialize(); err != nil {
 		return nil, err
 	}
+	c.g.RemoveDead() // a value may have been read for its shape alone
 	if !c.o.Unfused {
 		if err := c.fuse(); err != nil {
 			return nil, err

@@ -17,37 +17,109 @@ import (
 // differentiated again. Operators without a rule are lowered to operators that
 // have one; the error names the first that cannot be.
 func Gradient(g *graph.Graph, loss *graph.Value, wrt []*graph.Value) (*graph.Graph, error) {
-	r, err := newReverse(g, loss, wrt)
+	return derive("gradient", g, []*graph.Value{loss}, wrt, func(d *derivation) []*graph.Value {
+		return d.zerosFor(d.wrt, d.gradient(d.of[0]))
+	})
+}
+
+// VJP extends a graph by a vector-Jacobian product: for cotangents u of the
+// values y it computes Jᵀu with J = ∂y/∂wrt. The result has g's inputs followed
+// by one u per entry of y, and g's outputs followed by one product per entry of
+// wrt. Its cost is that of a gradient.
+func VJP(g *graph.Graph, y, wrt []*graph.Value) (*graph.Graph, error) {
+	return derive("vector-Jacobian product", g, y, wrt, func(d *derivation) []*graph.Value {
+		return d.zerosFor(d.wrt, d.b.Pullback(d.of, d.inputs("cotangent_", d.of), d.wrt))
+	})
+}
+
+// JVP extends a graph by a Jacobian-vector product, the derivative in a
+// direction: for tangents v of the values wrt it computes Jv with J = ∂y/∂wrt.
+// The result has g's inputs followed by one v per entry of wrt, and g's outputs
+// followed by one product per entry of y.
+//
+// There are no rules for it. Jᵀu is linear in u, so its own pullback to u, at v,
+// is (Jᵀ)ᵀv; of Jᵀu itself nothing is left but what that reads.
+//
+// Source: A. Radul et al., "You only linearize once: tangents transpose to
+// gradients", POPL 2023, turned round.
+func JVP(g *graph.Graph, y, wrt []*graph.Value) (*graph.Graph, error) {
+	return derive("Jacobian-vector product", g, y, wrt, func(d *derivation) []*graph.Value {
+		return d.zerosFor(d.of, d.pushforward(d.wrt, d.inputs("tangent_", d.wrt), d.of))
+	})
+}
+
+// HessianVector extends a graph by the product of the Hessian of a scalar with a
+// vector. The result has g's inputs followed by one part v of the vector per
+// entry of wrt, and g's outputs followed by one part of Hv per entry.
+//
+// It is the gradient of ⟨gradient, v⟩. As a convolution or matrix product has
+// two cotangents, and each of those two again, it costs less than three
+// gradients; see [JVP] of a [Gradient] for both at once.
+//
+// Source: B. Christianson, "Automatic Hessians by reverse accumulation", IMA J.
+// Numerical Analysis 12 (1992); B. Pearlmutter, "Fast exact multiplication by
+// the Hessian", Neural Computation 6 (1994).
+func HessianVector(g *graph.Graph, loss *graph.Value, wrt []*graph.Value) (*graph.Graph, error) {
+	return derive("Hessian-vector product", g, []*graph.Value{loss}, wrt, func(d *derivation) []*graph.Value {
+		v := d.inputs("tangent_", d.wrt)
+		return d.zerosFor(d.wrt, d.b.Pullback(d.gradient(d.of[0]), v, d.wrt))
+	})
+}
+
+// GaussNewtonVector extends a graph by the product of a generalised Gauss-Newton
+// matrix with a vector: JᵀHJ·v with J = ∂z/∂wrt and H the Hessian of the loss in
+// the value z through which alone it depends on wrt, such as logits. It is
+// positive semi-definite where the loss is convex in z. Inputs and outputs are
+// those of [HessianVector].
+//
+// Source: N. Schraudolph, "Fast curvature matrix-vector products for
+// second-order gradient descent", Neural Computation 14 (2002), section 3.
+func GaussNewtonVector(g *graph.Graph, loss, z *graph.Value, wrt []*graph.Value) (*graph.Graph, error) {
+	return derive("Gauss-Newton product", g, []*graph.Value{loss, z}, wrt, func(d *derivation) []*graph.Value {
+		z := d.of[1:]
+		moved := d.pushforward(d.wrt, d.inputs("tangent_", d.wrt), z)
+		curved := d.b.Pullback(d.b.Pullback(d.of[:1], []*graph.Value{d.b.ConstLike(d.of[0], 1)}, z), moved, z)
+		return d.zerosFor(d.wrt, d.b.Pullback(z, curved, d.wrt))
+	})
+}
+
+// derivation is a graph about to be extended by derivatives: values of the
+// caller's graph are those of its clone here.
+type derivation struct {
+	g   *graph.Graph
+	b   *graph.Builder
+	of  []*graph.Value
+	wrt []*graph.Value
+}
+
+// derive clones the graph, lets build append to the clone, and makes what it
+// returns the outputs behind those there are.
+func derive(what string, g *graph.Graph, of, wrt []*graph.Value, build func(*derivation) []*graph.Value) (*graph.Graph, error) {
+	d, err := newDerivation(g, of, wrt)
 	if err == nil {
-		err = r.run()
+		d.g.Outputs = append(d.g.Outputs, build(d)...)
+		err = d.b.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gradient of %q in graph %q: %w", loss.Name, g.Name, err)
+		return nil, fmt.Errorf("%s of %q in graph %q: %w", what, of[0].Name, g.Name, err)
 	}
-	return r.g, nil
+	d.g.RemoveDead()
+	return d.g, nil
 }
 
-// reverse is one reverse accumulation.
-type reverse struct {
-	g         *graph.Graph
-	b         *graph.Builder
-	loss      *graph.Value
-	wrt       []*graph.Value
-	wanted    map[*graph.Value]bool // values on the way from wrt to the loss
-	cotangent map[*graph.Value]*graph.Value
-}
-
-func newReverse(g *graph.Graph, loss *graph.Value, wrt []*graph.Value) (*reverse, error) {
+func newDerivation(g *graph.Graph, of, wrt []*graph.Value) (*derivation, error) {
 	clone, copyOf := g.Clone()
-	r := &reverse{g: clone, loss: copyOf[loss], cotangent: make(map[*graph.Value]*graph.Value)}
-	if r.loss == nil {
-		return nil, fmt.Errorf("the loss is not in the graph")
-	}
-	for _, v := range wrt {
-		if copyOf[v] == nil {
-			return nil, fmt.Errorf("value %q is not in the graph", v.Name)
+	d := &derivation{g: clone}
+	for _, list := range []struct {
+		from []*graph.Value
+		to   *[]*graph.Value
+	}{{of, &d.of}, {wrt, &d.wrt}} {
+		for _, v := range list.from {
+			if copyOf[v] == nil {
+				return nil, fmt.Errorf("value %q is not in the graph", v.Name)
+			}
+			*list.to = append(*list.to, copyOf[v])
 		}
-		r.wrt = append(r.wrt, copyOf[v])
 	}
 	if err := clone.Upgrade(graph.LatestOpset); err != nil {
 		return nil, err
@@ -55,147 +127,66 @@ func newReverse(g *graph.Graph, loss *graph.Value, wrt []*graph.Value) (*reverse
 	if err := clone.Infer(); err != nil {
 		return nil, err
 	}
-	r.b = graph.NewBuilder(clone, "d_")
-	return r, r.lower()
+	d.b = graph.NewBuilder(clone, "d_")
+	return d, nil
 }
 
-// lower expands the active operators that have no rule of their own.
-func (r *reverse) lower() error {
-	for {
-		r.findWanted()
-		again := false
-		nodes := r.g.Nodes
-		r.g.Nodes = nil
-		for _, n := range nodes {
-			rule := n.Rule()
-			if !r.isActive(n) || (rule != nil && rule.VJP != nil) {
-				r.g.Nodes = append(r.g.Nodes, n)
-				continue
-			}
-			if rule == nil || rule.Lower == nil {
-				return fmt.Errorf("%s: operator %s has no derivative", n, n.Kind())
-			}
-			again = true
-			for i, v := range rule.Lower(r.b, n) {
-				if v != nil && n.Out[i] != nil {
-					r.b.Append(&graph.Node{Op: "Identity", In: []*graph.Value{v}, Out: []*graph.Value{n.Out[i]}})
-				}
-			}
-		}
-		if err := r.b.Err(); err != nil || !again {
-			return err
-		}
+// inputs adds an input like each of the values.
+func (d *derivation) inputs(prefix string, like []*graph.Value) []*graph.Value {
+	list := make([]*graph.Value, len(like))
+	for i, v := range like {
+		list[i] = d.b.Input(prefix+v.Name, v.Type)
 	}
+	return list
 }
 
-// findWanted marks the values that depend on wrt and on which the loss depends,
-// also through what the subgraph of a node captures.
-func (r *reverse) findWanted() {
-	forward := make(map[*graph.Value]bool)
-	for _, v := range r.wrt {
-		forward[v] = true
+// gradient is the pullback of 1.
+func (d *derivation) gradient(loss *graph.Value) []*graph.Value {
+	if loss.Type.Rank() != 0 {
+		d.b.Fail(fmt.Errorf("loss: got %v, want a scalar", loss.Type))
+		return make([]*graph.Value, len(d.wrt))
 	}
-	for _, n := range r.g.Nodes {
-		for _, v := range n.Reads() {
-			if forward[v] {
-				for _, o := range n.Out {
-					forward[o] = true
-				}
-			}
-		}
-	}
-	needed := map[*graph.Value]bool{r.loss: true}
-	for i := len(r.g.Nodes) - 1; i >= 0; i-- {
-		n := r.g.Nodes[i]
-		for _, o := range n.Out {
-			if o != nil && needed[o] {
-				for _, v := range n.Reads() {
-					needed[v] = true
-				}
-			}
-		}
-	}
-	r.wanted = make(map[*graph.Value]bool)
-	for v := range needed {
-		if forward[v] && (v.Type.DType.IsFloat() || v.Type.DType == tensor.Undefined) {
-			r.wanted[v] = true
-		}
-	}
+	return d.b.Pullback([]*graph.Value{loss}, []*graph.Value{d.b.ConstLike(loss, 1)}, d.wrt)
 }
 
-// isActive reports whether a cotangent flows through the node.
-func (r *reverse) isActive(n *graph.Node) bool {
-	in, out := false, false
-	for _, v := range n.Reads() {
-		in = in || r.wanted[v]
+// pushforward builds the tangents of values from those of wrt: the pullback of a
+// pullback at cotangents u. Nothing depends on what u is; where its shape is
+// read, zeros stand for it.
+func (d *derivation) pushforward(wrt, tangents, of []*graph.Value) []*graph.Value {
+	u := make([]*graph.Value, len(of))
+	for i, v := range of {
+		u[i] = d.b.Value(v.Type)
 	}
-	for _, v := range n.Out {
-		out = out || (v != nil && r.wanted[v])
-	}
-	return in && out
-}
-
-func (r *reverse) run() error {
-	if r.loss.Type.Rank() != 0 {
-		return fmt.Errorf("loss: got %v, want a scalar", r.loss.Type)
-	}
-	r.b.Want(r.wanted)
-	r.cotangent[r.loss] = r.b.ConstLike(r.loss, 1)
-	forward := r.g.Nodes
-	for i := len(forward) - 1; i >= 0; i-- {
-		if err := r.back(forward[i]); err != nil {
-			return err
+	var back, at []*graph.Value
+	for i, v := range d.b.Pullback(of, u, wrt) {
+		if v != nil && tangents[i] != nil {
+			back, at = append(back, v), append(at, tangents[i])
 		}
 	}
-	for _, v := range r.wrt {
-		r.g.Outputs = append(r.g.Outputs, r.output(v))
+	moved := d.b.Pullback(back, at, u)
+	for i, v := range of {
+		d.b.Append(d.zerosNode(v, u[i]))
 	}
-	r.g.RemoveDead()
-	return r.b.Err()
+	if err := d.g.Sort(); err != nil {
+		d.b.Fail(err)
+	}
+	return moved
 }
 
-// back turns the cotangents of a node's outputs into those of its inputs.
-func (r *reverse) back(n *graph.Node) error {
-	if !r.isActive(n) {
-		return nil
-	}
-	dy := make([]*graph.Value, len(n.Out))
-	some := false
-	for i, v := range n.Out {
-		if v != nil {
-			dy[i] = r.cotangent[v]
-			some = some || dy[i] != nil
+// zerosFor replaces what is nil by zeros like the values.
+func (d *derivation) zerosFor(like, list []*graph.Value) []*graph.Value {
+	for i, v := range list {
+		if v == nil {
+			n := d.zerosNode(like[i], d.b.Value(tensor.Type{}))
+			d.b.Append(n)
+			list[i] = n.Out[0]
 		}
 	}
-	if !some || dy[0] == nil && len(dy) == 1 {
-		return nil
-	}
-	dx := n.Rule().VJP(r.b, n, dy)
-	if err := r.b.Err(); err != nil {
-		return err
-	}
-	for i, d := range dx {
-		if v := n.In[i]; d != nil && r.wanted[v] {
-			r.accumulate(v, d)
-		}
-	}
-	return nil
+	return list
 }
 
-func (r *reverse) accumulate(v, d *graph.Value) {
-	if sum := r.cotangent[v]; sum != nil {
-		d = r.b.Op("Add", sum, d)
-	}
-	r.cotangent[v] = d
-}
-
-// output is the gradient of v as a value of its own.
-func (r *reverse) output(v *graph.Value) *graph.Value {
-	d := r.cotangent[v]
-	if d == nil {
-		zero := tensor.New(v.Type.DType, 1)
-		attrs := graph.Attributes{graph.TensorOf("value", zero)}
-		d = r.b.With("ConstantOfShape", attrs, r.b.Op("Shape", v))
-	}
-	return d
+// zerosNode makes out zeros in the shape of v.
+func (d *derivation) zerosNode(v, out *graph.Value) *graph.Node {
+	attrs := graph.Attributes{graph.TensorOf("value", tensor.New(v.Type.DType, 1))}
+	return &graph.Node{Op: "ConstantOfShape", Attrs: attrs, In: []*graph.Value{d.b.Op("Shape", v)}, Out: []*graph.Value{out}}
 }

@@ -5,7 +5,7 @@ import "fmt"
 // Rule is what the program knows of one operator that is not a kernel. Every
 // field but Since and Infer may be nil.
 //
-// Infer, Lower, VJP and JVP speak of the operator as the newest opset defines
+// Infer, Lower and VJP speak of the operator as the newest opset defines
 // it; older graphs go through Upgrade first.
 type Rule struct {
 	// Since lists the opsets in which the operator's form changed (inputs,
@@ -25,12 +25,10 @@ type Rule struct {
 	Lower func(*Builder, *Node) []*Value
 
 	// VJP maps cotangents of the outputs (nil where none flows) to cotangents
-	// of the inputs (nil where the input has none), as operators.
+	// of the inputs (nil where the input has none), as operators. Those of what
+	// the node's subgraphs capture follow. Every other derivative is made of it:
+	// a Jacobian-vector product is the transpose of the transpose.
 	VJP func(*Builder, *Node, []*Value) []*Value
-
-	// JVP maps tangents of the inputs (nil where an input is constant) to
-	// tangents of the outputs, as operators.
-	JVP func(*Builder, *Node, []*Value) []*Value
 
 	// Upgrade rewrites a node written for an opset before the key into the
 	// form the key introduced.

@@ -65,9 +65,6 @@ func broadcasting(left, right func(b *Builder, n *Node, dy *Value) *Value) vjpFu
 // the work of computing it is saved.
 func (b *Builder) active(v *Value) bool { return v != nil && (b.wanted == nil || b.wanted[v]) }
 
-// Want restricts the cotangents that rules build to these values; nil means all.
-func (b *Builder) Want(values map[*Value]bool) { b.wanted = values }
-
 // unbroadcast sums a cotangent over the axes along which v was broadcast.
 func (b *Builder) unbroadcast(d, v *Value) *Value {
 	from, to := d.Type.Shape, v.Type.Shape
