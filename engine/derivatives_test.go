@@ -45,7 +45,10 @@ func (c gradientCase) outputsOf(g *graph.Graph) []*graph.Value {
 			continue
 		}
 		for _, v := range n.Out {
-			if v != nil && v.Type.DType == tensor.Float64 {
+			if v == nil {
+				continue
+			}
+			if _, ok := v.Type.Static(); ok && v.Type.DType == tensor.Float64 {
 				list = append(list, v)
 			}
 		}

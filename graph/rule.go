@@ -59,7 +59,10 @@ func init() {
 			rules[op] = r
 		}
 	}
-	for _, family := range []map[string]vjpFunc{elementwiseVJPs(), activationVJPs(), linearVJPs(), shapeVJPs(), selectionVJPs(), reductionVJPs(), quantizationVJPs()} {
+	for _, family := range []map[string]vjpFunc{
+		elementwiseVJPs(), activationVJPs(), linearVJPs(), shapeVJPs(), selectionVJPs(), scatterVJPs(), reductionVJPs(), productVJPs(),
+		samplingVJPs(), quantizationVJPs(), flatVJPs(),
+	} {
 		for op, f := range family {
 			if rules[op] == nil {
 				panic(fmt.Sprintf("graph: derivative of operator %s, which has no rule", op))

@@ -17,6 +17,7 @@ import (
 //	FakeQuantize(x, scale, zero?) → y      scale·(clip(round(x/scale) + zero) - zero)
 //	FakeQuantizeGrad(dy, x, scale) → dx, dscale   its cotangents, without zero; its attributes
 //	SliceGrad(dy, xShape, starts, ends…)   adjoint of Slice, whose other inputs follow
+//	ResizeGrad(dy, xShape, roi, scales…)   adjoint of Resize, whose other inputs follow
 //	ReluGrad(dy, x)                        dy where x > 0, else 0
 //	SoftmaxCrossEntropy(z, p) → loss       mean over n of -Σ_k p[n,k]·log softmax(z)[n,k]
 //	SoftmaxCrossEntropyGrad(z, p, dloss)   its cotangent of z
@@ -28,6 +29,7 @@ func internalRules() map[string]*Rule {
 		"compactify.MaxPoolGather":           {MinIn: 2, MaxIn: 2, Infer: inferMaxPoolGather, Lower: lowerMaxPoolGather},
 		"compactify.AveragePoolGrad":         {MinIn: 2, MaxIn: 2, Infer: inferAveragePoolGrad},
 		"compactify.SliceGrad":               {MinIn: 4, MaxIn: 6, Infer: inferSliceGrad},
+		"compactify.ResizeGrad":              {MinIn: 2, MaxIn: 5, Infer: inferResizeGrad},
 		"compactify.FakeQuantize":            {MinIn: 2, MaxIn: 3, Infer: inferFakeQuantize, Lower: lowerFakeQuantize},
 		"compactify.FakeQuantizeGrad":        {MinIn: 3, MaxIn: 3, Infer: inferFakeQuantizeGrad, Lower: lowerFakeQuantizeGrad},
 		"compactify.ReluGrad":                {MinIn: 2, MaxIn: 2, Infer: inferReluGrad, Lower: lowerReluGrad},
@@ -68,6 +70,15 @@ func inferConvGradX(c *Inference) error {
 // inferSliceGrad: the cotangent of Slice's input, of the shape input 1 gives.
 func inferSliceGrad(c *Inference) error {
 	if err := c.want(indices, 1, 2, 3, 4, 5); err != nil {
+		return err
+	}
+	c.Set(0, c.shapeInput(c.In(0).DType, 1))
+	return nil
+}
+
+// inferResizeGrad: the cotangent of Resize's input, of the shape input 1 gives.
+func inferResizeGrad(c *Inference) error {
+	if err := c.want(indices, 1); err != nil {
 		return err
 	}
 	c.Set(0, c.shapeInput(c.In(0).DType, 1))

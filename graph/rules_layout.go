@@ -13,7 +13,7 @@ func layoutRules() map[string]*Rule {
 		"DepthToSpace":    {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferDepthToSpace, Lower: lowerDepthToSpace},
 		"SpaceToDepth":    {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferSpaceToDepth, Lower: lowerSpaceToDepth},
 		"CenterCropPad":   {Since: []int{18}, MinIn: 2, MaxIn: 2, Infer: inferCenterCropPad},
-		"Col2Im":          {Since: []int{18}, MinIn: 3, MaxIn: 3, Infer: inferCol2Im},
+		"Col2Im":          {Since: []int{18}, MinIn: 3, MaxIn: 3, Infer: inferCol2Im, Lower: lowerCol2Im},
 		"Trilu":           {Since: []int{14}, MinIn: 1, MaxIn: 2, Infer: inferTrilu},
 		"ReverseSequence": {Since: []int{10}, MinIn: 2, MaxIn: 2, Infer: inferReverseSequence},
 		"CumSum":          {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferCumulate},

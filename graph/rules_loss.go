@@ -8,7 +8,7 @@ import (
 
 func lossRules() map[string]*Rule {
 	return map[string]*Rule{
-		"NegativeLogLikelihoodLoss": {Since: []int{12}, MinIn: 2, MaxIn: 3, Infer: inferLoss},
+		"NegativeLogLikelihoodLoss": {Since: []int{12}, MinIn: 2, MaxIn: 3, Infer: inferLoss, Lower: lowerNLL},
 		"SoftmaxCrossEntropyLoss":   {Since: []int{12}, MinIn: 2, MaxIn: 3, Infer: inferLoss, Lower: lowerSoftmaxLoss},
 	}
 }

@@ -10,7 +10,7 @@ func poolingRules() map[string]*Rule {
 	return map[string]*Rule{
 		"MaxPool":           {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferPool},
 		"AveragePool":       {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferPool},
-		"LpPool":            {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferPool},
+		"LpPool":            {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferPool, Lower: lowerLpPool},
 		"GlobalAveragePool": {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalPool("ReduceMean")},
 		"GlobalMaxPool":     {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalPool("ReduceMax")},
 		"GlobalLpPool":      {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalLpPool},

@@ -14,11 +14,11 @@ func samplingRules() map[string]*Rule {
 	return map[string]*Rule{
 		"Resize":            {Since: []int{10, 11}, MinIn: 1, MaxIn: 4, Infer: inferResize, Upgrade: map[int]step{11: resizeAsymmetric}},
 		"Upsample":          {Since: []int{1, 7, 9}, MinIn: 1, MaxIn: 2, Infer: inferUpsample, Upgrade: map[int]step{9: upsampleScales, 10: upsampleToResize}},
-		"GridSample":        {Since: []int{16, 20}, MinIn: 2, MaxIn: 2, Infer: inferGridSample, Upgrade: map[int]step{20: renameText("mode", "bilinear", "linear", "bicubic", "cubic")}},
-		"AffineGrid":        {Since: []int{20}, MinIn: 2, MaxIn: 2, Infer: inferAffineGrid},
+		"GridSample":        {Since: []int{16, 20}, MinIn: 2, MaxIn: 2, Infer: inferGridSample, Lower: lowerGridSample, Upgrade: map[int]step{20: renameText("mode", "bilinear", "linear", "bicubic", "cubic")}},
+		"AffineGrid":        {Since: []int{20}, MinIn: 2, MaxIn: 2, Infer: inferAffineGrid, Lower: lowerAffineGrid},
 		"RoiAlign":          {Since: []int{10, 16}, MinIn: 3, MaxIn: 3, Infer: inferRoiAlign, Upgrade: map[int]step{16: roiAlignShift}},
 		"MaxRoiPool":        {Since: []int{1}, MinIn: 2, MaxIn: 2, Infer: inferMaxRoiPool},
-		"DeformConv":        {Since: []int{19}, MinIn: 3, MaxIn: 5, Infer: inferDeformConv},
+		"DeformConv":        {Since: []int{19}, MinIn: 3, MaxIn: 5, Infer: inferDeformConv, Lower: lowerDeformConv},
 		"NonMaxSuppression": {Since: []int{10}, MinIn: 2, MaxIn: 5, Infer: inferNonMaxSuppression},
 		"Det":               {Since: []int{11}, MinIn: 1, MaxIn: 1, Infer: inferDet},
 	}

@@ -13,7 +13,7 @@ func scatterRules() map[string]*Rule {
 		"ScatterND":       {Since: []int{11}, MinIn: 3, MaxIn: 3, Infer: inferScatterND},
 		"Scatter": {Since: []int{9}, MinIn: 3, MaxIn: 3, Infer: inferScatterElements,
 			Upgrade: map[int]step{11: renameOp("ScatterElements")}},
-		"TensorScatter": {Since: []int{24}, MinIn: 2, MaxIn: 3, Infer: inferTensorScatter},
+		"TensorScatter": {Since: []int{24}, MinIn: 2, MaxIn: 3, Infer: inferTensorScatter, Lower: lowerTensorScatter},
 	}
 }
 

@@ -15,7 +15,7 @@ func selectionRules() map[string]*Rule {
 		"Gather":         {Since: []int{1}, MinIn: 2, MaxIn: 2, Infer: inferGather},
 		"GatherElements": {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferGatherElements},
 		"GatherND":       {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferGatherND},
-		"Compress":       {Since: []int{9}, MinIn: 2, MaxIn: 2, Infer: inferCompress},
+		"Compress":       {Since: []int{9}, MinIn: 2, MaxIn: 2, Infer: inferCompress, Lower: lowerCompress},
 		"NonZero":        {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferNonZero},
 		"Unique":         {Since: []int{11}, MinIn: 1, MaxIn: 1, Infer: inferUnique},
 		"TopK": {Since: []int{1, 10}, MinIn: 2, MaxIn: 2, Infer: inferTopK,

@@ -58,17 +58,30 @@ func vjpPRelu(b *Builder, n *Node, dy []*Value) []*Value {
 	}
 }
 
-// vjpClip passes the cotangent inside the closed interval; the bounds are
-// constants of the model.
+// vjpClip passes the cotangent inside the closed interval; beyond it, it goes to
+// the bound, to the upper one if they cross.
 func vjpClip(b *Builder, n *Node, dy []*Value) []*Value {
+	out := make([]*Value, len(n.In))
 	d, x := dy[0], n.In[0]
-	if lo := n.Input(1); lo != nil {
-		d = b.mask(b.Op("GreaterOrEqual", x, lo), d)
-	}
 	if hi := n.Input(2); hi != nil {
-		d = b.mask(b.Op("LessOrEqual", x, hi), d)
+		inside := b.Op("LessOrEqual", x, hi)
+		if lo := n.Input(1); lo != nil {
+			inside = b.Op("And", inside, b.Op("LessOrEqual", lo, hi))
+		}
+		if b.active(hi) {
+			out[2] = b.unbroadcast(b.mask(b.Op("Not", inside), d), hi)
+		}
+		d = b.mask(inside, d)
 	}
-	return append([]*Value{d}, make([]*Value, len(n.In)-1)...)
+	if lo := n.Input(1); lo != nil {
+		inside := b.Op("GreaterOrEqual", x, lo)
+		if b.active(lo) {
+			out[1] = b.unbroadcast(b.mask(b.Op("Not", inside), d), lo)
+		}
+		d = b.mask(inside, d)
+	}
+	out[0] = d
+	return out
 }
 
 // exponentialBelow is the rule of y = slope·x above 0 and depth·(eˣ − 1) below,

@@ -53,23 +53,20 @@ func elementwiseVJPs() map[string]vjpFunc {
 		"Mean": func(b *Builder, n *Node, dy []*Value) []*Value {
 			return vjpSum(b, n, []*Value{b.scale(dy[0], 1/float64(len(n.In)))})
 		},
-		"Cast": func(b *Builder, n *Node, dy []*Value) []*Value {
-			if !n.In[0].Type.DType.IsFloat() {
-				return []*Value{nil}
-			}
-			return []*Value{b.With("Cast", Attributes{Int("to", int(n.In[0].Type.DType))}, dy[0])}
-		},
+		"Cast":     vjpCast,
+		"CastLike": vjpCast,
 		"Identity": func(_ *Builder, _ *Node, dy []*Value) []*Value { return []*Value{dy[0]} },
-		"Sign":     vjpNone,
-		"Floor":    vjpNone,
-		"Ceil":     vjpNone,
-		"Round":    vjpNone,
 	}
 }
 
-// vjpNone is the rule of functions that are constant almost everywhere, or not
-// differentiable at all.
-func vjpNone(_ *Builder, n *Node, _ []*Value) []*Value { return make([]*Value, len(n.In)) }
+// vjpCast casts back; where one of the types has no cotangents, nothing flows.
+func vjpCast(b *Builder, n *Node, dy []*Value) []*Value {
+	out := make([]*Value, len(n.In))
+	if n.In[0].continuous() && dy[0].continuous() {
+		out[0] = b.as(n.In[0].Type.DType, dy[0])
+	}
+	return out
+}
 
 func vjpWhere(b *Builder, n *Node, dy []*Value) []*Value {
 	zero := b.zeros(dy[0])

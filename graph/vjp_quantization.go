@@ -1,6 +1,10 @@
 package graph
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/compactify/compactify/tensor"
+)
 
 func quantizationVJPs() map[string]vjpFunc {
 	return map[string]vjpFunc{
@@ -62,18 +66,39 @@ func (b *Builder) fakeQuantizeGrad(n *Node, x, scale, zero, d *Value) (dx, dscal
 func vjpDequantize(b *Builder, n *Node, dy []*Value) []*Value {
 	x, scale := n.In[0], n.In[1]
 	out := make([]*Value, len(n.In))
-	if x.Type.DType.IsFloat() && b.active(x) || n.Attrs.Int("block_size", 0) != 0 {
-		b.Fail(fmt.Errorf("gradient of %s: want integers with one scale, or one per channel", n))
+	if !b.active(scale) {
 		return out
 	}
-	if b.active(scale) {
-		d := scale.Type.DType
-		steps := b.as(d, x)
-		if zero := n.Input(2); zero != nil {
-			steps = b.sub(steps, b.as(d, b.spreadAlong(n, zero)))
-		}
-		wide := b.spreadAlong(n, scale)
-		out[1] = b.shapeLike(b.unbroadcast(b.mul(b.as(d, dy[0]), steps), wide), scale)
+	d := scale.Type.DType
+	steps := b.as(d, x)
+	spread, gather := b.gridSteps(n)
+	if zero := n.Input(2); zero != nil {
+		steps = b.sub(steps, b.as(d, spread(zero)))
 	}
+	out[1] = gather(b.mul(b.as(d, dy[0]), steps))
 	return out
+}
+
+// gridSteps spreads a scale or zero point over the elements it is for, and adds
+// what those have back to it: one for all, one per entry of the axis, or one per
+// block of entries.
+func (b *Builder) gridSteps(n *Node) (spread, gather func(*Value) *Value) {
+	x, scale := n.In[0], n.In[1]
+	block := n.Attrs.Int("block_size", 0)
+	if block == 0 {
+		spread = func(v *Value) *Value { return b.spreadAlong(n, v) }
+		return spread, func(v *Value) *Value { return b.shapeLike(b.unbroadcast(v, spread(scale)), scale) }
+	}
+	axis, err := normAxis(n.Attrs.Int("axis", 1), x.Type.Rank())
+	if err != nil || !x.Type.Shape[axis].Known() {
+		b.Fail(fmt.Errorf("gradient of %s: the size of axis %d is unknown", n, n.Attrs.Int("axis", 1)))
+		axis = 0
+	}
+	at := upTo(max(0, x.Type.Shape[axis].Size))
+	for i := range at {
+		at[i] /= block
+	}
+	index := b.Const(tensor.Ints(at...))
+	return func(v *Value) *Value { return b.With("Gather", Attributes{Int("axis", axis)}, v, index) },
+		func(v *Value) *Value { return b.scatterAlong(v, index, axis, b.zerosLike(scale)) }
 }

@@ -1,8 +1,6 @@
 package graph
 
 import (
-	"fmt"
-
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -102,15 +100,20 @@ func vjpGlobalAveragePool(b *Builder, n *Node, dy []*Value) []*Value {
 	return []*Value{b.Op("Expand", b.div(dy[0], count), b.Op("Shape", x))}
 }
 
-// vjpSoftmaxCrossEntropy: the loss is linear in the target and its gradient in
-// the logits is (softmax − target)/N where the target sums to one.
+// vjpSoftmaxCrossEntropy: the loss is linear in the target, with the negative
+// logarithms of the probabilities as slopes, and its gradient in the logits is
+// (softmax − target)/N where the target sums to one.
 func vjpSoftmaxCrossEntropy(b *Builder, n *Node, dy []*Value) []*Value {
+	z, target := n.In[0], n.In[1]
 	out := make([]*Value, 2)
-	if b.active(n.In[0]) {
-		out[0] = b.Op("compactify.SoftmaxCrossEntropyGrad", n.In[0], n.In[1], dy[0])
+	if b.active(z) {
+		out[0] = b.Op("compactify.SoftmaxCrossEntropyGrad", z, target, dy[0])
 	}
-	if b.wanted != nil && b.wanted[n.In[1]] {
-		b.Fail(fmt.Errorf("gradient of %s: the target has no rule", n))
+	if b.active(target) {
+		rows := b.With("Shape", Attributes{Int("start", 0), Int("end", 1)}, z)
+		count := b.as(z.Type.DType, b.Op("Squeeze", rows, b.Const(tensor.Ints(0))))
+		logs := b.With("LogSoftmax", Attributes{Int("axis", 1)}, z)
+		out[1] = b.mul(logs, b.neg(b.div(dy[0], count)))
 	}
 	return out
 }

@@ -15,9 +15,11 @@ func selectionVJPs() map[string]vjpFunc {
 		"Gather":               vjpGather,
 		"GatherElements":       vjpGatherElements,
 		"GatherND":             vjpGatherND,
-		"ScatterElements":      vjpScatter("GatherElements"),
-		"ScatterND":            vjpScatter("GatherND"),
 		"TopK":                 vjpTopK,
+		"Unique":               vjpUnique,
+		"OneHot":               vjpOneHot,
+		"Range":                vjpRange,
+		"MaxUnpool":            vjpMaxUnpool,
 	}
 }
 
@@ -48,7 +50,7 @@ func upTo(n int) []int {
 func vjpPad(b *Builder, n *Node, dy []*Value) []*Value {
 	out := make([]*Value, len(n.In))
 	if mode := n.Attrs.Text("mode", "constant"); mode != "constant" {
-		b.Fail(fmt.Errorf("gradient of %s: attribute mode: got %q, want constant", n, mode))
+		out[0] = b.unpad(n, mode, dy[0])
 		return out
 	}
 	in := []*Value{dy[0], b.negated(n.In[1])}
@@ -62,6 +64,73 @@ func vjpPad(b *Builder, n *Node, dy []*Value) []*Value {
 		out[2] = b.shapeLike(outside, fill)
 	}
 	return out
+}
+
+// unpad adds what was repeated to what it repeats, axis by axis.
+func (b *Builder) unpad(n *Node, mode string, d *Value) *Value {
+	x := n.In[0]
+	c := &Inference{Node: n, Facts: b.facts}
+	pads, ok := c.ConstInts(1)
+	axes := upTo(x.Type.Rank())
+	if n.has(3) {
+		list, known := c.ConstInts(3)
+		if ok = ok && known; ok {
+			var err error
+			if axes, err = normAxes(list, x.Type.Rank()); err != nil {
+				ok = false
+			}
+		}
+	}
+	if !ok || len(pads) != 2*len(axes) {
+		b.Fail(fmt.Errorf("gradient of %s: want constant pads and axes", n))
+		return d
+	}
+	for i, axis := range axes {
+		before, behind := pads[i], pads[len(axes)+i]
+		if before == 0 && behind == 0 {
+			continue
+		}
+		if !x.Type.Shape[axis].Known() {
+			b.Fail(fmt.Errorf("gradient of %s: the size of axis %d is unknown", n, axis))
+			return d
+		}
+		size := x.Type.Shape[axis].Size
+		var from []int
+		for p := -before; p < size+behind; p++ {
+			from = append(from, padSource(mode, p, size))
+		}
+		d = b.scatterAlong(d, b.Const(tensor.Ints(from...)), axis, b.resizedZeros(d, axis, size))
+	}
+	return d
+}
+
+// padSource maps position i, counted from the first element of an axis of size
+// n, to the element that padding repeats there.
+func padSource(mode string, i, n int) int {
+	switch {
+	case mode == "edge":
+		return min(max(i, 0), n-1)
+	case mode == "wrap":
+		return (i%n + n) % n
+	case n == 1:
+		return 0
+	}
+	period := 2 * (n - 1) // reflect, without repeating the edge
+	i = (i%period + period) % period
+	return min(i, period-i)
+}
+
+// resizedZeros is zeros in the shape of d but for one axis.
+func (b *Builder) resizedZeros(d *Value, axis, size int) *Value {
+	attrs := Attributes{TensorOf("value", tensor.New(d.Type.DType, 1))}
+	parts := []*Value{b.Const(tensor.Ints(size))}
+	if axis > 0 {
+		parts = append([]*Value{b.With("Shape", Attributes{Int("end", axis)}, d)}, parts...)
+	}
+	if axis+1 < d.Type.Rank() {
+		parts = append(parts, b.With("Shape", Attributes{Int("start", axis+1)}, d))
+	}
+	return b.With("ConstantOfShape", attrs, b.With("Concat", Attributes{Int("axis", 0)}, parts...))
 }
 
 // negated is the negative of integers: a constant if they are one, so that
@@ -87,20 +156,25 @@ func (b *Builder) zerosLike(v *Value) *Value {
 // wide converts indices to int64, which ScatterND wants.
 func (b *Builder) wide(index *Value) *Value { return b.as(tensor.Int64, index) }
 
-// vjpGather adds the cotangent's slices where they were taken: rows of the
-// gathered axis are brought to the front and scattered with addition.
+// vjpGather adds the cotangent's slices where they were taken.
 func vjpGather(b *Builder, n *Node, dy []*Value) []*Value {
-	x, index, d := n.In[0], n.In[1], dy[0]
-	axis := n.Attrs.Int("axis", 0)
-	rank, ri := x.Type.Rank(), index.Type.Rank()
-	if rank < 0 || ri < 0 {
+	x, index := n.In[0], n.In[1]
+	axis, rank := n.Attrs.Int("axis", 0), x.Type.Rank()
+	if rank < 0 || index.Type.Rank() < 0 {
 		b.failRank(x)
 		return []*Value{nil, nil}
 	}
 	if axis < 0 {
 		axis += rank
 	}
-	// d is [before..., index..., after...]; bring the index axes to the front.
+	return []*Value{b.scatterAlong(dy[0], index, axis, b.zerosLike(x)), nil}
+}
+
+// scatterAlong adds slices of d at indices of an axis of x. d is [before...,
+// index..., behind...]; the gathered axis is brought to the front and scattered
+// to with addition.
+func (b *Builder) scatterAlong(d, index *Value, axis int, x *Value) *Value {
+	rank, ri := x.Type.Rank(), index.Type.Rank()
 	front := make([]int, 0, d.Type.Rank())
 	for i := range ri {
 		front = append(front, axis+i)
@@ -110,15 +184,22 @@ func vjpGather(b *Builder, n *Node, dy []*Value) []*Value {
 			front = append(front, i)
 		}
 	}
-	d = b.With("Transpose", Attributes{Ints("perm", front...)}, d)
 	move := append([]int{axis}, slices.DeleteFunc(upTo(rank), func(i int) bool { return i == axis })...)
-	zero := b.With("Transpose", Attributes{Ints("perm", move...)}, b.zerosLike(x))
-	added := b.With("ScatterND", Attributes{Text("reduction", "add")}, zero, b.unsqueeze(b.wide(index), -1), d)
 	back := make([]int, rank)
 	for i, p := range move {
 		back[p] = i
 	}
-	return []*Value{b.With("Transpose", Attributes{Ints("perm", back...)}, added), nil}
+	added := b.With("ScatterND", Attributes{Text("reduction", "add")},
+		b.permute(x, move), b.unsqueeze(b.wide(index), -1), b.permute(d, front))
+	return b.permute(added, back)
+}
+
+// permute transposes, unless the order is what it was.
+func (b *Builder) permute(x *Value, perm []int) *Value {
+	if slices.Equal(perm, upTo(len(perm))) {
+		return x
+	}
+	return b.With("Transpose", Attributes{Ints("perm", perm...)}, x)
 }
 
 func vjpGatherElements(b *Builder, n *Node, dy []*Value) []*Value {
@@ -132,38 +213,35 @@ func (b *Builder) scatterElements(n *Node, x, index, d *Value) *Value {
 	return b.With("ScatterElements", attrs, b.zerosLike(x), index, d)
 }
 
+// vjpGatherND scatters with addition; ScatterND has no batch axes, so that their
+// positions become part of the indices.
 func vjpGatherND(b *Builder, n *Node, dy []*Value) []*Value {
-	if batch := n.Attrs.Int("batch_dims", 0); batch != 0 {
-		b.Fail(fmt.Errorf("gradient of %s: attribute batch_dims: got %d, want 0", n, batch))
-		return []*Value{nil, nil}
+	index := n.In[1]
+	if batch := n.Attrs.Int("batch_dims", 0); batch > 0 {
+		index = b.withBatchIndex(index, batch)
 	}
 	attrs := Attributes{Text("reduction", "add")}
-	return []*Value{b.With("ScatterND", attrs, b.zerosLike(n.In[0]), n.In[1], dy[0]), nil}
+	return []*Value{b.With("ScatterND", attrs, b.zerosLike(n.In[0]), index, dy[0]), nil}
 }
 
-// vjpScatter: what was scattered is gathered back. The data keep their cotangent
-// where they are added to, and lose it where they are replaced (by one update:
-// ONNX leaves open which of several wins).
-func vjpScatter(gather string) vjpFunc {
-	return func(b *Builder, n *Node, dy []*Value) []*Value {
-		data, index, updates, d := n.In[0], n.In[1], n.In[2], dy[0]
-		out := make([]*Value, 3)
-		reduction := n.Attrs.Text("reduction", "none")
-		if reduction != "none" && reduction != "add" {
-			b.Fail(fmt.Errorf("gradient of %s: attribute reduction: got %q, want none or add", n, reduction))
-			return out
-		}
-		if b.active(data) {
-			out[0] = d
-			if reduction == "none" {
-				out[0] = b.With(n.Kind(), n.Attrs, d, index, b.zerosLike(updates))
-			}
-		}
-		if b.active(updates) {
-			out[2] = b.With(gather, n.Attrs.Without("reduction"), d, index)
-		}
-		return out
+// withBatchIndex puts the positions along the first axes in front of indices
+// [batch..., more..., k] → [batch..., more..., batch + k].
+func (b *Builder) withBatchIndex(index *Value, batch int) *Value {
+	rank := index.Type.Rank()
+	if rank <= batch {
+		b.failRank(index)
+		return index
 	}
+	tuples := b.With("Concat", Attributes{Int("axis", 0)}, b.With("Shape", Attributes{Int("end", rank-1)}, index), b.Const(tensor.Ints(1)))
+	parts := make([]*Value, 0, batch+1)
+	for i := range batch {
+		size := b.Op("Squeeze", b.With("Shape", Attributes{Int("start", i), Int("end", i+1)}, index), b.Const(tensor.Ints(0)))
+		count := b.Op("Range", b.Const(tensor.Scalar(int64(0))), size, b.Const(tensor.Scalar(int64(1))))
+		along := slices.Repeat([]int{1}, rank)
+		along[i] = -1
+		parts = append(parts, b.Op("Expand", b.Op("Reshape", count, b.Const(tensor.Ints(along...))), tuples))
+	}
+	return b.With("Concat", Attributes{Int("axis", -1)}, append(parts, index)...)
 }
 
 // vjpTopK sends the cotangent of every value to the element it was. It adds the
@@ -177,4 +255,70 @@ func vjpTopK(b *Builder, n *Node, dy []*Value) []*Value {
 	}
 	along := &Node{Attrs: Attributes{Int("axis", n.Attrs.Int("axis", -1))}}
 	return []*Value{b.scatterElements(along, n.In[0], n.Out[1], dy[0]), nil}
+}
+
+// vjpUnique sends the cotangent of every value to the first element that has it.
+// It adds those positions to the forward node's outputs if they are not there.
+func vjpUnique(b *Builder, n *Node, dy []*Value) []*Value {
+	x := n.In[0]
+	if dy[0] == nil {
+		return []*Value{nil}
+	}
+	for len(n.Out) < 2 {
+		n.Out = append(n.Out, nil)
+	}
+	if n.Out[1] == nil {
+		n.Out[1] = b.Value(tensor.Type{DType: tensor.Int64, Shape: []tensor.Dim{tensor.Unknown()}})
+	}
+	if !n.Attrs.Has("axis") {
+		flat := b.Op("Reshape", b.zerosLike(x), b.Const(tensor.Ints(-1)))
+		return []*Value{b.shapeLike(b.scatterAlong(dy[0], n.Out[1], 0, flat), x)}
+	}
+	axis, err := normAxis(n.Attrs.Int("axis", 0), x.Type.Rank())
+	if err != nil {
+		b.Fail(err)
+		return []*Value{nil}
+	}
+	return []*Value{b.scatterAlong(dy[0], n.Out[1], axis, b.zerosLike(x))}
+}
+
+// vjpOneHot gives the value of each kind the sum over where it stands.
+func vjpOneHot(b *Builder, n *Node, dy []*Value) []*Value {
+	kinds := tensor.New(dy[0].Type.DType, 2)
+	kinds.Set(1, 1)
+	hot := b.With("OneHot", n.Attrs, n.In[0], n.In[1], b.Const(kinds))
+	all := Attributes{Int("keepdims", 0)}
+	on := b.unsqueeze(b.With("ReduceSum", all, b.mul(hot, dy[0])), 0)
+	total := b.unsqueeze(b.With("ReduceSum", all, dy[0]), 0)
+	return []*Value{nil, nil, b.With("Concat", Attributes{Int("axis", 0)}, b.sub(total, on), on)}
+}
+
+// vjpRange: element i is start + i·delta.
+func vjpRange(b *Builder, n *Node, dy []*Value) []*Value {
+	all := Attributes{Int("keepdims", 0)}
+	zero, one := b.Const(tensor.Scalar(int64(0))), b.Const(tensor.Scalar(int64(1)))
+	count := b.as(dy[0].Type.DType, b.Op("Range", zero, b.Op("Size", dy[0]), one))
+	return []*Value{
+		b.shapeLike(b.With("ReduceSum", all, dy[0]), n.In[0]), nil,
+		b.shapeLike(b.With("ReduceSum", all, b.mul(dy[0], count)), n.In[2]),
+	}
+}
+
+// vjpMaxUnpool reads the cotangent where the elements were put. The indices count
+// in the shape that the window gives, which lies in a corner of the output.
+func vjpMaxUnpool(b *Builder, n *Node, dy []*Value) []*Value {
+	out := make([]*Value, len(n.In))
+	d := dy[0]
+	if n.has(2) {
+		x := n.In[0]
+		win, err := UnpoolGeometry(n, append([]int{1, 1}, b.staticSizes(x, 2)...))
+		if err != nil {
+			b.Fail(err)
+			return out
+		}
+		axes := axisRange(2, x.Type.Rank())
+		d = b.Op("Slice", d, b.Const(tensor.Ints(make([]int, len(axes))...)), b.Const(tensor.Ints(win.Out...)), b.Const(tensor.Ints(axes...)))
+	}
+	out[0] = b.Op("compactify.MaxPoolGather", d, n.In[1])
+	return out
 }

@@ -18,13 +18,9 @@ func shapeVJPs() map[string]vjpFunc {
 		"Tile":            vjpTile,
 		"Trilu":           vjpTrilu,
 		"CumSum":          vjpCumSum,
+		"ReverseSequence": vjpReverseSequence,
+		"CenterCropPad":   vjpCenterCropPad,
 		"Expand":          func(b *Builder, n *Node, dy []*Value) []*Value { return []*Value{b.unbroadcast(dy[0], n.In[0]), nil} },
-		"Shape":           vjpNone,
-		"Size":            vjpNone,
-		"ConstantOfShape": vjpNone,
-		"Constant":        vjpNone,
-		"Equal":           vjpNone, "Less": vjpNone, "Greater": vjpNone, "LessOrEqual": vjpNone, "GreaterOrEqual": vjpNone,
-		"ArgMax": vjpNone, "ArgMin": vjpNone,
 	}
 }
 
@@ -122,4 +118,15 @@ func vjpTrilu(b *Builder, n *Node, dy []*Value) []*Value {
 func vjpCumSum(b *Builder, n *Node, dy []*Value) []*Value {
 	back := n.Attrs.With(Int("reverse", 1-n.Attrs.Int("reverse", 0)))
 	return []*Value{b.With("CumSum", back, dy[0], n.In[1]), nil}
+}
+
+// vjpReverseSequence: a permutation that is its own inverse.
+func vjpReverseSequence(b *Builder, n *Node, dy []*Value) []*Value {
+	return []*Value{b.With("ReverseSequence", n.Attrs, dy[0], n.In[1]), nil}
+}
+
+// vjpCenterCropPad crops what was padded and pads what was cropped: the offsets
+// of both round the same way.
+func vjpCenterCropPad(b *Builder, n *Node, dy []*Value) []*Value {
+	return []*Value{b.With("CenterCropPad", n.Attrs.Without("axes"), dy[0], b.Op("Shape", n.In[0])), nil}
 }
