@@ -35,7 +35,7 @@ func (b *Builder) Facts() *Facts { return b.facts }
 // Err is the first error.
 func (b *Builder) Err() error { return b.err }
 
-// Fail records an error if it is the first.
+// Fail records an error if it is the first; nil is none.
 func (b *Builder) Fail(err error) {
 	if b.err == nil {
 		b.err = err

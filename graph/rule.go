@@ -61,7 +61,7 @@ func init() {
 	}
 	for _, family := range []map[string]vjpFunc{
 		elementwiseVJPs(), activationVJPs(), linearVJPs(), shapeVJPs(), selectionVJPs(), scatterVJPs(), reductionVJPs(), productVJPs(),
-		samplingVJPs(), quantizationVJPs(), flatVJPs(),
+		samplingVJPs(), controlVJPs(), quantizationVJPs(), flatVJPs(),
 	} {
 		for op, f := range family {
 			if rules[op] == nil {

@@ -8,9 +8,9 @@ import (
 
 func recurrentRules() map[string]*Rule {
 	return map[string]*Rule{
-		"RNN":  {Since: []int{1, 7}, MinIn: 3, MaxIn: 6, Infer: inferRecurrent(1)},
-		"GRU":  {Since: []int{1, 3, 7}, MinIn: 3, MaxIn: 6, Infer: inferRecurrent(3)},
-		"LSTM": {Since: []int{1, 7}, MinIn: 3, MaxIn: 8, Infer: inferRecurrent(4)},
+		"RNN":  {Since: []int{1, 7}, MinIn: 3, MaxIn: 6, Infer: inferRecurrent(1), Lower: lowerRecurrent(1, plainCell)},
+		"GRU":  {Since: []int{1, 3, 7}, MinIn: 3, MaxIn: 6, Infer: inferRecurrent(3), Lower: lowerRecurrent(3, gruCell)},
+		"LSTM": {Since: []int{1, 7}, MinIn: 3, MaxIn: 8, Infer: inferRecurrent(4), Lower: lowerRecurrent(4, lstmCell)},
 	}
 }
 
