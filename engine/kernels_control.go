@@ -252,6 +252,9 @@ func (s *site) deliverStacks(first int, stacks [][]tensor.Tensor, b *body) error
 			for _, d := range v.Type.Shape {
 				shape = append(shape, max(0, d.Size))
 			}
+			if known := s.outShape(first + k); known != nil {
+				shape = known
+			}
 			var err error
 			if t, err = NewTensor(v.Type.DType, shape...); err != nil {
 				return s.errorf("output %d: %w", first+k, err)

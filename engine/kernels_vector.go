@@ -36,6 +36,9 @@ func bindFloatArithmetic[T float](op string) prepare {
 		if err != nil {
 			return nil, s.errorf("%w", err)
 		}
+		if n.size == 0 {
+			return func() error { return nil }, nil
+		}
 		large, small := n.strides[0], n.strides[1]
 		if f.swaps && elements(s.inShape(0)) < elements(s.inShape(1)) {
 			x, y, large, small = y, x, small, large

@@ -29,7 +29,7 @@ func (g *Graph) rebatch(symbol string) error {
 	if err != nil {
 		return err
 	}
-	g.setBatch(tensor.Symbol(symbol))
+	g.SetBatch(g.Inputs, tensor.Symbol(symbol))
 	if old.Known() {
 		err = g.rebatchNodes(old.Size, symbol)
 	} else {
@@ -65,10 +65,10 @@ func (g *Graph) leadingSize() (tensor.Dim, error) {
 	return lead, nil
 }
 
-// setBatch gives all inputs the leading size d and forgets the types that
-// followed from the old one.
-func (g *Graph) setBatch(d tensor.Dim) {
-	for _, v := range g.Inputs {
+// SetBatch gives inputs, which are ranked, the leading size d and forgets the
+// types that followed from the old one: [Graph.Infer] finds the new ones.
+func (g *Graph) SetBatch(inputs []*Value, d tensor.Dim) {
+	for _, v := range inputs {
 		v.Type.Shape = append([]tensor.Dim{d}, v.Type.Shape[1:]...)
 	}
 	g.eachNode(func(n *Node) {
@@ -162,7 +162,7 @@ func (g *Graph) batchLostAt(symbol string) string {
 // the old size in them, such as the initial state of a recurrence, show here.
 func (g *Graph) tryBatch(size int) error {
 	c, _ := g.Clone()
-	c.setBatch(tensor.Fixed(size))
+	c.SetBatch(c.Inputs, tensor.Fixed(size))
 	if err := c.Infer(); err != nil {
 		return fmt.Errorf("at batch size %d: %w", size, err)
 	}

@@ -30,6 +30,9 @@ type Rule struct {
 	// a Jacobian-vector product is the transpose of the transpose.
 	VJP func(*Builder, *Node, []*Value) []*Value
 
+	// Batch appends the operator for many examples at once; see [Batching].
+	Batch batchFunc
+
 	// Upgrade rewrites a node written for an opset before the key into the
 	// form the key introduced.
 	Upgrade map[int]func(*Builder, *Node) error
@@ -42,7 +45,7 @@ func RuleFor(domain, op string) *Rule { return rules[opKey(domain, op)] }
 func (n *Node) Rule() *Rule { return rules[n.Kind()] }
 
 // rules is the table: one row per operator, assembled from one file per family.
-// Derivatives fill in a field of their rows from files of their own, vjp_*.go.
+// Derivatives fill in a field of their rows from files of their own, vjp_*.go, and batching in batch_*.go.
 var rules map[string]*Rule
 
 func init() {
@@ -68,6 +71,14 @@ func init() {
 				panic(fmt.Sprintf("graph: derivative of operator %s, which has no rule", op))
 			}
 			rules[op].VJP = f
+		}
+	}
+	for _, family := range []map[string]batchFunc{elementwiseBatches(), linearBatches(), shapeBatches(), controlBatches()} {
+		for op, f := range family {
+			if rules[op] == nil {
+				panic(fmt.Sprintf("graph: batching of operator %s, which has no rule", op))
+			}
+			rules[op].Batch = f
 		}
 	}
 }
