@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	family := flag.String("family", "vector", "kernels to generate: vector or conv (convolution and pooling)")
+	family := flag.String("family", "vector", "kernels to generate: vector, conv (convolution and pooling) or forms (matrices in compact forms)")
 	flag.Parse()
 	ConstraintExpr("amd64")
 	switch *family {
@@ -24,8 +24,10 @@ func main() {
 		matricesAndVectors()
 	case "conv":
 		windows()
+	case "forms":
+		compactForms()
 	default:
-		log.Fatalf("family %q: unknown, want vector or conv", *family)
+		log.Fatalf("family %q: unknown, want vector, conv or forms", *family)
 	}
 	Generate()
 }
