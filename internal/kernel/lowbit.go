@@ -135,14 +135,15 @@ func (w *LowBit) level(j, p int) float32 {
 func (w *LowBit) Bytes() int { return len(w.data) + 4*len(w.scale) + 4*len(w.shift) }
 
 // lowBitRows is the number of rows up to which levels are decoded in registers,
-// each time for four rows. Rule 1, measured at n = k = 1024 and 4096 on Zen 5:
-// beyond it, expanding once and multiplying at full speed takes less time.
-const lowBitRows = 24
+// each time for four rows, by set. Rule 1, measured at n = k = 256, 1024 and 4096
+// on Zen 5: beyond it, expanding once and multiplying at full speed takes no more
+// time; until there a dense product takes up to seven times as long.
+var lowBitRows = [...]int{Portable: 8, AVX2: 24, AVX512: 64}
 
 // Product implements [Form].
 func (w *LowBit) Product(p *Pool, m int) func(x, bias, y []float32) {
 	q := &lowBitProduct{w: w, pool: p, m: m}
-	if m > lowBitRows {
+	if m > lowBitRows[p.set] {
 		q.fill = q.expand
 		return q.expanded
 	}

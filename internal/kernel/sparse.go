@@ -90,8 +90,7 @@ func (q *blockProduct) run(x, bias, y []float32) {
 	b := q.b
 	checkForm(q.m, b.n, b.k, x, bias, y)
 	q.x, q.bias, q.y = x, bias, y
-	rows := sparseKernels[q.pool.set].blockRows
-	items := ceilDiv(b.n, lanes) * ceilDiv(q.m, rows)
+	items := ceilDiv(b.n, lanes) * ceilDiv(q.m, q.chunk())
 	q.pool.spread(items, len(b.data)*q.m/max(1, items), q.body)
 	q.x, q.bias, q.y = nil, nil, nil
 }
@@ -108,28 +107,40 @@ type blockArgs struct {
 	yStep       int
 }
 
-// panels computes items [lo, hi): a panel of outputs for a few rows each, all
-// panels of some rows before the next rows.
+// chunkBytes of x stay in the second-level cache while panels pass.
+const chunkBytes = 512 << 10
+
+// chunk is the number of rows that meet a panel before the next one comes.
+func (q *blockProduct) chunk() int {
+	rows := sparseKernels[q.pool.set].blockRows
+	return rows * max(1, min(8, chunkBytes/(4*rows*q.b.k)))
+}
+
+// panels computes items [lo, hi): a panel of outputs for a chunk of rows each, all
+// panels of one chunk before the next chunk.
 func (q *blockProduct) panels(worker, lo, hi int) {
 	b, set := q.b, &sparseKernels[q.pool.set]
-	panels := ceilDiv(b.n, lanes)
+	panels, chunk := ceilDiv(b.n, lanes), q.chunk()
 	tile := q.tiles[worker*12*lanes:][:12*lanes]
 	for item := lo; item < hi; item++ {
-		i, panel := item/panels*set.blockRows, item%panels
-		rows := min(set.blockRows, q.m-i)
+		panel, j := item%panels, item%panels*lanes
 		from, to := int(b.start[panel]), int(b.start[panel+1])
-		index, data, x := b.index[from:to], b.data[from*lanes:to*lanes], q.x[i*b.k:(i+rows)*b.k]
-		switch {
-		case len(index) == 0:
-			clear(tile)
-		case set.blocks == nil:
-			blocksPortable(tile, index, data, x, rows, b.k)
-		default: // indices are less than k by construction
-			q.args[worker] = blockArgs{rows, len(index), &index[0], &data[0], &x[0], 4 * b.k, &tile[0], 4 * lanes}
-			set.blocks((*int)(unsafe.Pointer(&q.args[worker])))
+		index, data := b.index[from:to], b.data[from*lanes:to*lanes]
+		end := min(q.m, (item/panels+1)*chunk)
+		for i := item / panels * chunk; i < end; i += set.blockRows {
+			rows := min(set.blockRows, end-i)
+			x := q.x[i*b.k : (i+rows)*b.k]
+			switch {
+			case len(index) == 0:
+				clear(tile)
+			case set.blocks == nil:
+				blocksPortable(tile, index, data, x, rows, b.k)
+			default: // indices are less than k by construction
+				q.args[worker] = blockArgs{rows, len(index), &index[0], &data[0], &x[0], 4 * b.k, &tile[0], 4 * lanes}
+				set.blocks((*int)(unsafe.Pointer(&q.args[worker])))
+			}
+			storeRows(q.y[i*b.n:], b.n, j, min(lanes, b.n-j), tile, lanes, rows, q.bias)
 		}
-		j := panel * lanes
-		storeRows(q.y[i*b.n:], b.n, j, min(lanes, b.n-j), tile, lanes, rows, q.bias)
 	}
 }
 

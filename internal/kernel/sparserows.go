@@ -111,14 +111,11 @@ func (q *rowsProduct) run(x, bias, y []float32) {
 // turnDepth is how many rows of a tile are brought in together.
 const turnDepth = 64
 
-// load brings rows of the tile, turnDepth for each of [lo, hi), in. Columns that
-// fill it stay zero.
+// load brings rows of the tile, turnDepth for each of [lo, hi), in. What columns
+// that only fill it hold does not matter.
 func (q *rowsProduct) load(_, lo, hi int) {
 	s := q.s
 	p0, p1 := lo*turnDepth, min(hi*turnDepth, s.k)
-	if q.width < q.ld {
-		clear(q.tile[p0*q.ld : p1*q.ld])
-	}
 	if !q.turned {
 		copyRows(q.tile[p0*q.ld:], q.ld, q.x[p0*q.columns+q.first:], q.columns, p1-p0, q.width)
 		return
