@@ -118,17 +118,25 @@ func (w *LowBit) scaleAt(j, block int) int {
 	return strip*stripLanes*w.blocks + block*w.width(strip) + j%stripLanes
 }
 
-// level reads a level, j counting the outputs that fill strips too.
-func (w *LowBit) level(j, p int) float32 {
-	at := p % groupDepth * w.bits
-	code := int(w.data[w.at(j, p/groupDepth)+at/8]) >> (at % 8) & (1<<w.bits - 1)
-	switch {
-	case w.bits == 1:
-		return float32(1 - 2*code)
-	case code >= 1<<(w.bits-1):
-		code -= 1 << w.bits
+// lowBitLevels are the levels by the low bits of a code, as the assembly has them.
+var lowBitLevels = [5][16]float32{
+	1: {1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1},
+	2: {0, 1, -2, -1, 0, 1, -2, -1, 0, 1, -2, -1, 0, 1, -2, -1},
+	4: {0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1},
+}
+
+// decode reads the eight levels of group g of output j, which counts the outputs
+// that fill strips too.
+func (w *LowBit) decode(j, g int) (levels [groupDepth]float32) {
+	table, code := &lowBitLevels[w.bits], uint32(0)
+	for i, b := range w.data[w.at(j, g):][:w.bits] {
+		code |= uint32(b) << (8 * i)
 	}
-	return float32(code)
+	for i := range levels {
+		levels[i] = table[code&15]
+		code >>= w.bits
+	}
+	return levels
 }
 
 // Bytes is what the matrix occupies.
@@ -291,16 +299,18 @@ func (q *lowBitProduct) strip(worker, strip, i, rows int, tile []float32) {
 // stripPortable is strip in Go.
 func (q *lowBitProduct) stripPortable(strip, i, rows int, tile []float32) {
 	w := q.w
-	depth, width, block := w.groups*groupDepth, w.width(strip), w.perBlock*groupDepth
+	depth, width := w.groups*groupDepth, w.width(strip)
 	for l := range width {
 		j := strip*stripLanes + l
 		for b := range w.blocks {
 			at := w.scaleAt(j, b)
 			var sums [4]float32
-			for p := b * block; p < min(depth, (b+1)*block); p++ {
-				v := w.level(j, p)
+			for g := b * w.perBlock; g < min(w.groups, (b+1)*w.perBlock); g++ {
+				levels := w.decode(j, g)
 				for r := range rows {
-					sums[r] += float32(v * q.x[(i+r)*depth+p])
+					for p, x := range q.x[(i+r)*depth+g*groupDepth:][:groupDepth] {
+						sums[r] += float32(levels[p] * x)
+					}
 				}
 			}
 			for r := range rows {
@@ -404,8 +414,11 @@ func (q *lowBitProduct) expandPortable(dst []float32, panel, j, b, p0, p1 int) {
 		if w.shift != nil {
 			shift = w.shift[at]
 		}
-		for p := p0; p < p1; p++ {
-			dst[(p-p0)*panel+l] = float32(scale*w.level(j+l, p)) + shift
+		for p := p0; p < p1; {
+			levels := w.decode(j+l, p/groupDepth)
+			for end := min(p1, p-p%groupDepth+groupDepth); p < end; p++ {
+				dst[(p-p0)*panel+l] = float32(scale*levels[p%groupDepth]) + shift
+			}
 		}
 	}
 }
