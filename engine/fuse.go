@@ -7,11 +7,13 @@ import (
 )
 
 // fuse rewrites the specialised graph into fewer, larger steps. It comes after
-// all derivatives, so that rules never see what it makes; outputs stay the same
-// bits but for the sign of zeros.
+// all derivatives, so that rules never see what it makes. Outputs stay the same
+// bits but for the sign of zeros, unless channelsLast found convolutions: its
+// kernels add up in another order.
 func (c *compiler) fuse() error {
 	c.mergeEqual()
 	c.dropExpands()
+	c.channelsLast()
 	c.poolBeforeRelu()
 	c.shortenIndices()
 	c.absorbRelu()
@@ -30,3 +32,5 @@ func (c *compiler) readers() readers { return readers{c.g.Consumers(), c.g.Outpu
 func (r readers) only(v *graph.Value, n *graph.Node) bool {
 	return len(r.of[v]) == 1 && r.of[v][0] == n && !slices.Contains(r.outputs, v)
 }
+
+func (r readers) isOutput(v *graph.Value) bool { return slices.Contains(r.outputs, v) }

@@ -14,6 +14,7 @@ func kernelFamilies() []map[string]prepare {
 		movementKernels(),
 		viewKernels(),
 		convolutionKernels(),
+		lastKernels(),
 		poolingKernels(),
 		normalizationKernels(),
 		reductionKernels(),

@@ -49,8 +49,10 @@ func (p *pooling) grain() int { return 1 + elementGrain/max(1, p.out*len(p.taps)
 
 // flatPool describes a pooling over one or two axes to the fast kernels. It
 // reports false for three axes and more, and for what those do not take.
-func (s *site) flatPool(x []int) (kernel.PoolShape, bool) {
-	w, err := graph.PoolGeometry(s.node, x)
+func (s *site) flatPool(x []int) (kernel.PoolShape, bool) { return flatPoolOf(s.node, x) }
+
+func flatPoolOf(n *graph.Node, x []int) (kernel.PoolShape, bool) {
+	w, err := graph.PoolGeometry(n, x)
 	if err != nil || len(x) > 4 {
 		return kernel.PoolShape{}, false
 	}

@@ -9,26 +9,31 @@ package main
 import (
 	"flag"
 	"log"
+	"maps"
+	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// families are the kernels that go into one file each.
+var families = map[string]func(){
+	"vector": matricesAndVectors,
+	"conv":   windows,      // convolution and pooling
+	"last":   channelsLast, // both, with channels last
+	"forms":  compactForms, // matrices in compact forms
+}
+
 func main() {
-	family := flag.String("family", "vector", "kernels to generate: vector, conv (convolution and pooling) or forms (matrices in compact forms)")
+	family := flag.String("family", "vector", "kernels to generate, see families")
 	flag.Parse()
-	ConstraintExpr("amd64")
-	switch *family {
-	case "vector":
-		matricesAndVectors()
-	case "conv":
-		windows()
-	case "forms":
-		compactForms()
-	default:
-		log.Fatalf("family %q: unknown, want vector, conv or forms", *family)
+	emit, ok := families[*family]
+	if !ok {
+		log.Fatalf("family %q: unknown, want one of %q", *family, slices.Sorted(maps.Keys(families)))
 	}
+	ConstraintExpr("amd64")
+	emit()
 	Generate()
 }
 
