@@ -3717,12 +3717,12 @@ TEXT ·slastWindowMulAVX2(SB), NOSPLIT, $0-16
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest1
 
 vector1:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
 	TESTQ   R11, R11
@@ -3749,7 +3749,7 @@ finishAll1:
 	ADDQ         $0x20, R12
 	ADDQ         $0x20, R13
 	ADDQ         $0x20, BX
-	ADDQ         $0x20, 64(DI)
+	ADDQ         $0x20, R15
 	SUBQ         $0x08, CX
 	JGE          vector1
 
@@ -3758,8 +3758,7 @@ rest1:
 	JZ      done1
 	MOVQ    88(DI), AX
 	VMOVUPS 4(AX), Y3
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
 	TESTQ   R11, R11
@@ -3796,12 +3795,12 @@ pixels2:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest2
 
 vector2:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
@@ -3835,7 +3834,7 @@ finishAll2:
 	ADDQ         $0x20, R12
 	ADDQ         $0x20, R13
 	ADDQ         $0x20, BX
-	ADDQ         $0x20, 64(DI)
+	ADDQ         $0x20, R15
 	SUBQ         $0x08, CX
 	JGE          vector2
 
@@ -3844,8 +3843,7 @@ rest2:
 	JZ      done2
 	MOVQ    88(DI), AX
 	VMOVUPS 4(AX), Y4
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
@@ -3889,12 +3887,12 @@ pixels3:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest3
 
 vector3:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	MOVQ    8(DI), SI
@@ -3935,7 +3933,7 @@ finishAll3:
 	ADDQ         $0x20, R12
 	ADDQ         $0x20, R13
 	ADDQ         $0x20, BX
-	ADDQ         $0x20, 64(DI)
+	ADDQ         $0x20, R15
 	SUBQ         $0x08, CX
 	JGE          vector3
 
@@ -3944,8 +3942,7 @@ rest3:
 	JZ      done3
 	MOVQ    88(DI), AX
 	VMOVUPS 4(AX), Y5
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	MOVQ    8(DI), SI
@@ -3996,12 +3993,12 @@ pixels4:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest4
 
 vector4:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -4049,7 +4046,7 @@ finishAll4:
 	ADDQ         $0x20, R12
 	ADDQ         $0x20, R13
 	ADDQ         $0x20, BX
-	ADDQ         $0x20, 64(DI)
+	ADDQ         $0x20, R15
 	SUBQ         $0x08, CX
 	JGE          vector4
 
@@ -4058,8 +4055,7 @@ rest4:
 	JZ      done4
 	MOVQ    88(DI), AX
 	VMOVUPS 4(AX), Y6
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -4117,12 +4113,12 @@ pixels5:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest5
 
 vector5:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -4177,7 +4173,7 @@ finishAll5:
 	ADDQ         $0x20, R12
 	ADDQ         $0x20, R13
 	ADDQ         $0x20, BX
-	ADDQ         $0x20, 64(DI)
+	ADDQ         $0x20, R15
 	SUBQ         $0x08, CX
 	JGE          vector5
 
@@ -4186,8 +4182,7 @@ rest5:
 	JZ      done5
 	MOVQ    88(DI), AX
 	VMOVUPS 4(AX), Y7
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -4252,12 +4247,12 @@ pixels6:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest6
 
 vector6:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -4319,7 +4314,7 @@ finishAll6:
 	ADDQ         $0x20, R12
 	ADDQ         $0x20, R13
 	ADDQ         $0x20, BX
-	ADDQ         $0x20, 64(DI)
+	ADDQ         $0x20, R15
 	SUBQ         $0x08, CX
 	JGE          vector6
 
@@ -4328,8 +4323,7 @@ rest6:
 	JZ      done6
 	MOVQ    88(DI), AX
 	VMOVUPS 4(AX), Y8
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Y0
+	VMOVUPS (R15), Y0
 	VMOVAPS Y0, Y1
 	VMOVAPS Y0, Y2
 	VMOVAPS Y0, Y3
@@ -4415,6 +4409,7 @@ TEXT ·slastWindowAddAVX2(SB), NOSPLIT, $0-16
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Y2
 	SUBQ         $0x08, CX
 	JL           rest1
@@ -4482,6 +4477,7 @@ pixels2:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Y3
 	SUBQ         $0x08, CX
 	JL           rest2
@@ -4561,6 +4557,7 @@ pixels3:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Y4
 	SUBQ         $0x08, CX
 	JL           rest3
@@ -4652,6 +4649,7 @@ pixels4:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Y5
 	SUBQ         $0x08, CX
 	JL           rest4
@@ -4755,6 +4753,7 @@ pixels5:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Y6
 	SUBQ         $0x08, CX
 	JL           rest5
@@ -4870,6 +4869,7 @@ pixels6:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Y7
 	SUBQ         $0x08, CX
 	JL           rest6
@@ -5011,6 +5011,7 @@ TEXT ·slastWindowMaxAVX2(SB), NOSPLIT, $0-16
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest1
 
@@ -5079,6 +5080,7 @@ pixels2:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest2
 
@@ -5161,6 +5163,7 @@ pixels3:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest3
 
@@ -5257,6 +5260,7 @@ pixels4:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest4
 
@@ -5367,6 +5371,7 @@ pixels5:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest5
 
@@ -5491,6 +5496,7 @@ pixels6:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x08, CX
 	JL   rest6
 
@@ -15838,12 +15844,12 @@ TEXT ·slastWindowMulAVX512(SB), NOSPLIT, $0-16
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest1
 
 vector1:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
 	TESTQ   R11, R11
@@ -15870,7 +15876,7 @@ finishAll1:
 	ADDQ         $0x40, R12
 	ADDQ         $0x40, R13
 	ADDQ         $0x40, BX
-	ADDQ         $0x40, 64(DI)
+	ADDQ         $0x40, R15
 	SUBQ         $0x10, CX
 	JGE          vector1
 
@@ -15879,8 +15885,7 @@ rest1:
 	JZ      done1
 	MOVQ    88(DI), AX
 	KMOVW   (AX), K1
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
 	TESTQ   R11, R11
@@ -15917,12 +15922,12 @@ pixels2:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest2
 
 vector2:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
@@ -15956,7 +15961,7 @@ finishAll2:
 	ADDQ         $0x40, R12
 	ADDQ         $0x40, R13
 	ADDQ         $0x40, BX
-	ADDQ         $0x40, 64(DI)
+	ADDQ         $0x40, R15
 	SUBQ         $0x10, CX
 	JGE          vector2
 
@@ -15965,8 +15970,7 @@ rest2:
 	JZ      done2
 	MOVQ    88(DI), AX
 	KMOVW   (AX), K1
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	MOVQ    8(DI), SI
 	MOVQ    16(DI), R11
@@ -16010,12 +16014,12 @@ pixels3:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest3
 
 vector3:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	MOVQ    8(DI), SI
@@ -16056,7 +16060,7 @@ finishAll3:
 	ADDQ         $0x40, R12
 	ADDQ         $0x40, R13
 	ADDQ         $0x40, BX
-	ADDQ         $0x40, 64(DI)
+	ADDQ         $0x40, R15
 	SUBQ         $0x10, CX
 	JGE          vector3
 
@@ -16065,8 +16069,7 @@ rest3:
 	JZ      done3
 	MOVQ    88(DI), AX
 	KMOVW   (AX), K1
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	MOVQ    8(DI), SI
@@ -16117,12 +16120,12 @@ pixels4:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest4
 
 vector4:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -16170,7 +16173,7 @@ finishAll4:
 	ADDQ         $0x40, R12
 	ADDQ         $0x40, R13
 	ADDQ         $0x40, BX
-	ADDQ         $0x40, 64(DI)
+	ADDQ         $0x40, R15
 	SUBQ         $0x10, CX
 	JGE          vector4
 
@@ -16179,8 +16182,7 @@ rest4:
 	JZ      done4
 	MOVQ    88(DI), AX
 	KMOVW   (AX), K1
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -16238,12 +16240,12 @@ pixels5:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest5
 
 vector5:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -16298,7 +16300,7 @@ finishAll5:
 	ADDQ         $0x40, R12
 	ADDQ         $0x40, R13
 	ADDQ         $0x40, BX
-	ADDQ         $0x40, 64(DI)
+	ADDQ         $0x40, R15
 	SUBQ         $0x10, CX
 	JGE          vector5
 
@@ -16307,8 +16309,7 @@ rest5:
 	JZ      done5
 	MOVQ    88(DI), AX
 	KMOVW   (AX), K1
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -16373,12 +16374,12 @@ pixels6:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest6
 
 vector6:
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -16440,7 +16441,7 @@ finishAll6:
 	ADDQ         $0x40, R12
 	ADDQ         $0x40, R13
 	ADDQ         $0x40, BX
-	ADDQ         $0x40, 64(DI)
+	ADDQ         $0x40, R15
 	SUBQ         $0x10, CX
 	JGE          vector6
 
@@ -16449,8 +16450,7 @@ rest6:
 	JZ      done6
 	MOVQ    88(DI), AX
 	KMOVW   (AX), K1
-	MOVQ    64(DI), AX
-	VMOVUPS (AX), Z0
+	VMOVUPS (R15), Z0
 	VMOVAPS Z0, Z1
 	VMOVAPS Z0, Z2
 	VMOVAPS Z0, Z3
@@ -16536,6 +16536,7 @@ TEXT ·slastWindowAddAVX512(SB), NOSPLIT, $0-16
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Z2
 	SUBQ         $0x10, CX
 	JL           rest1
@@ -16603,6 +16604,7 @@ pixels2:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Z3
 	SUBQ         $0x10, CX
 	JL           rest2
@@ -16682,6 +16684,7 @@ pixels3:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Z4
 	SUBQ         $0x10, CX
 	JL           rest3
@@ -16773,6 +16776,7 @@ pixels4:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Z5
 	SUBQ         $0x10, CX
 	JL           rest4
@@ -16876,6 +16880,7 @@ pixels5:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Z6
 	SUBQ         $0x10, CX
 	JL           rest5
@@ -16991,6 +16996,7 @@ pixels6:
 	MOVQ         48(DI), R13
 	MOVQ         40(DI), BX
 	MOVQ         104(DI), CX
+	MOVQ         64(DI), R15
 	VBROADCASTSS 96(DI), Z7
 	SUBQ         $0x10, CX
 	JL           rest6
@@ -17132,6 +17138,7 @@ TEXT ·slastWindowMaxAVX512(SB), NOSPLIT, $0-16
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest1
 
@@ -17200,6 +17207,7 @@ pixels2:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest2
 
@@ -17282,6 +17290,7 @@ pixels3:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest3
 
@@ -17378,6 +17387,7 @@ pixels4:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest4
 
@@ -17488,6 +17498,7 @@ pixels5:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest5
 
@@ -17612,6 +17623,7 @@ pixels6:
 	MOVQ 48(DI), R13
 	MOVQ 40(DI), BX
 	MOVQ 104(DI), CX
+	MOVQ 64(DI), R15
 	SUBQ $0x10, CX
 	JL   rest6
 

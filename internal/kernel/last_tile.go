@@ -23,8 +23,7 @@ type lastTiles struct {
 const windowPixels = 6
 
 // lastArgs are what a micro-kernel works on; the assembly knows the order of the
-// fields. Pointers that a tile does not need are nil. A window's kernel moves
-// Bias.
+// fields. Pointers that a tile does not need are nil.
 type lastArgs struct {
 	X        *float32
 	Offsets  *int // of runs from X, in elements; of windows' taps in pairs, from X and W

@@ -156,7 +156,7 @@ func (c *LastWindow) part(worker, lo, hi int) {
 	args.Stride, args.StrideY, args.Channels, args.Mask = 4*s.SW*s.C, 4*s.C, s.C, c.mask
 	args.Low, args.High = c.low, c.high
 	if c.w != nil {
-		args.W = &c.w[0]
+		args.W, args.Bias = &c.w[0], &c.bias[0]
 	}
 	for at := lo; at < hi; at++ {
 		n, oh := at/s.OH, at%s.OH
@@ -188,9 +188,6 @@ func (c *LastWindow) span(args *lastArgs, col *windowColumns, rows *windowRows, 
 			args.X = &x[(top*s.W+from*s.SW-s.PL+col.kw0*s.DW)*s.C]
 		}
 		args.Y = &c.y[(out+from)*s.C]
-		if c.bias != nil {
-			args.Bias = &c.bias[0]
-		}
 		c.kernel(pixels, args)
 	}
 }

@@ -266,6 +266,9 @@ func lastStore(v isa, vectors, pixels int) {
 	parts(true, "Lanes")
 }
 
+// windowBias is the bias of the channels at hand.
+var windowBias = reg.R15
+
 // windowPixels is the number of pixels that lastWindow takes at a time.
 const windowPixels = 6
 
@@ -302,6 +305,7 @@ func windowOf(v isa, op string, pixels int) {
 	MOVQ(argument(argY), y)
 	MOVQ(argument(argW), w)
 	MOVQ(argument(argChannels), channels)
+	MOVQ(argument(argBias), windowBias)
 	if op == "Add" {
 		VBROADCASTSS(argument(argBounds), scale)
 	}
@@ -368,7 +372,7 @@ func windowOf(v isa, op string, pixels int) {
 		ADDQ(operand.Imm(uint64(v.bytes)), p)
 	}
 	if op == "Mul" {
-		ADDQ(operand.Imm(uint64(v.bytes)), argument(argBias))
+		ADDQ(operand.Imm(uint64(v.bytes)), windowBias)
 	}
 	SUBQ(operand.Imm(uint64(v.bytes/4)), channels)
 	JGE(label("vector"))
@@ -387,8 +391,7 @@ func windowStart(v isa, op string, pixels int) {
 	first := v.vector(0)
 	switch op {
 	case "Mul":
-		MOVQ(argument(argBias), lastX[0])
-		VMOVUPS(operand.Mem{Base: lastX[0]}, first)
+		VMOVUPS(operand.Mem{Base: windowBias}, first)
 	case "Add":
 		VXORPS(first, first, first)
 	default:
