@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,49 +14,80 @@ import (
 	"github.com/compactify/compactify/train"
 )
 
-// derivative measures gradients or Hessian-vector products of the mean
-// cross-entropy of a network on one batch of 28×28 images, per second. Which
-// one and of what network the work says: gradient, hvp, gradient-caffe and
-// hvp-caffe, of the two LeNet-5s.
-func derivative(work string, batch int, pool *kernel.Pool, least time.Duration) (float64, error) {
-	arch := "lenet5"
-	if strings.HasSuffix(work, "-caffe") {
-		arch = "lenet5-caffe"
-	}
-	g, err := train.NewModel(arch, []int{1, 28, 28}, 10, 1)
+// secondOrder measures how many gradients of the mean cross-entropy of a LeNet-5
+// on one batch a Hessian-vector product costs: the ratio of the median times of
+// both, run in turn.
+func secondOrder(work string, batch int, pool *kernel.Pool, least time.Duration) (float64, error) {
+	g, loss, weights, err := lossOf(strings.TrimPrefix(work, "hvp-"))
 	if err != nil {
 		return 0, err
 	}
-	b := graph.NewBuilder(g, "loss_")
-	logits := g.Outputs[0]
-	loss := b.Op("compactify.SoftmaxCrossEntropy", logits, b.Input("target", logits.Type))
-	g.Outputs = []*graph.Value{loss}
-	if err := b.Err(); err != nil {
+	gradient, err := engine.Gradient(g, loss, weights)
+	if err != nil {
 		return 0, err
 	}
-	var weights []*graph.Value
+	product, err := engine.HessianVector(g, loss, weights)
+	if err != nil {
+		return 0, err
+	}
+	var runs [2]func() error
+	for i, d := range []*graph.Graph{gradient, product} {
+		if runs[i], err = runner(d, batch, pool); err != nil {
+			return 0, err
+		}
+	}
+	var times [2][]time.Duration
+	warm := time.Now().Add(least / 4)
+	for start := time.Now(); time.Since(start) < least+least/4; {
+		for i, run := range runs {
+			began := time.Now()
+			if err := run(); err != nil {
+				return 0, err
+			}
+			if began.After(warm) {
+				times[i] = append(times[i], time.Since(began))
+			}
+		}
+	}
+	return median(times[1]).Seconds() / median(times[0]).Seconds(), nil
+}
+
+func median(list []time.Duration) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// lossOf is a network with the mean cross-entropy of its logits as its output.
+func lossOf(arch string) (g *graph.Graph, loss *graph.Value, weights []*graph.Value, err error) {
+	if g, err = train.NewModel(arch, []int{1, 28, 28}, 10, 1); err != nil {
+		return nil, nil, nil, err
+	}
+	b := graph.NewBuilder(g, "loss_")
+	logits := g.Outputs[0]
+	loss = b.Op("compactify.SoftmaxCrossEntropy", logits, b.Input("target", logits.Type))
+	g.Outputs = []*graph.Value{loss}
 	for _, p := range g.Params {
 		if p.Type.DType.IsFloat() {
 			weights = append(weights, p.Value)
 		}
 	}
-	extend := engine.Gradient
-	if strings.HasPrefix(work, "hvp") {
-		extend = engine.HessianVector
-	}
-	d, err := extend(g, loss, weights)
+	return g, loss, weights, b.Err()
+}
+
+// runner compiles a graph and runs it on inputs of its own.
+func runner(g *graph.Graph, batch int, pool *kernel.Pool) (func() error, error) {
+	p, err := engine.Compile(g, engine.Options{Dims: map[string]int{g.Inputs[0].Type.Shape[0].Name: batch}, Pool: pool, Mutable: g.Params})
 	if err != nil {
-		return 0, err
-	}
-	p, err := engine.Compile(d, engine.Options{Dims: map[string]int{g.Inputs[0].Type.Shape[0].Name: batch}, Pool: pool, Mutable: d.Params})
-	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	in := make([]tensor.Tensor, len(p.Inputs()))
 	for i, t := range p.Inputs() {
 		sizes, ok := t.Static()
 		if !ok {
-			return 0, fmt.Errorf("input %d: got %v, want known sizes", i, t)
+			return nil, fmt.Errorf("input %d: got %v, want known sizes", i, t)
 		}
 		in[i] = tensor.New(t.DType, sizes...)
 		for k := range in[i].Len() {
@@ -63,23 +95,5 @@ func derivative(work string, batch int, pool *kernel.Pool, least time.Duration) 
 		}
 	}
 	out := make([]tensor.Tensor, len(p.Outputs()))
-	return perSecond(least, func() error { return p.Run(context.Background(), in, out) })
-}
-
-// perSecond runs f for a quarter of the time to warm up, then counts.
-func perSecond(least time.Duration, f func() error) (float64, error) {
-	for start := time.Now(); time.Since(start) < least/4; {
-		if err := f(); err != nil {
-			return 0, err
-		}
-	}
-	runs := 0
-	start := time.Now()
-	for time.Since(start) < least {
-		if err := f(); err != nil {
-			return 0, err
-		}
-		runs++
-	}
-	return float64(runs) / time.Since(start).Seconds(), nil
+	return func() error { return p.Run(context.Background(), in, out) }, nil
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	work := flag.String("work", "sgemm", "sgemm (GFLOP/s), mlp, lenet5, lenet5-caffe (training, images/s), gradient, hvp, gradient-caffe, hvp-caffe (of LeNet-5, 1/s), or infer")
+	work := flag.String("work", "sgemm", "sgemm (GFLOP/s), mlp, lenet5, lenet5-caffe (training, images/s), hvp-lenet5, hvp-lenet5-caffe (gradients per Hessian-vector product), or infer")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
 	threads := flag.Int("threads", 1, "threads")
 	model := flag.String("model", "", "infer: the model's file; its inputs have fixed shapes")
@@ -43,10 +43,10 @@ func measure(work, model string, size int, pool *kernel.Pool, least time.Duratio
 		return training(work, size, pool, least)
 	case "infer":
 		return infer(model, pool, least)
-	case "gradient", "hvp", "gradient-caffe", "hvp-caffe":
-		return derivative(work, size, pool, least)
+	case "hvp-lenet5", "hvp-lenet5-caffe":
+		return secondOrder(work, size, pool, least)
 	}
-	return 0, fmt.Errorf("work %q: want sgemm, mlp, lenet5, lenet5-caffe, gradient, hvp, gradient-caffe or hvp-caffe", work)
+	return 0, fmt.Errorf("work %q: want sgemm, mlp, lenet5, lenet5-caffe, hvp-lenet5, hvp-lenet5-caffe or infer", work)
 }
 
 // sgemm multiplies square matrices and returns GFLOP/s.
