@@ -46,7 +46,16 @@ func samplingCases(r points) []gradientCase {
 			}
 		}
 	}
+	region := tensor.Of([]float64{0.3, 0.2, 4.1, 3.3, 1.1, 0.7, 5.6, 5.2, -1.3, 2.1, 2.2, 9.4}, 3, 4)
+	batch := tensor.Of([]int64{0, 1, 0}, 3)
+	roi := attrs{graph.Int("output_height", 2), graph.Int("output_width", 3)}
 	return append(cases,
+		gradientCase{op: "RoiAlign", attrs: append(roi, graph.Int("sampling_ratio", 2)), in: list{r.normal(2, 2, 6, 7), region, batch}},
+		gradientCase{op: "RoiAlign", about: "adaptive", attrs: append(roi, graph.Float("spatial_scale", 0.6)), in: list{r.normal(2, 2, 6, 7), region, batch}, constant: []int{1}},
+		gradientCase{op: "RoiAlign", about: "maximum", attrs: append(roi, graph.Text("mode", "max"), graph.Int("sampling_ratio", 2),
+			graph.Text("coordinate_transformation_mode", "output_half_pixel")), in: list{r.between(0.5, 3, 2, 1, 6, 7), region, batch}, constant: []int{1}},
+		gradientCase{op: "MaxRoiPool", attrs: attrs{graph.Ints("pooled_shape", 2, 2)}, in: list{r.spread(2, 2, 5, 6),
+			tensor.Of([]float64{0, 0, 1, 3, 4, 1, 2, 0, 5, 3}, 2, 5)}, constant: []int{1}},
 		gradientCase{op: "GridSample", about: "volume", in: list{r.normal(1, 1, 2, 3, 2), r.between(-0.9, 0.9, 1, 2, 1, 2, 3)}},
 		gradientCase{op: "AffineGrid", in: list{r.normal(2, 2, 3), tensor.Ints(2, 1, 3, 4)}, multilinear: true},
 		gradientCase{op: "AffineGrid", about: "volume", attrs: attrs{graph.Int("align_corners", 1)}, in: list{r.normal(1, 3, 4), tensor.Ints(1, 1, 2, 3, 2)}, multilinear: true},
