@@ -81,7 +81,7 @@ func TestLastConvAgreesWithConv(t *testing.T) {
 			}
 			x, w, bias := normal(r, s.N*s.C*s.H*s.W), normal(r, s.M*s.taps()), normal(r, s.M)
 			residual := normal(r, s.N*s.M*s.OH*s.OW)
-			want := convLastOracle(p, s, x, w, bias, residual, -1, 2)
+			want := convLastOracle(s, x, w, bias, residual, -1, 2)
 			c := NewLastConv(p, s, w, bias, -1, 2)
 			y := make([]float32, len(residual))
 			scratch := make([]float32, c.Workspace())
@@ -97,8 +97,9 @@ func TestLastConvAgreesWithConv(t *testing.T) {
 	})
 }
 
-func convLastOracle(p *Pool, s ConvShape, x, w, bias, residual []float32, low, high float64) []float64 {
+func convLastOracle(s ConvShape, x, w, bias, residual []float32, low, high float64) []float64 {
 	y := make([]float64, len(residual))
+	p := NewPool(1, Portable)
 	Conv(p, s, doubles(x), doubles(w), doubles(bias), y, ActNone, make([]float64, ConvWorkspace(s, p.threads)))
 	for i := range y {
 		y[i] = min(max(y[i]+float64(residual[i]), low), high)
@@ -135,7 +136,7 @@ func TestLastConvInBlocks(t *testing.T) {
 			t.Fatalf("blocks: got %d, want more than 1", len(c.blocks)-1)
 		}
 		none := make([]float32, s.M*s.OH*s.OW)
-		want := convLastOracle(p, s, x, w, make([]float32, s.M), none, -1, 1)
+		want := convLastOracle(s, x, w, make([]float32, s.M), none, -1, 1)
 		if err := c.Run(toLast(x, 1, s.C, s.H*s.W), nil, none, make([]float32, c.Workspace())); err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +175,8 @@ func TestLastWindowsAgree(t *testing.T) {
 			}
 			conv := s.conv(s.C, s.C)
 			if conv.Validate() == nil {
-				Conv(p, conv, x, w, bias, want, ActRelu, make([]float32, ConvWorkspace(conv, p.threads)))
+				one := NewPool(1, p.set)
+				Conv(one, conv, x, w, bias, want, ActRelu, make([]float32, ConvWorkspace(conv, 1)))
 				same("depthwise", NewLastDepthwise(p, conv, w, bias, 0, float32(math.Inf(1))), want)
 			}
 		}
