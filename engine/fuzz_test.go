@@ -109,6 +109,7 @@ func (d *dice) graph() (*graph.Graph, []tensor.Tensor) {
 		}
 	}
 	ops := graph.Operators()
+	slices.Sort(ops) // a saved input means the same graph again
 	for i := range 1 + d.roll(4) {
 		n := &graph.Node{Name: fmt.Sprintf("n%d", i)}
 		n.Domain, n.Op = "", ops[(d.roll(256)*256+d.roll(256))%len(ops)]

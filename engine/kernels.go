@@ -81,6 +81,12 @@ func declined(n *graph.Node) bool {
 	switch n.Kind() {
 	case "Max", "Min":
 		return len(n.In) != 2
+	case "BatchNormalization": // statistics of a number type of their own
+		for _, v := range n.In {
+			if v != nil && n.In[0] != nil && v.Type.DType != n.In[0].Type.DType {
+				return true
+			}
+		}
 	case "compactify.FakeQuantize", "compactify.FakeQuantizeGrad":
 		lo, hi := graph.FakeQuantizeRange(n)
 		return n.Kind() == "compactify.FakeQuantize" && n.Input(2) != nil || max(-lo, hi) > kernel.MaxGrid

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify/tensor"
 )
@@ -89,8 +90,24 @@ func cut[T any](x []T, step, n int) []T {
 	return x[:n]
 }
 
-func bindArithmetic[T number](op string) prepare {
-	return func(s *site) (func() error, error) { return bindBinary(s, arithmeticLoops[T](op)) }
+func bindArithmetic[T integer](op string) prepare {
+	return func(s *site) (func() error, error) {
+		run, err := bindBinary(s, arithmeticLoops[T](op))
+		if op != "Div" || err != nil {
+			return run, err
+		}
+		return divisible[T](s, run), nil
+	}
+}
+
+// divisible checks before an integer division that no divisor is 0.
+func divisible[T integer](s *site, run func() error) func() error {
+	return func() error {
+		if i := slices.Index(tensor.Data[T](*s.in[1]), 0); i >= 0 {
+			return s.errorf("input 1: element %d: got 0, want another divisor", i)
+		}
+		return run()
+	}
 }
 
 func arithmeticKernel(op string) prepare {
@@ -310,16 +327,18 @@ func modKernel() prepare {
 
 // bindMod: the remainder has the divisor's sign, or with fmod the dividend's.
 func bindMod[T integer](s *site) (func() error, error) {
-	if s.node.Attrs.Int("fmod", 0) != 0 {
-		return bindBinary(s, loopsOf(func(x, y T) T { return x % y }))
-	}
-	return bindBinary(s, loopsOf(func(x, y T) T {
-		r := x % y
-		if r != 0 && (r < 0) != (y < 0) {
-			r += y
+	remainder := func(x, y T) T { return x % y }
+	if s.node.Attrs.Int("fmod", 0) == 0 {
+		remainder = func(x, y T) T {
+			r := x % y
+			if r != 0 && (r < 0) != (y < 0) {
+				r += y
+			}
+			return r
 		}
-		return r
-	}))
+	}
+	run, err := bindBinary(s, loopsOf(remainder))
+	return divisible[T](s, run), err
 }
 
 func bindFloatMod[T float](s *site) (func() error, error) {

@@ -189,7 +189,7 @@ func prepareCompress(s *site) (func() error, error) {
 // entry b.
 func prepareReverseSequence(s *site) (func() error, error) {
 	shape := s.inShape(0)
-	time, batch := s.node.Attrs.Int("time_axis", 0), s.node.Attrs.Int("batch_axis", 1)
+	time, batch := axisOf(s.node.Attrs.Int("time_axis", 0), len(shape)), axisOf(s.node.Attrs.Int("batch_axis", 1), len(shape))
 	steps, entries := shape[time], shape[batch]
 	run := elements(shape[2:])
 	return func() error {

@@ -247,13 +247,9 @@ func (p *pooling) shares(in []int, includePad bool) []float64 {
 		}
 		for _, s := range share {
 			for o := range p.win.Out[a] {
-				count := 0
-				for k := range p.win.Kernel[a] {
-					at := o*p.win.Strides[a] - p.win.Pads[a] + k*p.win.Dilations[a]
-					if at >= first && at < end {
-						count++
-					}
-				}
+				at, gap, taps := o*p.win.Strides[a]-p.win.Pads[a], p.win.Dilations[a], p.win.Kernel[a]
+				below := min(taps, ceilDiv(max(0, first-at), gap))
+				count := max(0, min(taps, ceilDiv(max(0, end-at), gap))-below)
 				next = append(next, s/float64(count))
 			}
 		}
@@ -261,6 +257,9 @@ func (p *pooling) shares(in []int, includePad bool) []float64 {
 	}
 	return share
 }
+
+// ceilDiv is a/b rounded up, for a ≥ 0.
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
 func (s *site) averaging(x []int) (*pooling, []float64, error) {
 	p, err := s.pooling(x)
@@ -391,6 +390,11 @@ func bindMaxUnpool[T float](s *site) (func() error, error) {
 			return nil, s.errorf("%w", err)
 		}
 		counted = append([]int{x[0], x[1]}, win.Out...)
+		for a, n := range counted {
+			if out[a] < n {
+				return nil, s.errorf("input 2: got shape %v, want at least %v, which the window gives", out, counted)
+			}
+		}
 	}
 	own, limit := strides(out), int64(elements(counted))
 	return func() error {

@@ -158,7 +158,7 @@ type resample struct {
 // newResample computes the weights. base is the input left of the coordinate,
 // or right before it if it is an integer, and ratio in (0, 1] the rest, as
 // ONNX's reference has it. Antialiasing widens the kernel where the axis shrinks.
-func (s *site) newResample(a *resizeAxis, outer, inner int) *resample {
+func (s *site) newResample(a *resizeAxis, outer, inner int) (*resample, error) {
 	at := s.node.Attrs
 	mode := at.Text(coordinates, "half_pixel")
 	r := &resample{outer: outer, in: a.in, out: a.out, inner: inner, taps: 1}
@@ -167,7 +167,7 @@ func (s *site) newResample(a *resizeAxis, outer, inner int) *resample {
 			i := roundTo(at.Text("nearest_mode", "round_prefer_floor"), a.source(mode, j))
 			r.index, r.weights = append(r.index, min(max(i, 0), a.in-1)), append(r.weights, 1)
 		}
-		return r
+		return r, nil
 	}
 	weight, reach := s.interpolation()
 	stretch := 1.0
@@ -176,6 +176,14 @@ func (s *site) newResample(a *resizeAxis, outer, inner int) *resample {
 	}
 	first := int(math.Floor(-reach/stretch)) + 1
 	r.taps = 2 - 2*first
+	const entry = 16 // bytes of an index and a weight
+	if r.taps > math.MaxInt/entry/max(1, a.out) {
+		return nil, s.errorf("interpolation of %d to %d elements: too many weights", a.in, a.out)
+	}
+	if err := reserve(entry * r.taps * a.out); err != nil {
+		return nil, s.errorf("interpolation of %d to %d elements: %w", a.in, a.out, err)
+	}
+	r.index, r.weights = make([]int, 0, r.taps*a.out), make([]float64, 0, r.taps*a.out)
 	for j := range a.out {
 		x := a.source(mode, j)
 		base := int(math.Ceil(x)) - 1
@@ -193,7 +201,7 @@ func (s *site) newResample(a *resizeAxis, outer, inner int) *resample {
 			r.weights[k] /= sum
 		}
 	}
-	return r
+	return r, nil
 }
 
 // interpolation is the weight by distance, and the distance at which it ends.
@@ -225,7 +233,11 @@ func bindResample[T float](s *site) (func() error, error) {
 	var passes []*resample
 	for k := range axes {
 		if a := &axes[k]; a.scale != 1 || a.in != a.out || a.from != 0 || a.to != 1 {
-			passes = append(passes, s.newResample(a, elements(shape[:k]), elements(shape[k+1:])))
+			r, err := s.newResample(a, elements(shape[:k]), elements(shape[k+1:]))
+			if err != nil {
+				return nil, err
+			}
+			passes = append(passes, r)
 			shape[k] = a.out
 		}
 	}

@@ -192,7 +192,7 @@ func bindRoiAlign[T float](s *site) (func() error, error) {
 	half := at.Text("coordinate_transformation_mode", "half_pixel") == "half_pixel"
 	largest := at.Text("mode", "avg") == "max"
 	cells := out[2] * out[3]
-	return s.checked(2, x[0], out[0]*cells, 16, func(_, lo, hi int) {
+	run := s.checked(2, x[0], out[0]*cells, 16, func(_, lo, hi int) {
 		image, y, batch := tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0]), positionsOf(*s.in[2])
 		for i := lo; i < hi; i++ {
 			r := i / cells
@@ -200,12 +200,28 @@ func bindRoiAlign[T float](s *site) (func() error, error) {
 			row := cellRange(float64(box[1]), float64(box[3]), i%cells/out[3], out[2], ratio, scale, half)
 			col := cellRange(float64(box[0]), float64(box[2]), i%out[3], out[3], ratio, scale, half)
 			for c := range out[1] {
-				plane := image[(batch.at(r, 0)*x[1]+c)*x[2]*x[3]:][:x[2]*x[3]]
+				plane := image[(batch.at(r, x[0])*x[1]+c)*x[2]*x[3]:][:x[2]*x[3]]
 				y[(r*out[1]+c)*cells+i%cells] = T(poolCell(plane, x[2], x[3], row, col, largest))
 			}
 		}
-	}), nil
+	})
+	return func() error {
+		regions := tensor.Data[T](*s.in[1])
+		for r := range out[0] {
+			box := regions[4*r:][:4]
+			high := cellRange(float64(box[1]), float64(box[3]), 0, out[2], ratio, scale, half).n
+			wide := cellRange(float64(box[0]), float64(box[2]), 0, out[3], ratio, scale, half).n
+			if high > maxPoints || wide > maxPoints || high*wide > maxPoints {
+				return s.errorf("region %d: got %v, %d by %d points in each cell, want at most %d", r, box, high, wide, maxPoints)
+			}
+		}
+		return run()
+	}, nil
 }
+
+// maxPoints bounds the points that one cell of RoiAlign samples; regions that
+// ask for more are larger than any image.
+const maxPoints = 1 << 20
 
 // cell is the points of one grid cell along one axis.
 type cell struct {
@@ -225,7 +241,10 @@ func cellRange(from, to float64, i, cells, ratio int, scale float64, half bool) 
 	size := length / float64(cells)
 	n := ratio
 	if n <= 0 {
-		n = max(0, int(math.Ceil(size)))
+		n = int(max(0, min(2*maxPoints, math.Ceil(size))))
+		if size != size {
+			n = 0
+		}
 	}
 	step := size / float64(n)
 	return cell{from + float64(i)*size + step/2, step, n}

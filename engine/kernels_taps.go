@@ -12,6 +12,10 @@ type tap struct {
 // taps lists the elements of a window over planes of the given spatial sizes,
 // last axis fastest. Elements that never leave the padding have empty nests.
 func (s *site) taps(w *graph.Window, in, out []int) ([]tap, error) {
+	const each = 256 // bytes of a tap with its nest
+	if err := reserve(each * elements(w.Kernel)); err != nil {
+		return nil, s.errorf("window %v: %w", w.Kernel, err)
+	}
 	index := make([]int, len(in))
 	list := make([]tap, 0, elements(w.Kernel))
 	for range elements(w.Kernel) {

@@ -162,11 +162,31 @@ func (s *site) bind() (func() error, error) {
 			return nil, s.errorf("input %d %q: shape unknown", i, s.node.In[i].Name)
 		}
 	}
+	if s.empty() {
+		return func() error { return nil }, nil
+	}
 	k, ok := kernels[s.node.Kind()]
 	if !ok {
 		return nil, &UnsupportedError{Node: s.node.String(), Op: s.node.Kind()}
 	}
 	return k(s)
+}
+
+// empty reports whether all outputs are known to have no elements, so that there
+// is nothing to compute.
+func (s *site) empty() bool {
+	if views[s.node.Kind()] { // whose slots are to be set
+		return false
+	}
+	for _, v := range s.node.Out {
+		if v == nil {
+			continue
+		}
+		if sizes, ok := v.Type.Static(); !ok || elements(sizes) > 0 || v.Type.DType == tensor.Undefined {
+			return false
+		}
+	}
+	return len(s.node.Out) > 0
 }
 
 // runOnce allocates the outputs and scratch, binds and runs: the way of nodes
@@ -194,7 +214,7 @@ func (s *site) runOnce() (err error) {
 		}
 		b.raw = make([]byte, b.size)
 	}
-	return run()
+	return nameNode(s.node, run())
 }
 
 // reserveOutputs checks that the outputs of known shape find room. It comes

@@ -18,10 +18,17 @@ const (
 	numbers        // floats and integers
 	booleans       // bool
 	indices        // int32 and int64
+	onlyInt64
+	onlyInt32
+	onlyFloat32
+	texts
 )
 
 var classNames = [...]string{"any number type", "a floating-point type", "an integer type",
-	"a signed number type", "a real number type", "bool", "int32 or int64"}
+	"a signed number type", "a real number type", "bool", "int32 or int64", "int64", "int32", "float32", "string"}
+
+// classWords are the classes as signatures write them.
+var classWords = [...]string{"any", "float", "integer", "signed", "number", "bool", "index", "int64", "int32", "float32", "string"}
 
 // has reports membership; an unknown type passes.
 func (k class) has(d tensor.DType) bool {
@@ -41,6 +48,14 @@ func (k class) has(d tensor.DType) bool {
 		return d == tensor.Bool
 	case indices:
 		return d == tensor.Int32 || d == tensor.Int64
+	case onlyInt64:
+		return d == tensor.Int64
+	case onlyInt32:
+		return d == tensor.Int32
+	case onlyFloat32:
+		return d == tensor.Float32
+	case texts:
+		return d == tensor.String
 	}
 	return true
 }
@@ -212,7 +227,7 @@ func productOf(dims []tensor.Dim) dimProduct {
 	for _, d := range dims {
 		switch {
 		case d.Known():
-			p.known *= d.Size
+			p.known = saturatingMul(p.known, d.Size)
 		case d.Name != "":
 			p.symbols = append(p.symbols, d.Name)
 		default:

@@ -192,20 +192,64 @@ func (f *Facts) Infer(n *Node) (err error) {
 	if err := n.checkArity(r); err != nil {
 		return err
 	}
-	return r.Infer(&Inference{Node: n, Facts: f})
+	c := &Inference{Node: n, Facts: f}
+	if err := c.checkAttrs(); err != nil {
+		return err
+	}
+	if err := c.checkSignature(); err != nil {
+		return err
+	}
+	if err := r.Infer(c); err != nil {
+		return err
+	}
+	return c.checkSizes()
 }
 
-func (n *Node) checkArity(r *Rule) error {
-	if len(n.In) < r.MinIn || (r.MaxIn >= 0 && len(n.In) > r.MaxIn) {
-		want := fmt.Sprintf("%d to %d", r.MinIn, r.MaxIn)
-		if r.MaxIn < 0 {
-			want = fmt.Sprintf("at least %d", r.MinIn)
+// checkSizes checks that the outputs' elements can be counted.
+func (c *Inference) checkSizes() error {
+	for i, v := range c.Out {
+		if v == nil {
+			continue
 		}
-		return fmt.Errorf("%s: inputs: got %d, want %s", n, len(n.In), want)
+		if sizes, ok := v.Type.Static(); ok {
+			if _, ok := tensor.Size(sizes); !ok {
+				return c.Errorf("output %d: shape %v is too large", i, v.Type)
+			}
+		}
 	}
-	for i := range r.MinIn {
-		if n.In[i] == nil {
-			return fmt.Errorf("%s: input %d: omitted, but required", n, i)
+	return nil
+}
+
+// checkArity checks the numbers of inputs and outputs, and that those which are
+// required are there.
+func (n *Node) checkArity(r *Rule) error {
+	least, most := r.MinOut, r.MaxOut
+	if least == 0 && most == 0 {
+		least, most = 1, 1
+	}
+	if err := n.present("input", n.In, r.MinIn, r.MaxIn); err != nil {
+		return err
+	}
+	return n.present("output", n.Out, least, most)
+}
+
+func (n *Node) present(what string, list []*Value, least, most int) error {
+	if len(list) < least || most >= 0 && len(list) > most {
+		want := fmt.Sprintf("%d to %d", least, most)
+		switch {
+		case most < 0:
+			want = fmt.Sprintf("at least %d", least)
+		case most == least:
+			want = fmt.Sprint(least)
+		}
+		return fmt.Errorf("%s: %ss: got %d, want %s", n, what, len(list), want)
+	}
+	if most < 0 && n.Op != "Loop" {
+		least = len(list) // of any number, none is optional
+	}
+	for i, v := range list[:least] {
+		if v == nil {
+			return fmt.Errorf("%s: %s %d: omitted, but required", n, what, i)
 		}
 	}
 	return nil

@@ -25,7 +25,7 @@ func TestInferShapes(t *testing.T) {
 		{"axis", "Flatten", Attributes{Int("axis", 3)}, []any{"float32[2,3]"}, "error: attribute axis: got 3, want -2 to 2"},
 		{"", "Transpose", nil, []any{"float32[N,3,4]"}, "float32[4,3,N]"},
 		{"perm", "Transpose", Attributes{Ints("perm", 0, 2, 1)}, []any{"float32[N,3,4]"}, "float32[N,4,3]"},
-		{"twice", "Transpose", Attributes{Ints("perm", 0, 0, 1)}, []any{"float32[N,3,4]"}, "error: axis 0 named twice"},
+		{"twice", "Transpose", Attributes{Ints("perm", 0, 0, 1)}, []any{"float32[N,3,4]"}, "error: want a permutation of 3 axes"},
 		{"", "Concat", Attributes{Int("axis", 1)}, []any{"float32[N,3]", "float32[N,4]"}, "float32[N,7]"},
 		{"along symbol", "Concat", Attributes{Int("axis", 0)}, []any{"float32[N,3]", "float32[1,3]"}, "float32[?,3]"},
 		{"sizes", "Concat", Attributes{Int("axis", 1)}, []any{"float32[2,3]", "float32[3,3]"}, "error: input 1: got float32[3,3], want 2 on axis 0"},

@@ -10,7 +10,9 @@ import "github.com/compactify/compactify/tensor"
 // Source: S. Ioffe and C. Szegedy, "Batch normalization", ICML 2015,
 // algorithm 1.
 func lowerBatchNorm(b *Builder, n *Node) []*Value {
-	x, scale, bias, mean, variance := n.In[0], n.In[1], n.In[2], n.In[3], n.In[4]
+	mean, variance := n.In[3], n.In[4]
+	of := mean.Type.DType // which may be wider than that of x
+	x, scale, bias := b.as(of, n.In[0]), b.as(of, n.In[1]), b.as(of, n.In[2])
 	if x.Type.Rank() < 2 {
 		b.failRank(x)
 		return make([]*Value, len(n.Out))
@@ -28,7 +30,7 @@ func lowerBatchNorm(b *Builder, n *Node) []*Value {
 	epsilon := b.ConstLike(variance, n.Attrs.Float("epsilon", 1e-5))
 	factor := b.div(scale, b.Op("Sqrt", b.add(variance, epsilon)))
 	centred := b.sub(x, b.perChannel(mean, x))
-	out[0] = b.add(b.mul(centred, b.perChannel(factor, x)), b.perChannel(bias, x))
+	out[0] = b.as(n.In[0].Type.DType, b.add(b.mul(centred, b.perChannel(factor, x)), b.perChannel(bias, x)))
 	return out
 }
 

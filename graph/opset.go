@@ -27,6 +27,7 @@ var typeSince = map[tensor.DType]int{
 // count where a node uses them.
 var grew = map[string]map[string]int{
 	"ArgMax":             {"select_last_index": 12},
+	"Attention":          {"input 6": 24, "left_window_size": 25, "right_window_size": 25},
 	"ArgMin":             {"select_last_index": 12},
 	"AveragePool":        {"count_include_pad": 7, "ceil_mode": 10, "dilations": 19},
 	"BatchNormalization": {"training_mode": 14, "output 1": 14},

@@ -17,6 +17,10 @@ type Rule struct {
 	// MinIn and MaxIn bound the number of inputs; MaxIn < 0 means any number.
 	MinIn, MaxIn int
 
+	// MinOut and MaxOut bound the number of outputs, of which the first MinOut may
+	// not be omitted; MaxOut < 0 means any number. Both 0 mean exactly one.
+	MinOut, MaxOut int
+
 	// Infer checks the inputs and sets the types of the outputs.
 	Infer func(*Inference) error
 
@@ -53,7 +57,7 @@ func init() {
 	for _, family := range []map[string]*Rule{
 		arithmeticRules(), activationRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
 		reductionRules(), shapeRules(), constantRules(), layoutRules(), selectionRules(), scatterRules(), samplingRules(), lossRules(),
-		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(),
+		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(), attentionRules(),
 	} {
 		for op, r := range family {
 			if rules[op] != nil {

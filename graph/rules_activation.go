@@ -28,7 +28,7 @@ func activationRules() map[string]*Rule {
 		"Shrink":          {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferUnary(numbers), Lower: lowerShrink},
 		"Clip": {Since: []int{1, 6, 11}, MinIn: 1, MaxIn: 3, Infer: inferClip, Upgrade: map[int]step{
 			11: steps(floatToInput("min", 1), floatToInput("max", 2))}},
-		"Dropout": {Since: []int{1, 6, 7, 12}, MinIn: 1, MaxIn: 3, Infer: inferDropout, Lower: lowerDropout, Upgrade: map[int]step{
+		"Dropout": {Since: []int{1, 6, 7, 12}, MinIn: 1, MaxIn: 3, MinOut: 1, MaxOut: 2, Infer: inferDropout, Lower: lowerDropout, Upgrade: map[int]step{
 			12: floatToInput("ratio", 1)}},
 	}
 }

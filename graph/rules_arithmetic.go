@@ -2,6 +2,7 @@ package graph
 
 import (
 	"github.com/compactify/compactify/tensor"
+	"math"
 )
 
 func arithmeticRules() map[string]*Rule {
@@ -220,7 +221,7 @@ func inferArithmetic(f func(a, b tensor.Dim) tensor.Dim) func(*Inference) error 
 func addDims(a, b tensor.Dim) tensor.Dim {
 	switch {
 	case a.Known() && b.Known():
-		return tensor.Fixed(a.Size + b.Size)
+		return tensor.Fixed(a.Size + min(b.Size, math.MaxInt-a.Size))
 	case a.Size == 0:
 		return b
 	case b.Size == 0:
@@ -244,13 +245,22 @@ func subDims(a, b tensor.Dim) tensor.Dim {
 func mulDims(a, b tensor.Dim) tensor.Dim {
 	switch {
 	case a.Known() && b.Known():
-		return tensor.Fixed(a.Size * b.Size)
+		return tensor.Fixed(saturatingMul(a.Size, b.Size))
 	case a.Size == 1:
 		return b
 	case b.Size == 1:
 		return a
 	}
 	return tensor.Unknown()
+}
+
+// saturatingMul is a·b for sizes, the largest int where that overflows: a shape
+// that checkSizes refuses.
+func saturatingMul(a, b int) int {
+	if a != 0 && b > math.MaxInt/a {
+		return math.MaxInt
+	}
+	return a * b
 }
 
 func divDims(a, b tensor.Dim) tensor.Dim {

@@ -67,6 +67,9 @@ func inferConstantOfShape(c *Inference) error {
 		}
 		out.DType = value.T.DType()
 	}
+	if err := c.notNegative(0); err != nil {
+		return err
+	}
 	if dims, ok := c.sizes(0); ok {
 		out.Shape = dims
 		if len(dims) == 1 && dims[0].Known() && dims[0].Size <= maxKnownDims && indices.has(out.DType) {
@@ -83,7 +86,13 @@ func inferEyeLike(c *Inference) error {
 	if err := c.rank(0, 2); err != nil {
 		return err
 	}
-	return inferLike(c)
+	if err := inferLike(c); err != nil {
+		return err
+	}
+	if d := c.Output(0).Type.DType; d != tensor.Bool && !numbers.has(d) {
+		return c.Errorf("output 0: number type: got %v, want %s or bool", d, classNames[numbers])
+	}
+	return nil
 }
 
 // inferOneHot: a new axis of size depth at axis (last by default); values
@@ -94,6 +103,9 @@ func inferOneHot(c *Inference) error {
 	}
 	depth := tensor.Unknown()
 	if t, ok := c.Const(1); ok && t.Len() == 1 && t.DType() != tensor.String {
+		if n := t.At(0); !(n >= 0 && n <= maxAxis) {
+			return c.Errorf("input 1: got depth %v, want 0 to %g", n, maxAxis)
+		}
 		depth = dimOf(int(t.At(0)))
 	} else if dims, ok := c.sizes(1); ok && len(dims) == 1 {
 		depth = dims[0]
@@ -161,7 +173,7 @@ func (c *Inference) rangeSize() (tensor.Dim, error) {
 // The error says that there is no such number.
 func RangeLen(start, limit, delta float64) (int, error) {
 	n := math.Ceil((limit - start) / delta)
-	if delta == 0 || n != n || n > 1<<53 {
+	if delta == 0 || n != n || n > maxAxis {
 		return 0, fmt.Errorf("range from %v to %v by %v: no finite number of elements", start, limit, delta)
 	}
 	return int(max(0, n)), nil

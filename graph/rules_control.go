@@ -10,9 +10,9 @@ import (
 
 func controlRules() map[string]*Rule {
 	return map[string]*Rule{
-		"If":   {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferIf},
-		"Loop": {Since: []int{1}, MinIn: 0, MaxIn: -1, Infer: inferLoop},
-		"Scan": {Since: []int{8, 9}, MinIn: 1, MaxIn: -1, Infer: inferScan, Upgrade: map[int]step{9: scanBatched}},
+		"If":   {Since: []int{1}, MinIn: 1, MaxIn: 1, MinOut: 1, MaxOut: -1, Infer: inferIf},
+		"Loop": {Since: []int{1}, MinIn: 0, MaxIn: -1, MinOut: 1, MaxOut: -1, Infer: inferLoop},
+		"Scan": {Since: []int{8, 9}, MinIn: 1, MaxIn: -1, MinOut: 1, MaxOut: -1, Infer: inferScan, Upgrade: map[int]step{9: scanBatched}},
 	}
 }
 
@@ -96,6 +96,11 @@ func inferLoop(c *Inference) error {
 	}
 	if len(c.Node.In) < 2 {
 		return c.Errorf("inputs: got %d, want at least 2, of which the first two may be omitted", len(c.Node.In))
+	}
+	for i := 2; i < len(c.Node.In); i++ {
+		if !c.HasIn(i) {
+			return c.Errorf("input %d: omitted, but required", i)
+		}
 	}
 	carried := len(c.Node.In) - 2
 	scanned := len(body.Outputs) - 1 - carried

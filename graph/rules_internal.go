@@ -31,7 +31,7 @@ func internalRules() map[string]*Rule {
 		"compactify.SliceGrad":               {MinIn: 4, MaxIn: 6, Infer: inferSliceGrad},
 		"compactify.ResizeGrad":              {MinIn: 2, MaxIn: 5, Infer: inferResizeGrad},
 		"compactify.FakeQuantize":            {MinIn: 2, MaxIn: 3, Infer: inferFakeQuantize, Lower: lowerFakeQuantize},
-		"compactify.FakeQuantizeGrad":        {MinIn: 3, MaxIn: 3, Infer: inferFakeQuantizeGrad, Lower: lowerFakeQuantizeGrad},
+		"compactify.FakeQuantizeGrad":        {MinIn: 3, MaxIn: 3, MaxOut: 2, Infer: inferFakeQuantizeGrad, Lower: lowerFakeQuantizeGrad},
 		"compactify.ReluGrad":                {MinIn: 2, MaxIn: 2, Infer: inferReluGrad, Lower: lowerReluGrad},
 		"compactify.SoftmaxCrossEntropy":     {MinIn: 2, MaxIn: 2, Infer: inferCrossEntropy, Lower: lowerCrossEntropy},
 		"compactify.SoftmaxCrossEntropyGrad": {MinIn: 3, MaxIn: 3, Infer: inferCrossEntropyGrad, Lower: lowerCrossEntropyGrad},

@@ -27,8 +27,8 @@ func (c *Inference) blockSize() (int, error) {
 		return 0, err
 	}
 	size := c.Attrs.Int("blocksize", 0)
-	if size < 1 {
-		return 0, c.Errorf("attribute blocksize: got %d, want 1 or more", size)
+	if size < 1 || size > maxWindow {
+		return 0, c.Errorf("attribute blocksize: got %d, want 1 to %d", size, maxWindow)
 	}
 	return size, nil
 }
@@ -132,6 +132,9 @@ func inferCenterCropPad(c *Inference) error {
 	if err := c.want(indices, 1); err != nil {
 		return err
 	}
+	if err := c.notNegative(1); err != nil {
+		return err
+	}
 	out := x
 	if x.Ranked() {
 		axes := axisRange(0, x.Rank())
@@ -211,8 +214,8 @@ func inferReverseSequence(c *Inference) error {
 		if err != nil {
 			return err
 		}
-		if batch == time {
-			return c.Errorf("attributes batch_axis and time_axis: both are %d", batch)
+		if batch+time != 1 {
+			return c.Errorf("attributes batch_axis and time_axis: got %d and %d, want 0 and 1 in either order", batch, time)
 		}
 		if err := c.channels(1, x.Shape[batch]); err != nil {
 			return err

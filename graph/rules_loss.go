@@ -9,7 +9,7 @@ import (
 func lossRules() map[string]*Rule {
 	return map[string]*Rule{
 		"NegativeLogLikelihoodLoss": {Since: []int{12}, MinIn: 2, MaxIn: 3, Infer: inferLoss, Lower: lowerNLL},
-		"SoftmaxCrossEntropyLoss":   {Since: []int{12}, MinIn: 2, MaxIn: 3, Infer: inferLoss, Lower: lowerSoftmaxLoss},
+		"SoftmaxCrossEntropyLoss":   {Since: []int{12}, MinIn: 2, MaxIn: 3, MinOut: 1, MaxOut: 2, Infer: inferLoss, Lower: lowerSoftmaxLoss},
 	}
 }
 

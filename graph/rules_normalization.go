@@ -12,11 +12,11 @@ func normalizationRules() map[string]*Rule {
 		"Softmax":    {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
 		"LogSoftmax": {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
 		"Hardmax":    {Since: []int{1, 13}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Upgrade: map[int]step{13: softmaxPerAxis}},
-		"BatchNormalization": {Since: []int{1, 6, 7, 9}, MinIn: 5, MaxIn: 5, Infer: inferBatchNorm,
+		"BatchNormalization": {Since: []int{1, 6, 7, 9}, MinIn: 5, MaxIn: 5, MinOut: 1, MaxOut: 3, Infer: inferBatchNorm,
 			Lower: lowerBatchNorm, Upgrade: map[int]step{9: batchNormSpatial, 14: batchNormTraining}},
 		"InstanceNormalization":     {Since: []int{1, 6}, MinIn: 3, MaxIn: 3, Infer: inferInstanceNorm, Lower: lowerInstanceNorm},
 		"GroupNormalization":        {Since: []int{18, 21}, MinIn: 3, MaxIn: 3, Infer: inferGroupNorm, Lower: lowerGroupNorm, Upgrade: map[int]step{21: groupNormPerChannel}},
-		"LayerNormalization":        {Since: []int{17}, MinIn: 2, MaxIn: 3, Infer: inferLayerNorm, Lower: lowerLayerNorm},
+		"LayerNormalization":        {Since: []int{17}, MinIn: 2, MaxIn: 3, MinOut: 1, MaxOut: 3, Infer: inferLayerNorm, Lower: lowerLayerNorm},
 		"RMSNormalization":          {Since: []int{23}, MinIn: 2, MaxIn: 2, Infer: inferLayerNorm, Lower: lowerRMSNorm},
 		"LpNormalization":           {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferSoftmax, Lower: lowerLpNorm},
 		"LRN":                       {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferLRN, Lower: lowerLRN},
@@ -26,8 +26,8 @@ func normalizationRules() map[string]*Rule {
 
 // inferSoftmax: an operator along one axis that keeps the type.
 func inferSoftmax(c *Inference) error {
-	if t := c.In(0); t.Ranked() && t.Rank() > 0 {
-		if _, err := c.axis("axis", -1, t.Rank()); err != nil {
+	if t := c.In(0); t.Ranked() {
+		if _, err := c.axis("axis", -1, max(1, t.Rank())); err != nil {
 			return err
 		}
 	}
@@ -89,6 +89,9 @@ func inferBatchNorm(c *Inference) error {
 		if t := c.In(i); t.Ranked() {
 			channels, _ = mergeDims(channels, t.Shape[0])
 		}
+	}
+	if sizes, ok := x.Static(); ok && c.Attrs.Int("training_mode", 0) != 0 && slices.Contains(sizes, 0) {
+		return c.Errorf("input 0: got %v, want elements to take the mean of", x)
 	}
 	if c.Attrs.Int("training_mode", 0) == 0 && (c.Output(1) != nil || c.Output(2) != nil) {
 		return c.Errorf("outputs 1 and 2: present, but training_mode is 0")

@@ -8,7 +8,7 @@ import (
 
 func poolingRules() map[string]*Rule {
 	return map[string]*Rule{
-		"MaxPool":           {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferPool},
+		"MaxPool":           {Since: []int{1}, MinIn: 1, MaxIn: 1, MinOut: 1, MaxOut: 2, Infer: inferPool},
 		"AveragePool":       {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferPool},
 		"LpPool":            {Since: []int{1, 2}, MinIn: 1, MaxIn: 1, Infer: inferPool, Lower: lowerLpPool},
 		"GlobalAveragePool": {Since: []int{1}, MinIn: 1, MaxIn: 1, Infer: inferGlobalPool, Lower: lowerGlobalPool("ReduceMean")},
@@ -111,6 +111,17 @@ func inferMaxUnpool(c *Inference) error {
 	}
 	if x.Ranked() && ind.Ranked() && x.Rank() != ind.Rank() {
 		return c.Errorf("input 1: got %v, want the shape of %v", ind, x)
+	}
+	if x.Ranked() {
+		if err := c.shapeIs(1, x.Shape); err != nil {
+			return err
+		}
+		if n := c.vectorLen(2); n >= 0 && n != x.Rank() {
+			return c.Errorf("input 2: got %d sizes, want %d as %v has axes", n, x.Rank(), x)
+		}
+	}
+	if err := c.notNegative(2); err != nil {
+		return err
 	}
 	out := tensor.Type{DType: x.DType}
 	switch {

@@ -8,7 +8,7 @@ func quantizationRules() map[string]*Rule {
 	return map[string]*Rule{
 		"QuantizeLinear":        {Since: []int{10}, MinIn: 2, MaxIn: 3, Infer: inferQuantize},
 		"DequantizeLinear":      {Since: []int{10}, MinIn: 2, MaxIn: 3, Infer: inferDequantize},
-		"DynamicQuantizeLinear": {Since: []int{11}, MinIn: 1, MaxIn: 1, Infer: inferDynamicQuantize, Lower: lowerDynamicQuantize},
+		"DynamicQuantizeLinear": {Since: []int{11}, MinIn: 1, MaxIn: 1, MinOut: 3, MaxOut: 3, Infer: inferDynamicQuantize, Lower: lowerDynamicQuantize},
 		"QLinearMatMul":         {Since: []int{10}, MinIn: 8, MaxIn: 8, Infer: inferQLinearMatMul, Lower: lowerQLinearMatMul},
 		"QLinearConv":           {Since: []int{10}, MinIn: 8, MaxIn: 9, Infer: inferQLinearConv, Lower: lowerQLinearConv},
 		"MatMulInteger":         {Since: []int{10}, MinIn: 2, MaxIn: 4, Infer: inferMatMulInteger, Lower: lowerMatMulInteger},
@@ -71,9 +71,11 @@ func inferDequantize(c *Inference) error {
 // whole tensor, a vector along axis, or a block_size-th of x along axis.
 func (c *Inference) granularity() error {
 	x, scale, zero := c.In(0), c.In(1), c.In(2)
-	single := func(t tensor.Type) bool { return t.Rank() == 0 || t.Rank() == 1 && t.Shape[0].Size == 1 }
+	single := func(t tensor.Type) bool {
+		return t.Rank() == 0 || t.Rank() == 1 && (t.Shape[0].Size == 1 || !t.Shape[0].Known())
+	}
 	if scale.Ranked() && zero.Ranked() && !(single(scale) && single(zero)) {
-		if both, err := broadcast(scale.Shape, zero.Shape); err != nil || len(both) != scale.Rank() || len(both) != zero.Rank() {
+		if c.shapeIs(2, scale.Shape) != nil {
 			return c.Errorf("input 2: got zero point %v, want the shape of scale %v", zero, scale)
 		}
 	}
@@ -81,7 +83,7 @@ func (c *Inference) granularity() error {
 	if block < 0 {
 		return c.Errorf("attribute block_size: got %d, want 0 or more", block)
 	}
-	if !x.Ranked() || !scale.Ranked() || scale.Rank() == 0 || block == 0 && single(scale) {
+	if !x.Ranked() || !scale.Ranked() || block == 0 && single(scale) {
 		return nil
 	}
 	axis, err := c.axis("axis", 1, x.Rank())

@@ -8,9 +8,9 @@ import (
 
 func recurrentRules() map[string]*Rule {
 	return map[string]*Rule{
-		"RNN":  {Since: []int{1, 7}, MinIn: 3, MaxIn: 6, Infer: inferRecurrent(1), Lower: lowerRecurrent(1, plainCell)},
-		"GRU":  {Since: []int{1, 3, 7}, MinIn: 3, MaxIn: 6, Infer: inferRecurrent(3), Lower: lowerRecurrent(3, gruCell)},
-		"LSTM": {Since: []int{1, 7}, MinIn: 3, MaxIn: 8, Infer: inferRecurrent(4), Lower: lowerRecurrent(4, lstmCell)},
+		"RNN":  {Since: []int{1, 7}, MinIn: 3, MaxIn: 6, MaxOut: 2, Infer: inferRecurrent(1), Lower: lowerRecurrent(1, plainCell)},
+		"GRU":  {Since: []int{1, 3, 7}, MinIn: 3, MaxIn: 6, MaxOut: 2, Infer: inferRecurrent(3), Lower: lowerRecurrent(3, gruCell)},
+		"LSTM": {Since: []int{1, 7}, MinIn: 3, MaxIn: 8, MaxOut: 3, Infer: inferRecurrent(4), Lower: lowerRecurrent(4, lstmCell)},
 	}
 }
 
@@ -50,7 +50,10 @@ func inferRecurrent(gates int) func(*Inference) error {
 			time, batch = batch, time
 			y, state = []tensor.Dim{batch, time, dirs, hidden}, []tensor.Dim{batch, dirs, hidden}
 		}
-		if err := c.sequenceStates(state, batch, hidden); err != nil {
+		if err := c.shapeIs(3, []tensor.Dim{dirs, mulDims(tensor.Fixed(2*gates), hidden)}); err != nil {
+			return err
+		}
+		if err := c.sequenceStates(state, dirs, batch, hidden); err != nil {
 			return err
 		}
 		c.Set(0, tensor.Type{DType: d, Shape: y})
@@ -61,7 +64,7 @@ func inferRecurrent(gates int) func(*Inference) error {
 }
 
 // sequenceStates checks sequence lengths [N] and initial states.
-func (c *Inference) sequenceStates(state []tensor.Dim, batch, hidden tensor.Dim) error {
+func (c *Inference) sequenceStates(state []tensor.Dim, directions, batch, hidden tensor.Dim) error {
 	if err := c.channels(4, batch); err != nil {
 		return err
 	}
@@ -74,7 +77,7 @@ func (c *Inference) sequenceStates(state []tensor.Dim, batch, hidden tensor.Dim)
 	if err := c.shapeIs(6, state); err != nil {
 		return err
 	}
-	return c.shapeIs(7, []tensor.Dim{tensor.Unknown(), mulDims(tensor.Fixed(3), hidden)})
+	return c.shapeIs(7, []tensor.Dim{directions, mulDims(tensor.Fixed(3), hidden)})
 }
 
 func (c *Inference) directions() (int, error) {

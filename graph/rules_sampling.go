@@ -42,6 +42,9 @@ func inferResize(c *Inference) error {
 	if scales == sizes {
 		return c.Errorf("inputs 2 and 3: want either scales or sizes")
 	}
+	if err := c.notNegative(3); err != nil {
+		return err
+	}
 	out := tensor.Type{DType: x.DType}
 	if x.Ranked() {
 		axes := axisRange(0, x.Rank())
@@ -54,6 +57,11 @@ func inferResize(c *Inference) error {
 		shape, err := c.resized(x.Shape, axes, scales)
 		if err != nil {
 			return err
+		}
+		for a, d := range shape {
+			if x.Shape[a].Known() && x.Shape[a].Size == 0 && d.Known() && d.Size > 0 {
+				return c.Errorf("input 0: got %v, want elements on axis %d, which becomes %d long", x, a, d.Size)
+			}
 		}
 		out.Shape = shape
 	}
@@ -75,7 +83,7 @@ func (c *Inference) resized(in []tensor.Dim, axes []int, byScale bool) ([]tensor
 	}
 	if !byScale {
 		if sizes, ok := c.sizes(3); ok {
-			c.resizeTo(out, in, axes, sizes)
+			return out, c.resizeTo(out, in, axes, sizes)
 		}
 		return out, nil
 	}
@@ -91,7 +99,11 @@ func (c *Inference) resized(in []tensor.Dim, axes []int, byScale bool) ([]tensor
 		case s == 1:
 			out[a] = in[a]
 		case in[a].Known():
-			out[a] = tensor.Fixed(int(math.Floor(float64(float32(in[a].Size) * s * c.cropped(k, len(axes))))))
+			n := math.Floor(float64(float32(in[a].Size) * s * c.cropped(k, len(axes))))
+			if !(n >= 0 && n <= maxAxis) {
+				return nil, c.Errorf("input 2: got scale %v, which makes axis %d of %d %g long, want 0 to %g", s, a, in[a].Size, n, maxAxis)
+			}
+			out[a] = tensor.Fixed(int(n))
 		}
 	}
 	return out, nil
@@ -109,18 +121,18 @@ func (c *Inference) cropped(k, axes int) float32 {
 
 // resizeTo applies the sizes asked for; a policy that keeps the aspect ratio
 // takes the smallest or the largest scale for all axes.
-func (c *Inference) resizeTo(out, in []tensor.Dim, axes []int, sizes []tensor.Dim) {
+func (c *Inference) resizeTo(out, in []tensor.Dim, axes []int, sizes []tensor.Dim) error {
 	policy := c.Attrs.Text("keep_aspect_ratio_policy", "stretch")
 	if policy == "stretch" {
 		for k, a := range axes {
 			out[a] = sizes[k]
 		}
-		return
+		return nil
 	}
 	scale := math.NaN()
 	for k, a := range axes {
 		if !in[a].Known() || !sizes[k].Known() || in[a].Size == 0 {
-			return
+			return nil
 		}
 		s := float64(sizes[k].Size) / float64(in[a].Size)
 		if k == 0 || (s < scale) == (policy == "not_larger") {
@@ -128,9 +140,18 @@ func (c *Inference) resizeTo(out, in []tensor.Dim, axes []int, sizes []tensor.Di
 		}
 	}
 	for _, a := range axes {
-		out[a] = tensor.Fixed(int(math.Floor(scale*float64(in[a].Size) + 0.5)))
+		n := math.Floor(scale*float64(in[a].Size) + 0.5)
+		if !(n <= maxAxis) {
+			return c.Errorf("input 3: scale %g makes axis %d of %d %g long, want at most %g", scale, a, in[a].Size, n, maxAxis)
+		}
+		out[a] = tensor.Fixed(int(n))
 	}
+	return nil
 }
+
+// maxAxis bounds an axis that is computed in floating point, far above what
+// memory can hold.
+const maxAxis = float64(1 << 53)
 
 // resizeAsymmetric spells out what opset 10 meant: coordinates divided by the
 // scale, and of two neighbours the lower one when enlarging, the upper one when
@@ -188,6 +209,11 @@ func inferGridSample(c *Inference) error {
 		if _, ok := mergeDims(grid.Shape[last], tensor.Fixed(x.Rank()-2)); !ok {
 			return c.Errorf("input 1: got %v, want %d on the last axis for %v", grid, x.Rank()-2, x)
 		}
+		for i, d := range x.Shape[2:] {
+			if d.Known() && d.Size == 0 {
+				return c.Errorf("input 0: got %v, want elements on axis %d", x, 2+i)
+			}
+		}
 		batch, ok := mergeDims(x.Shape[0], grid.Shape[0])
 		if !ok {
 			return c.Errorf("input 1: got %v, want batch %v", grid, x.Shape[0])
@@ -203,6 +229,9 @@ func inferAffineGrid(c *Inference) error {
 	if err := c.rank(0, 3); err != nil {
 		return err
 	}
+	if err := c.notNegative(1); err != nil {
+		return err
+	}
 	out := tensor.Type{DType: c.In(0).DType}
 	size, ok := c.sizes(1)
 	if n := c.vectorLen(1); !ok && n >= 0 {
@@ -212,7 +241,11 @@ func inferAffineGrid(c *Inference) error {
 		if len(size) < 4 || len(size) > 5 {
 			return c.Errorf("input 1: got %d sizes, want 4 or 5", len(size))
 		}
-		out.Shape = slices.Concat(size[:1], size[2:], []tensor.Dim{tensor.Fixed(len(size) - 2)})
+		axes := len(size) - 2
+		if err := c.shapeIs(0, []tensor.Dim{size[0], tensor.Fixed(axes), tensor.Fixed(axes + 1)}); err != nil {
+			return err
+		}
+		out.Shape = slices.Concat(size[:1], size[2:], []tensor.Dim{tensor.Fixed(axes)})
 	}
 	c.Set(0, out)
 	return nil
@@ -225,7 +258,23 @@ func inferRoiAlign(c *Inference) error {
 			return err
 		}
 	}
-	c.Set(0, c.pooledRegions(c.Attrs.Int("output_height", 1), c.Attrs.Int("output_width", 1)))
+	rois := c.In(1)
+	if rois.Ranked() {
+		if err := c.shapeIs(1, []tensor.Dim{rois.Shape[0], tensor.Fixed(4)}); err != nil {
+			return err
+		}
+		if err := c.channels(2, rois.Shape[0]); err != nil {
+			return err
+		}
+	}
+	if ratio := c.Attrs.Int("sampling_ratio", 0); ratio < 0 || ratio > maxWindow {
+		return c.Errorf("attribute sampling_ratio: got %d, want 0 to %d", ratio, maxWindow)
+	}
+	height, width := c.Attrs.Int("output_height", 1), c.Attrs.Int("output_width", 1)
+	if min(height, width) < 1 {
+		return c.Errorf("attributes output_height and output_width: got %d and %d, want 1 or more", height, width)
+	}
+	c.Set(0, c.pooledRegions(height, width))
 	return nil
 }
 
@@ -256,8 +305,8 @@ func inferMaxRoiPool(c *Inference) error {
 		}
 	}
 	size := c.Attrs.Ints("pooled_shape")
-	if len(size) != 2 {
-		return c.Errorf("attribute pooled_shape: got %v, want 2 entries", size)
+	if len(size) != 2 || min(size[0], size[1]) < 1 {
+		return c.Errorf("attribute pooled_shape: got %v, want 2 entries of 1 or more", size)
 	}
 	c.Set(0, c.pooledRegions(size[0], size[1]))
 	return nil
@@ -281,6 +330,11 @@ func inferDeformConv(c *Inference) error {
 func inferNonMaxSuppression(c *Inference) error {
 	for i := range 2 {
 		if err := c.rank(i, 3); err != nil {
+			return err
+		}
+	}
+	if boxes, scores := c.In(0), c.In(1); boxes.Ranked() && scores.Ranked() {
+		if err := c.shapeIs(0, []tensor.Dim{scores.Shape[0], scores.Shape[2], tensor.Fixed(4)}); err != nil {
 			return err
 		}
 	}

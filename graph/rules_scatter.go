@@ -41,7 +41,11 @@ func inferScatterElements(c *Inference) error {
 		if err := c.rank(1, x.Rank()); err != nil {
 			return err
 		}
-		if _, err := c.axis("axis", 0, x.Rank()); err != nil {
+		axis, err := c.axis("axis", 0, x.Rank())
+		if err != nil {
+			return err
+		}
+		if err := c.indexWithin(1, axis); err != nil {
 			return err
 		}
 	}
@@ -103,11 +107,32 @@ func inferTensorScatter(c *Inference) error {
 	if _, err := c.same(0, 1); err != nil {
 		return err
 	}
-	if x := c.In(0); x.Ranked() {
-		if err := c.rank(1, x.Rank()); err != nil {
+	if m := c.Attrs.Text("mode", "linear"); m != "linear" && m != "circular" {
+		return c.Errorf("attribute mode: got %q, want linear or circular", m)
+	}
+	x, update := c.In(0), c.In(1)
+	if x.Ranked() && update.Ranked() {
+		axis, err := c.axis("axis", -2, x.Rank())
+		if err != nil {
+			return err
+		}
+		want := slices.Clone(x.Shape)
+		if update.Rank() > axis {
+			want[axis] = update.Shape[axis]
+		}
+		if axis == 0 {
+			return c.Errorf("attribute axis: got %d, want an axis other than the batch", axis)
+		}
+		if err := c.shapeIs(1, want); err != nil {
+			return err
+		}
+		if d, most := want[axis], x.Shape[axis]; d.Known() && most.Known() && d.Size > most.Size {
+			return c.Errorf("input 1: got %v, want at most %d on axis %d as %v has", update, most.Size, axis, x)
+		}
+		if err := c.channels(2, x.Shape[0]); err != nil {
 			return err
 		}
 	}
-	c.Set(0, c.In(0))
+	c.Set(0, x)
 	return nil
 }

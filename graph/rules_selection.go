@@ -10,15 +10,15 @@ func selectionRules() map[string]*Rule {
 	return map[string]*Rule{
 		"Slice": {Since: []int{1, 10}, MinIn: 3, MaxIn: 5, Infer: inferSlice, Upgrade: map[int]step{
 			10: steps(intsToInput("starts", 1), intsToInput("ends", 2), intsToInput("axes", 3))}},
-		"Split": {Since: []int{1, 2, 13, 18}, MinIn: 1, MaxIn: 2, Infer: inferSplit,
+		"Split": {Since: []int{1, 2, 13, 18}, MinIn: 1, MaxIn: 2, MinOut: 1, MaxOut: -1, Infer: inferSplit,
 			Upgrade: map[int]step{13: intsToInput("split", 1), 18: splitEqually}},
 		"Gather":         {Since: []int{1}, MinIn: 2, MaxIn: 2, Infer: inferGather},
 		"GatherElements": {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferGatherElements},
 		"GatherND":       {Since: []int{11}, MinIn: 2, MaxIn: 2, Infer: inferGatherND},
 		"Compress":       {Since: []int{9}, MinIn: 2, MaxIn: 2, Infer: inferCompress, Lower: lowerCompress},
 		"NonZero":        {Since: []int{9}, MinIn: 1, MaxIn: 1, Infer: inferNonZero},
-		"Unique":         {Since: []int{11}, MinIn: 1, MaxIn: 1, Infer: inferUnique},
-		"TopK": {Since: []int{1, 10}, MinIn: 2, MaxIn: 2, Infer: inferTopK,
+		"Unique":         {Since: []int{11}, MinIn: 1, MaxIn: 1, MinOut: 1, MaxOut: 4, Infer: inferUnique},
+		"TopK": {Since: []int{1, 10}, MinIn: 2, MaxIn: 2, MinOut: 2, MaxOut: 2, Infer: inferTopK,
 			Upgrade: map[int]step{10: topKInput}},
 	}
 }
@@ -205,6 +205,9 @@ func (c *Inference) splitSizes(d tensor.Dim, parts int) ([]tensor.Dim, error) {
 	if n := c.vectorLen(1); n >= 0 && n != parts {
 		return nil, c.Errorf("input 1: got %d sizes, want %d as the node has outputs", n, parts)
 	}
+	if err := c.notNegative(1); err != nil {
+		return nil, err
+	}
 	sizes, ok := c.sizes(1)
 	if !ok {
 		return unknownDims(parts), nil
@@ -287,11 +290,27 @@ func inferGatherElements(c *Inference) error {
 		if err := c.rank(1, x.Rank()); err != nil {
 			return err
 		}
-		if _, err := c.axis("axis", 0, x.Rank()); err != nil {
+		axis, err := c.axis("axis", 0, x.Rank())
+		if err != nil {
+			return err
+		}
+		if err := c.indexWithin(1, axis); err != nil {
 			return err
 		}
 	}
 	c.Set(0, idx.With(x.DType))
+	return nil
+}
+
+// indexWithin checks that input i, indices along axis, is not longer than input
+// 0 on the other axes.
+func (c *Inference) indexWithin(i, axis int) error {
+	x, idx := c.In(0), c.In(i)
+	for a := range idx.Shape {
+		if d, most := idx.Shape[a], x.Shape[a]; a != axis && d.Known() && most.Known() && d.Size > most.Size {
+			return c.Errorf("input %d: got %v, want at most %d on axis %d as %v has", i, idx, most.Size, a, x)
+		}
+	}
 	return nil
 }
 
@@ -306,6 +325,11 @@ func inferGatherND(c *Inference) error {
 		batch := c.Attrs.Int("batch_dims", 0)
 		if idx.Rank() < 1 || batch < 0 || batch >= min(x.Rank(), idx.Rank()) {
 			return c.Errorf("attribute batch_dims: got %d, want 0 to less than the ranks of %v and %v", batch, x, idx)
+		}
+		for a := range batch {
+			if _, ok := mergeDims(x.Shape[a], idx.Shape[a]); !ok {
+				return c.Errorf("input 1: got %v, want %v on axis %d as %v has", idx, x.Shape[a], a, x)
+			}
 		}
 		if k := idx.Shape[idx.Rank()-1]; k.Known() {
 			if batch+k.Size > x.Rank() {
@@ -388,6 +412,9 @@ func inferTopK(c *Inference) error {
 	}
 	if n := c.vectorLen(1); n > 1 {
 		return c.Errorf("input 1: got %v, want one element", c.In(1))
+	}
+	if err := c.notNegative(1); err != nil {
+		return err
 	}
 	out := tensor.Type{DType: x.DType}
 	if x.Ranked() {

@@ -152,8 +152,8 @@ func inferTranspose(c *Inference) error {
 		return c.Errorf("attribute perm: got %v, want a permutation of %d axes", perm, x.Rank())
 	}
 	axes, err := normAxes(perm, x.Rank())
-	if err != nil {
-		return c.Errorf("attribute perm: %w", err)
+	if err != nil || !slices.Equal(axes, perm) {
+		return c.Errorf("attribute perm: got %v, want a permutation of %d axes", perm, x.Rank())
 	}
 	shape := make([]tensor.Dim, len(axes))
 	for i, a := range axes {
@@ -295,6 +295,9 @@ func inferUnsqueeze(c *Inference) error {
 
 func inferExpand(c *Inference) error {
 	x := c.In(0)
+	if err := c.notNegative(1); err != nil {
+		return err
+	}
 	out := tensor.Type{DType: x.DType}
 	target, ok := c.sizes(1)
 	switch {
@@ -314,6 +317,9 @@ func inferExpand(c *Inference) error {
 func inferTile(c *Inference) error {
 	x := c.In(0)
 	out := tensor.Type{DType: x.DType}
+	if err := c.notNegative(1); err != nil {
+		return err
+	}
 	if n := c.vectorLen(1); n >= 0 && x.Ranked() && n != x.Rank() {
 		return c.Errorf("input 1: got %d repeats, want %d as %v has axes", n, x.Rank(), x)
 	}
@@ -377,6 +383,9 @@ func inferPad(c *Inference) error {
 	return nil
 }
 
+// maxPad bounds a pad so that sums with sizes do not overflow.
+const maxPad = 1 << 48
+
 func (c *Inference) padded(in []tensor.Dim) ([]tensor.Dim, error) {
 	pads, known := c.ints(1)
 	axes, knownAxes := axisRange(0, len(in)), true
@@ -393,9 +402,17 @@ func (c *Inference) padded(in []tensor.Dim) ([]tensor.Dim, error) {
 	if len(pads) != 2*len(axes) {
 		return nil, c.Errorf("input 1: got %d pads, want %d for %d axes", len(pads), 2*len(axes), len(axes))
 	}
+	for _, n := range pads {
+		if n < -maxPad || n > maxPad {
+			return nil, c.Errorf("input 1: pads %v: got %d, want %d to %d", pads, n, -maxPad, maxPad)
+		}
+	}
 	out := slices.Clone(in)
 	for i, a := range axes {
 		total := pads[i] + pads[len(axes)+i]
+		if in[a].Known() && in[a].Size == 0 && total > 0 && c.Attrs.Text("mode", "constant") != "constant" {
+			return nil, c.Errorf("input 0: got size 0 on axis %d, want elements to pad with", a)
+		}
 		switch {
 		case total == 0:
 		case !in[a].Known():

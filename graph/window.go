@@ -82,6 +82,10 @@ func UnpoolGeometry(n *Node, x []int) (Window, error) {
 	return win, win.spread(fixed(x[2:]))
 }
 
+// maxWindow bounds the elements of a kernel and every number of a window, so
+// that no product of two of them and no product with an axis overflows.
+const maxWindow = 1 << 24
+
 func fixed(sizes []int) []tensor.Dim {
 	dims := make([]tensor.Dim, len(sizes))
 	for i, n := range sizes {
@@ -133,10 +137,13 @@ func newWindow(n *Node, axes int, kernel []int) (Window, error) {
 			return w, fmt.Errorf("attribute %s: got %v, want %d entries", f.name, *f.list, f.count)
 		}
 		for _, v := range *f.list {
-			if v < f.least {
-				return w, fmt.Errorf("attribute %s: got %v, want entries of %d or more", f.name, *f.list, f.least)
+			if v < f.least || v > maxWindow {
+				return w, fmt.Errorf("attribute %s: got %v, want entries of %d to %d", f.name, *f.list, f.least, maxWindow)
 			}
 		}
+	}
+	if n, ok := tensor.Size(w.Kernel); !ok || n > maxWindow {
+		return w, fmt.Errorf("attribute kernel_shape: got %v, want a product of at most %d", w.Kernel, maxWindow)
 	}
 	for i, k := range kernel {
 		if k >= 0 && w.Kernel[i] != k {
