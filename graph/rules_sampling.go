@@ -131,8 +131,11 @@ func (c *Inference) resizeTo(out, in []tensor.Dim, axes []int, sizes []tensor.Di
 	}
 	scale := math.NaN()
 	for k, a := range axes {
-		if !in[a].Known() || !sizes[k].Known() || in[a].Size == 0 {
+		if !in[a].Known() || !sizes[k].Known() {
 			return nil
+		}
+		if in[a].Size == 0 {
+			return c.Errorf("input 0: got size 0 on axis %d, want elements to scale", a)
 		}
 		s := float64(sizes[k].Size) / float64(in[a].Size)
 		if k == 0 || (s < scale) == (policy == "not_larger") {
@@ -258,7 +261,12 @@ func inferRoiAlign(c *Inference) error {
 			return err
 		}
 	}
-	rois := c.In(1)
+	x, rois := c.In(0), c.In(1)
+	for a := 2; a < x.Rank(); a++ {
+		if d := x.Shape[a]; d.Known() && d.Size == 0 {
+			return c.Errorf("input 0: got %v, want elements on axis %d", x, a)
+		}
+	}
 	if rois.Ranked() {
 		if err := c.shapeIs(1, []tensor.Dim{rois.Shape[0], tensor.Fixed(4)}); err != nil {
 			return err
