@@ -62,7 +62,7 @@ func gradientCases() []gradientCase {
 	r := points{rand.New(rand.NewPCG(1, 2))}
 	cases := slices.Concat(arithmeticCases(r), activationCases(r), matrixCases(r), convolutionCases(r), poolingCases(r),
 		reductionCases(r), normalizationCases(r), movementCases(r), selectionCases(r), lossCases(r), flatCases(r),
-		samplingCases(r), productCases(r), placementCases(r), composedCases(r), stepCases(r), controlCases(r), recurrentCases(r))
+		samplingCases(r), productCases(r), placementCases(r), composedCases(r), stepCases(r), controlCases(r), recurrentCases(r), attentionCases(r))
 	return cases
 }
 

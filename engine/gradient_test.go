@@ -180,9 +180,10 @@ var undifferentiated = map[string][]string{
 	"gone in the newest opset": {"Scatter", "Upsample"},
 	"no floating-point input": {"Constant", "ConstantOfShape", "And", "Or", "Xor", "Not", "BitShift", "BitwiseAnd", "BitwiseOr",
 		"BitwiseXor", "BitwiseNot", "MatMulInteger", "ConvInteger"},
-	"integers between floating-point scales": {"QLinearConv", "QLinearMatMul"},
-	"bits, of which no number follows":       {"BitCast"},
-	"draws":                                  {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"},
+	"integers between floating-point scales":                {"QLinearConv", "QLinearMatMul"},
+	"bits, of which no number follows":                      {"BitCast"},
+	"tables, made of sizes and rates":                       {"HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix"},
+	"draws":                                                 {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"},
 	"a test of its own, for its derivative is a stated one": {"compactify.FakeQuantize", "compactify.FakeQuantizeGrad"},
 }
 

@@ -34,6 +34,7 @@ func kernelFamilies() []map[string]prepare {
 		randomKernels(),
 		quantizationKernels(),
 		trainingKernels(),
+		signalKernels(),
 	}
 }
 
@@ -63,7 +64,7 @@ func setOf(ops ...string) map[string]bool {
 // readsAtBind lists the inputs whose data a kernel needs when it is bound, for
 // its tables; a node where one is computed is bound anew at each run.
 var readsAtBind = map[string][]int{
-	"Slice": {1, 2, 3, 4}, "compactify.SliceGrad": {2, 3, 4, 5}, "Split": {1}, "Pad": {1, 3}, "CumSum": {1}, "CumProd": {1}, "TopK": {1}, "Resize": {1, 2, 3}, "compactify.ResizeGrad": {2, 3, 4},
+	"Col2Im": {1, 2}, "DFT": {1, 2}, "Slice": {1, 2, 3, 4}, "compactify.SliceGrad": {2, 3, 4, 5}, "Split": {1}, "Pad": {1, 3}, "CumSum": {1}, "CumProd": {1}, "TopK": {1}, "Resize": {1, 2, 3}, "compactify.ResizeGrad": {2, 3, 4},
 	"ReduceSum": {1}, "ReduceMean": {1}, "ReduceProd": {1}, "ReduceMax": {1}, "ReduceMin": {1},
 }
 

@@ -55,7 +55,11 @@ func bindResizeGrad[T float](s *site) (func() error, error) {
 	size := elements(f.outShape(0))
 	for k := range axes {
 		if a := &axes[k]; a.scale != 1 || a.in != a.out || a.from != 0 || a.to != 1 {
-			passes = append(passes, f.newResample(a, elements(shape[:k]), elements(shape[k+1:])).adjoint())
+			r, err := f.newResample(a, elements(shape[:k]), elements(shape[k+1:]))
+			if err != nil {
+				return nil, err
+			}
+			passes = append(passes, r.adjoint())
 			size = max(size, elements(shape))
 			shape[k] = a.out
 		}

@@ -57,7 +57,7 @@ func init() {
 	for _, family := range []map[string]*Rule{
 		arithmeticRules(), activationRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
 		reductionRules(), shapeRules(), constantRules(), layoutRules(), selectionRules(), scatterRules(), samplingRules(), lossRules(),
-		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(), attentionRules(),
+		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(), attentionRules(), signalRules(),
 	} {
 		for op, r := range family {
 			if rules[op] != nil {
@@ -68,7 +68,7 @@ func init() {
 	}
 	for _, family := range []map[string]vjpFunc{
 		elementwiseVJPs(), activationVJPs(), linearVJPs(), shapeVJPs(), selectionVJPs(), scatterVJPs(), reductionVJPs(), productVJPs(),
-		samplingVJPs(), controlVJPs(), quantizationVJPs(), flatVJPs(),
+		samplingVJPs(), controlVJPs(), quantizationVJPs(), flatVJPs(), signalVJPs(),
 	} {
 		for op, f := range family {
 			if rules[op] == nil {

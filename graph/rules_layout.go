@@ -166,26 +166,55 @@ func inferCol2Im(c *Inference) error {
 	if err := c.rank(0, 3); err != nil {
 		return err
 	}
+	for _, i := range []int{1, 2} {
+		if err := c.notNegative(i); err != nil {
+			return err
+		}
+	}
 	out := tensor.Type{DType: x.DType}
 	image, ok := c.sizes(1)
 	if !ok && c.vectorLen(1) >= 0 {
 		image, ok = unknownDims(c.vectorLen(1)), true
 	}
-	if ok {
-		out.Shape = append(unknownDims(2), image...)
+	if !ok {
+		c.Set(0, out)
+		return nil
+	}
+	out.Shape = append(unknownDims(2), image...)
+	if x.Ranked() {
+		out.Shape[0] = x.Shape[0]
+	}
+	sizes, known := c.ints(1)
+	if block, ok := c.ints(2); ok {
+		win, err := BlockGeometry(c.Node, image, block)
+		if err != nil {
+			return c.Errorf("%w", err)
+		}
 		if x.Ranked() {
-			out.Shape[0] = x.Shape[0]
-			if block, ok := c.sizes(2); ok {
-				d, exact := productOf(x.Shape[1:2]).over(productOf(block))
-				if !exact {
-					return c.Errorf("input 2: got %v, want blocks that divide axis 1 of %v", tensor.Type{Shape: block}, x)
-				}
-				out.Shape[1] = d
+			d, exact := productOf(x.Shape[1:2]).over(productOf(fixed(block)))
+			if !exact {
+				return c.Errorf("input 2: got %v, want blocks that divide axis 1 of %v", block, x)
+			}
+			out.Shape[1] = d
+			if n := productOf(fixed(win.Out)).known; known && x.Shape[2].Known() && x.Shape[2].Size != n {
+				return c.Errorf("input 0: got %v, want %d blocks %v in an image %v", x, n, block, sizes)
 			}
 		}
 	}
 	c.Set(0, out)
 	return nil
+}
+
+// BlockGeometry resolves where the blocks of Col2Im lie in an image.
+func BlockGeometry(n *Node, image []tensor.Dim, block []int) (Window, error) {
+	if len(image) < 1 || len(image) != len(block) {
+		return Window{}, fmt.Errorf("inputs 1 and 2: got %d and %d sizes, want the same number", len(image), len(block))
+	}
+	win, err := newWindow(&Node{Attrs: n.Attrs.Without("kernel_shape", "auto_pad")}, len(block), block)
+	if err != nil {
+		return win, err
+	}
+	return win, win.slide(image)
 }
 
 func inferTrilu(c *Inference) error {

@@ -8,7 +8,7 @@ func quantizationRules() map[string]*Rule {
 	return map[string]*Rule{
 		"QuantizeLinear":        {Since: []int{10}, MinIn: 2, MaxIn: 3, Infer: inferQuantize},
 		"DequantizeLinear":      {Since: []int{10}, MinIn: 2, MaxIn: 3, Infer: inferDequantize},
-		"DynamicQuantizeLinear": {Since: []int{11}, MinIn: 1, MaxIn: 1, MinOut: 3, MaxOut: 3, Infer: inferDynamicQuantize, Lower: lowerDynamicQuantize},
+		"DynamicQuantizeLinear": {Since: []int{11}, MinIn: 1, MaxIn: 1, MinOut: 1, MaxOut: 3, Infer: inferDynamicQuantize, Lower: lowerDynamicQuantize},
 		"QLinearMatMul":         {Since: []int{10}, MinIn: 8, MaxIn: 8, Infer: inferQLinearMatMul, Lower: lowerQLinearMatMul},
 		"QLinearConv":           {Since: []int{10}, MinIn: 8, MaxIn: 9, Infer: inferQLinearConv, Lower: lowerQLinearConv},
 		"MatMulInteger":         {Since: []int{10}, MinIn: 2, MaxIn: 4, Infer: inferMatMulInteger, Lower: lowerMatMulInteger},

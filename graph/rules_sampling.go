@@ -330,6 +330,24 @@ func inferDeformConv(c *Inference) error {
 	if err != nil {
 		return err
 	}
+	x, w := c.In(0), c.In(1)
+	group := c.Attrs.Int("offset_group", 1)
+	if group < 1 || x.Ranked() && x.Shape[1].Known() && x.Shape[1].Size%group != 0 {
+		return c.Errorf("attribute offset_group: got %d, want a divisor of the channels of %v", group, x)
+	}
+	if shape != nil && w.Ranked() {
+		places := mulDims(tensor.Fixed(group), productOf(w.Shape[2:]).dim())
+		offsets := slices.Concat(shape[:1], []tensor.Dim{mulDims(places, tensor.Fixed(w.Rank()-2))}, shape[2:])
+		if err := c.shapeIs(2, offsets); err != nil {
+			return err
+		}
+		if err := c.channels(3, w.Shape[0]); err != nil {
+			return err
+		}
+		if err := c.shapeIs(4, slices.Concat(shape[:1], []tensor.Dim{places}, shape[2:])); err != nil {
+			return err
+		}
+	}
 	c.Set(0, tensor.Type{DType: d, Shape: shape})
 	return nil
 }

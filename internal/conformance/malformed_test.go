@@ -24,7 +24,7 @@ var everyMalformed = flag.Bool("every-malformed", false, "try every malformation
 
 // malformedStride keeps the test within seconds. It has no factor in common
 // with the number of ways to malform an input, so that all ways are met.
-const malformedStride = 41
+const malformedStride = 83
 
 // malformed is a node test with one thing wrong.
 type malformed struct {
