@@ -67,6 +67,7 @@ type compiler struct {
 	o       Options
 	facts   *graph.Facts
 	mutable map[*graph.Value]bool
+	kept    map[*graph.Node]bool // that folding leaves alone, see keepLowBits
 	running *running
 
 	// In a subgraph: the slots of captured values, and the data of those that are
@@ -141,6 +142,7 @@ func (c *compiler) program() (*Program, error) {
 	for v := range c.mutable {
 		c.facts.Forget(v)
 	}
+	c.keepLowBits()
 	if err := c.specialize(); err != nil {
 		return nil, err
 	}
@@ -263,7 +265,7 @@ func (c *compiler) specialize() error {
 // fold computes a node whose inputs are constants (or only whose input's shape
 // matters) and records its outputs as constants. It reports whether it did.
 func (c *compiler) fold(n *graph.Node) (bool, error) {
-	if impure[n.Kind()] || n.Kind() == "Loop" { // a loop may run for ever
+	if impure[n.Kind()] || n.Kind() == "Loop" || c.kept[n] { // a loop may run for ever
 		return false, nil
 	}
 	if n.Kind() == "Shape" || n.Kind() == "Size" {

@@ -11,6 +11,9 @@ import (
 // bits but for the sign of zeros, unless channelsLast found convolutions: its
 // kernels add up in another order.
 func (c *compiler) fuse() error {
+	if err := c.compactForms(); err != nil {
+		return err
+	}
 	c.mergeEqual()
 	c.dropExpands()
 	c.channelsLast()

@@ -35,6 +35,7 @@ func kernelFamilies() []map[string]prepare {
 		quantizationKernels(),
 		trainingKernels(),
 		signalKernels(),
+		formKernels(),
 	}
 }
 

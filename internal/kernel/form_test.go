@@ -127,10 +127,11 @@ func TestFormsMultiplyAsDense(t *testing.T) {
 				f, w := c.make(r, n, k)
 				x, bias := random[float32](r, m*k), random[float32](r, n)
 				x[0] = 0
+				want := expect(c.see, m, n, k, x, w, bias)
 				for _, set := range sets() {
 					y := make([]float32, m*n)
 					f.Product(newPool(t, 1, set), m)(x, bias, y)
-					if err := checkProduct(c.see, m, n, k, x, w, bias, y); err != nil {
+					if err := want.check(y); err != nil {
 						t.Fatalf("%v, %v: %v", set, shape, err)
 					}
 					more := make([]float32, m*n)
@@ -144,21 +145,37 @@ func TestFormsMultiplyAsDense(t *testing.T) {
 	}
 }
 
-func checkProduct(see func(float32) float32, m, n, k int, x, w, bias, y []float32) error {
+// expected is a product in float64, and how far each element may be off.
+type expected struct{ y, margin []float64 }
+
+func expect(see func(float32) float32, m, n, k int, x, w, bias []float32) expected {
+	e := expected{make([]float64, m*n), make([]float64, m*n)}
 	for i := range m {
+		seen := make([]float64, k)
+		for p, v := range x[i*k:][:k] {
+			if see != nil {
+				v = see(v)
+			}
+			seen[p] = float64(v)
+		}
 		for j := range n {
-			want, size := float64(bias[j]), math.Abs(float64(bias[j]))
-			for p := range k {
-				v := x[i*k+p]
-				if see != nil {
-					v = see(v)
-				}
-				want += float64(v) * float64(w[j*k+p])
-				size += math.Abs(float64(v)) * (math.Abs(float64(w[j*k+p])) + 8*math.Abs(float64(w[j*k+p])-float64(w[j*k+(p+1)%k])))
+			sum, size := float64(bias[j]), 1+math.Abs(float64(bias[j]))
+			row := w[j*k:][:k]
+			for p, v := range seen {
+				sum += v * float64(row[p])
+				// A zero point is subtracted from the sum, not from each level.
+				size += math.Abs(v) * (9*math.Abs(float64(row[p])) + 8*math.Abs(float64(row[(p+1)%k])))
 			}
-			if got := float64(y[i*n+j]); !(math.Abs(got-want) <= float64(k+8)*0x1p-24*(size+1)) {
-				return fmt.Errorf("y[%d, %d]: got %v, want %v", i, j, got, want)
-			}
+			e.y[i*n+j], e.margin[i*n+j] = sum, float64(k+8)*0x1p-24*size
+		}
+	}
+	return e
+}
+
+func (e expected) check(y []float32) error {
+	for i, want := range e.y {
+		if got := float64(y[i]); !(math.Abs(got-want) <= e.margin[i]) {
+			return fmt.Errorf("element %d: got %v, want %v", i, got, want)
 		}
 	}
 	return nil
