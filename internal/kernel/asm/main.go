@@ -23,6 +23,7 @@ var families = map[string]func(){
 	"conv":   windows,      // convolution and pooling
 	"last":   channelsLast, // both, with channels last
 	"forms":  compactForms, // matrices in compact forms
+	"int8":   integers,     // 8-bit integers
 }
 
 func main() {
