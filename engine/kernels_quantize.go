@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -58,6 +59,16 @@ func (g granularity) stride() int {
 // constant, so this mostly runs once, when the program is compiled.
 func bindDequantize(s *site) (func() error, error) {
 	g, stride := s.granularity(), s.granularity().stride()
+	if d := s.inDType(0); s.bytewise(g, d) && s.node.Out[0].Type.DType == tensor.Float32 {
+		if d == tensor.Uint8 {
+			return func() error { return s.dequantizeBytes(s.in[0].Raw(), 0) }, nil
+		}
+		memory := s.scratch(g.size)
+		return func() error {
+			kernel.Int8Flip(s.pool, memory.raw, s.in[0].Raw())
+			return s.dequantizeBytes(memory.raw, 128)
+		}, nil
+	}
 	return s.parallel(g.rows(), 1+elementGrain/max(1, g.inner), func(_, lo, hi int) {
 		x, scale, y := *s.in[0], *s.in[1], *s.out[0]
 		zero := s.zeroPoint()
@@ -82,6 +93,9 @@ func (s *site) zeroPoint() func(k int) float64 {
 // bindQuantize computes saturate(round(x/scale) + zero), halves to even.
 func bindQuantize(s *site) (func() error, error) {
 	g, stride := s.granularity(), s.granularity().stride()
+	if d := s.node.Out[0].Type.DType; s.bytewise(g, d) && s.inDType(0) == tensor.Float32 {
+		return func() error { return s.quantizeBytes(d) }, nil
+	}
 	integer := s.node.Out[0].Type.DType.IsInteger()
 	single := s.inDType(0) == tensor.Float32
 	// Packed elements share bytes: a thread's rows must begin at a whole byte.
@@ -107,4 +121,30 @@ func bindQuantize(s *site) (func() error, error) {
 			}
 		}
 	}), nil
+}
+
+// bytewise reports whether a tensor is converted as a whole to or from bytes of
+// type d, for which there are fast loops.
+func (s *site) bytewise(g granularity, d tensor.DType) bool {
+	return (d == tensor.Uint8 || d == tensor.Int8) && g.rows() == 1 && g.stride() == 0 && s.inDType(1) == tensor.Float32 && g.size > 0
+}
+
+// quantizeBytes rounds to bytes; signed ones are unsigned ones less 128.
+func (s *site) quantizeBytes(d tensor.DType) error {
+	y, zero := s.out[0].Raw(), s.zeroPoint()(0)
+	if d == tensor.Int8 {
+		zero += 128
+	}
+	kernel.Int8Quantize(s.pool, y, s.in[0].Float32s(), float32(s.in[1].At(0)), uint8(zero))
+	if d == tensor.Int8 {
+		kernel.Int8Flip(s.pool, y, y)
+	}
+	return nil
+}
+
+// dequantizeBytes converts bytes that are more by offset than the integers they
+// stand for.
+func (s *site) dequantizeBytes(q []uint8, offset float64) error {
+	kernel.Int8Dequantize(s.pool, s.out[0].Float32s(), q, float32(s.in[1].At(0)), uint8(s.zeroPoint()(0)+offset))
+	return nil
 }

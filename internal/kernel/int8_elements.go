@@ -116,39 +116,6 @@ func Int8Mean(y []float32, x []uint8, images, pixels, channels int, scale float3
 	}
 }
 
-// Int8ToLast moves the channels of images of bytes to the end:
-// y[n, i, c] = x[n, c, i] XOR flip, x [images, channels, pixels]. Int8FromLast is
-// its converse.
-func Int8ToLast(y, x []uint8, images, channels, pixels int, flip uint8) {
-	transposeBytes(y, x, images, channels, pixels, flip)
-}
-
-// Int8FromLast computes y[n, c, i] = x[n, i, c] XOR flip.
-func Int8FromLast(y, x []uint8, images, channels, pixels int, flip uint8) {
-	transposeBytes(y, x, images, pixels, channels, flip)
-}
-
-// transposeTile is the side of the squares in which matrices are transposed.
-const transposeTile = 16
-
-// transposeBytes transposes matrices x [count, rows, cols].
-func transposeBytes(y, x []uint8, count, rows, cols int, flip uint8) {
-	checkSize("x", len(x), count, rows*cols)
-	checkLength("y", len(y), len(x))
-	for n := range count {
-		from, to := x[n*rows*cols:][:rows*cols], y[n*rows*cols:][:rows*cols]
-		for r := 0; r < rows; r += transposeTile {
-			height := min(transposeTile, rows-r)
-			for c := range cols {
-				out := to[c*rows+r:][:height]
-				for i := range out {
-					out[i] = from[(r+i)*cols+c] ^ flip
-				}
-			}
-		}
-	}
-}
-
 // Int8MaxPool is a maximum over windows of bytes, channels last:
 // x [N, H, W, C], y [N, OH, OW, C]. Pads never win. It may not run twice at once.
 type Int8MaxPool struct {
