@@ -74,8 +74,14 @@ func lowerRecurrent(gates int, f cell) func(*Builder, *Node) []*Value {
 func newRecurrence(b *Builder, n *Node, gates int) (*recurrence, error) {
 	l := &recurrence{b: b, n: n, gates: gates, x: n.In[0]}
 	r := n.In[2].Type
-	if r.Rank() != 3 || !r.Shape[2].Known() || l.x.Type.Rank() != 3 {
-		return nil, fmt.Errorf("inputs: got x %v and r %v, want rank 3 and a known number of hidden units", l.x.Type, r)
+	if r.Rank() != 3 || !r.Shape[2].Known() {
+		return nil, fmt.Errorf("input 2: got %v, want a known number of hidden units", r)
+	}
+	if w := n.In[1].Type; l.x.Type.Rank() < 0 && w.Rank() == 3 && w.Shape[2].Known() { // its rank is 3, whoever makes it
+		l.x = b.Op("Reshape", l.x, b.Const(tensor.Ints(0, 0, w.Shape[2].Size)))
+	}
+	if l.x.Type.Rank() != 3 {
+		return nil, fmt.Errorf("input 0: got %v, want rank 3", l.x.Type)
 	}
 	l.hidden = r.Shape[2].Size
 	if n.Attrs.Int("layout", 0) != 0 {

@@ -41,21 +41,30 @@ func (b *Builder) slice(x *Value, axis, from, to int) *Value {
 	return b.Op("Slice", x, b.Const(tensor.Ints(from)), b.Const(tensor.Ints(to)), b.Const(tensor.Ints(axis)))
 }
 
+// vjpConcat cuts the cotangent into its parts; sizes that are not known are read
+// when the graph runs.
 func vjpConcat(b *Builder, n *Node, dy []*Value) []*Value {
 	axis := n.Attrs.Int("axis", 0)
-	if axis < 0 {
-		axis += n.Out[0].Type.Rank()
-	}
 	out := make([]*Value, len(n.In))
-	from := 0
-	for i, x := range n.In {
-		if axis >= x.Type.Rank() || !x.Type.Shape[axis].Known() {
-			b.Fail(fmt.Errorf("gradient of %s: input %d: the size of axis %d is unknown", n, i, axis))
+	if axis < 0 {
+		if !n.Out[0].Type.Ranked() {
+			b.failRank(n.Out[0])
 			return out
 		}
-		to := from + x.Type.Shape[axis].Size
+		axis += n.Out[0].Type.Rank()
+	}
+	from, at := b.Const(tensor.Ints(0)), 0
+	for i, x := range n.In {
+		var to *Value
+		if axis < x.Type.Rank() && x.Type.Shape[axis].Known() && at >= 0 {
+			at += x.Type.Shape[axis].Size
+			to = b.Const(tensor.Ints(at))
+		} else {
+			at = -1
+			to = b.add(from, b.With("Shape", Attributes{Int("start", axis), Int("end", axis+1)}, x))
+		}
 		if b.active(x) {
-			out[i] = b.slice(dy[0], axis, from, to)
+			out[i] = b.Op("Slice", dy[0], from, to, b.Const(tensor.Ints(axis)))
 		}
 		from = to
 	}
