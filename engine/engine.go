@@ -134,8 +134,16 @@ func (c *compiler) bindShapes() error {
 }
 
 func (c *compiler) program() (*Program, error) {
-	if err := c.lower(); err != nil {
+	if err := c.rewrite(); err != nil {
 		return nil, err
+	}
+	return c.assemble()
+}
+
+// rewrite makes the graph one of kernels.
+func (c *compiler) rewrite() error {
+	if err := c.lower(); err != nil {
+		return err
 	}
 	c.facts = graph.NewFacts(c.g)
 	c.addKnown(c.facts)
@@ -144,15 +152,13 @@ func (c *compiler) program() (*Program, error) {
 	}
 	c.keepLowBits()
 	if err := c.specialize(); err != nil {
-		return nil, err
+		return err
 	}
 	c.g.RemoveDead() // a value may have been read for its shape alone
-	if !c.o.Unfused {
-		if err := c.fuse(); err != nil {
-			return nil, err
-		}
+	if c.o.Unfused {
+		return nil
 	}
-	return c.assemble()
+	return c.fuse()
 }
 
 // addKnown tells of constants that a subgraph captures.

@@ -21,6 +21,8 @@ type plan struct {
 	last   map[*graph.Value]int          // by root: the last step that reads it
 	blocks []*block
 	of     map[*graph.Value]*block // by root
+	total  int                     // bytes of the arena, once arranged
+	slots  map[*graph.Value]*tensor.Tensor
 }
 
 // block is a stretch of the arena with the steps through which it must last.
@@ -85,41 +87,43 @@ func typeBytes(t tensor.Type) int {
 	return bytes
 }
 
-// allocate chooses the offsets, largest block first at the lowest free place,
-// and hands out the memory, unless that is more than there is. Source: Y. Pisarchyk and J. Lee, "Efficient memory
-// management for deep neural net inference", 2020, section 5 (greedy by size).
-func (p *plan) allocate(slots map[*graph.Value]*tensor.Tensor) ([]byte, error) {
+// arrange chooses the offsets, largest block first at the lowest free place, and
+// returns the bytes that the arena needs. Source: Y. Pisarchyk and J. Lee,
+// "Efficient memory management for deep neural net inference", 2020, section 5
+// (greedy by size).
+func (p *plan) arrange() (int, error) {
 	order := slices.Clone(p.blocks)
 	slices.SortStableFunc(order, func(a, b *block) int { return cmp.Compare(b.size, a.size) })
-	total := 0
+	p.total = 0
 	var placed []*block // by offset
 	for _, b := range order {
 		b.offset = lowestGap(placed, b)
 		if b.size > math.MaxInt-alignment-b.offset {
-			return nil, fmt.Errorf("intermediate tensors: more than %d bytes", math.MaxInt)
+			return 0, fmt.Errorf("intermediate tensors: more than %d bytes", math.MaxInt)
 		}
-		total = max(total, b.offset+b.size)
+		p.total = max(p.total, b.offset+b.size)
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *block) int { return cmp.Compare(x.offset, y.offset) })
 		placed = slices.Insert(placed, at, b)
 	}
-	if err := reserve(total); err != nil {
-		return nil, fmt.Errorf("intermediate tensors: %w", err)
-	}
-	arena := tensor.Bytes(total)
+	return p.total, nil
+}
+
+// allocate takes the arena and hands out its memory.
+func (p *plan) allocate() []byte {
+	arena := tensor.Bytes(p.total)
 	for _, b := range p.blocks {
-		raw := arena[b.offset : b.offset+b.size : b.offset+b.size]
 		if b.buffer != nil {
-			b.buffer.raw = raw
+			b.buffer.raw = arena[b.offset : b.offset+b.size : b.offset+b.size]
 		}
 	}
-	for v, slot := range slots {
+	for v, slot := range p.slots {
 		if b := p.of[p.rootOf(v)]; b != nil {
 			raw := arena[b.offset : b.offset+b.size : b.offset+b.size]
 			sizes, _ := v.Type.Static()
 			*slot, _ = tensor.FromRaw(v.Type.DType, sizes, raw)
 		}
 	}
-	return arena, nil
+	return arena
 }
 
 // lowestGap is the lowest aligned offset at which b overlaps no placed block

@@ -161,8 +161,28 @@ func (s *site) runLate() error {
 	return s.runOnce()
 }
 
-// assemble binds every node and places the tensors.
+// assemble binds every node and places the tensors. Where they need more memory
+// than there is, some are computed twice.
 func (c *compiler) assemble() (*Program, error) {
+	p, plan, err := c.bindAll()
+	if err != nil {
+		return nil, err
+	}
+	need, err := plan.arrange()
+	if err != nil {
+		return nil, err
+	}
+	if err := reserve(need); err != nil {
+		if p, plan, err = c.shrink(p, plan, err); err != nil {
+			return nil, fmt.Errorf("intermediate tensors: %w", err)
+		}
+	}
+	p.arena = plan.allocate()
+	return p, nil
+}
+
+// bindAll binds every node; the tensors have no memory yet.
+func (c *compiler) bindAll() (*Program, *plan, error) {
 	if c.running == nil {
 		c.running = new(running)
 	}
@@ -181,24 +201,23 @@ func (c *compiler) assemble() (*Program, error) {
 	}
 	c.addFolded(slots)
 	plan := newPlan(c.g)
+	plan.slots = slots
 	for i, n := range c.g.Nodes {
 		site := newSite(n, c.o.Pool, c.facts, slots)
 		site.running = c.running
 		st, err := c.step(site, plan, i)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.steps = append(p.steps, st)
 	}
 	for _, v := range c.g.Outputs {
 		if slots[v] == nil {
-			return nil, fmt.Errorf("output %q: nothing produces it", v.Name)
+			return nil, nil, fmt.Errorf("output %q: nothing produces it", v.Name)
 		}
 		p.outputs = append(p.outputs, port{v, slots[v]})
 	}
-	var err error
-	p.arena, err = plan.allocate(slots)
-	return p, err
+	return p, plan, nil
 }
 
 // addFolded gives constants that folding made their slots.
