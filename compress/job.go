@@ -2,13 +2,17 @@ package compress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/train"
 )
 
 // Job is what a run is asked to do. Model, ModelBytes, Train, Budget and Pool are required.
@@ -70,6 +74,9 @@ func (w *work) prepare(ctx context.Context) error {
 	if w.choosing, err = NewEvaluator(ctx, w.graph, w.chosen, w.Output, w.Pool, FileSize); err != nil {
 		return err
 	}
+	if err := w.estimateMemory(); err != nil {
+		return err
+	}
 	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), string(w.choosing.Head())
 	if w.original, err = w.choosing.Outcomes(ctx, w.graph); err != nil {
 		return err
@@ -89,6 +96,35 @@ func (w *work) prepare(ctx context.Context) error {
 		return err
 	}
 	return w.prepareVaried(ctx)
+}
+
+// estimateMemory finds what the job's largest step, fine-tuning, will take beyond
+// the model and the data, before any work is done. The error wraps an
+// [engine.MemoryError] if there is not so much.
+func (w *work) estimateMemory() error {
+	if !w.tunable() || w.tuneEpochs() == 0 {
+		return nil
+	}
+	bits := make(map[string]int)
+	for _, l := range w.graph.Layers() {
+		bits[l.Name()] = 8
+	}
+	soft, err := paths.FakeQuantizeWeights(w.graph, bits)
+	if err != nil {
+		return nil // the search will say why these weights cannot be tuned
+	}
+	batch := min(tuneBatch, w.training.Len())
+	teacher, err := newImitation(w.graph, w.choosing.Output(), w.choosing.Head(), batch, w.Pool)
+	if err != nil {
+		return err
+	}
+	w.result.MemoryBytes, err = train.Estimate(soft, w.training, train.Options{Batch: batch, Pool: w.Pool, Output: w.Output, Teacher: teacher})
+	var short *engine.MemoryError
+	if err != nil && errors.As(err, &short) {
+		return fmt.Errorf("fine-tuning: %w", err)
+	}
+	w.result.MemoryBytes += teacher.program.Memory()
+	return nil
 }
 
 // split divides the examples into disjoint parts.

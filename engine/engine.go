@@ -57,6 +57,23 @@ func Compile(g *graph.Graph, o Options) (*Program, error) {
 	return p, nil
 }
 
+// Estimate returns the bytes that a program of the graph will take for
+// intermediate tensors and scratch, without taking them. The error wraps a
+// [*MemoryError] if that is more than there is.
+func Estimate(g *graph.Graph, o Options) (int, error) {
+	c, err := newCompiler(g, o)
+	if err == nil {
+		err = c.rewrite()
+	}
+	if err == nil {
+		var p *plan
+		if _, p, err = c.place(); err == nil {
+			return p.total, nil
+		}
+	}
+	return 0, fmt.Errorf("estimate graph %q: %w", g.Name, err)
+}
+
 // foldLimit bounds the bytes of a constant that folding may create, so that a
 // small file cannot unfold into a large program.
 const foldLimit = 64 << 20

@@ -66,6 +66,16 @@ func cloneTensor(t tensor.Tensor) (tensor.Tensor, error) {
 
 // reserveTensor is [reserve] for a tensor.
 func reserveTensor(d tensor.DType, shape []int) error {
+	bytes, err := tensorBytes(d, shape)
+	if err != nil {
+		return err
+	}
+	return reserve(bytes)
+}
+
+// tensorBytes is the memory of a tensor, or what tables as long as its axes take
+// if it has no elements. It fails if the tensor is larger than any may be.
+func tensorBytes(d tensor.DType, shape []int) (int, error) {
 	n, ok := tensor.Size(shape)
 	bytes, fits := d.ByteSize(n)
 	if d == tensor.String {
@@ -73,13 +83,13 @@ func reserveTensor(d tensor.DType, shape []int) error {
 		bytes, fits = n*header, n <= math.MaxInt/header
 	}
 	if !ok || !fits || n > maxElements {
-		return fmt.Errorf("shape %v is too large: want at most %d elements", shape, maxElements)
+		return 0, fmt.Errorf("shape %v is too large: want at most %d elements", shape, maxElements)
 	}
-	if n == 0 && len(shape) > 0 { // kernels make tables as long as an axis
+	if n == 0 && len(shape) > 0 {
 		const entry = 8
 		bytes = min(slices.Max(shape), math.MaxInt/entry) * entry
 	}
-	return reserve(bytes)
+	return bytes, nil
 }
 
 // heapBytes is what the program's objects occupy, dead ones not yet collected

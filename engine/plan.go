@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -87,11 +88,26 @@ func typeBytes(t tensor.Type) int {
 	return bytes
 }
 
+// peak is the most bytes that are in use during one step.
+func (p *plan) peak() int {
+	change := make(map[int]int)
+	for _, b := range p.blocks {
+		change[b.from] += b.size
+		change[b.to+1] -= b.size
+	}
+	used, most := 0, 0
+	for _, step := range slices.Sorted(maps.Keys(change)) {
+		used += change[step]
+		most = max(most, used)
+	}
+	return most
+}
+
 // arrange chooses the offsets, largest block first at the lowest free place, and
-// returns the bytes that the arena needs. Source: Y. Pisarchyk and J. Lee,
+// finds the bytes that the arena needs. Source: Y. Pisarchyk and J. Lee,
 // "Efficient memory management for deep neural net inference", 2020, section 5
 // (greedy by size).
-func (p *plan) arrange() (int, error) {
+func (p *plan) arrange() error {
 	order := slices.Clone(p.blocks)
 	slices.SortStableFunc(order, func(a, b *block) int { return cmp.Compare(b.size, a.size) })
 	p.total = 0
@@ -99,13 +115,13 @@ func (p *plan) arrange() (int, error) {
 	for _, b := range order {
 		b.offset = lowestGap(placed, b)
 		if b.size > math.MaxInt-alignment-b.offset {
-			return 0, fmt.Errorf("intermediate tensors: more than %d bytes", math.MaxInt)
+			return fmt.Errorf("intermediate tensors: more than %d bytes", math.MaxInt)
 		}
 		p.total = max(p.total, b.offset+b.size)
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *block) int { return cmp.Compare(x.offset, y.offset) })
 		placed = slices.Insert(placed, at, b)
 	}
-	return p.total, nil
+	return nil
 }
 
 // allocate takes the arena and hands out its memory.

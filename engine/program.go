@@ -161,24 +161,71 @@ func (s *site) runLate() error {
 	return s.runOnce()
 }
 
-// assemble binds every node and places the tensors. Where they need more memory
-// than there is, some are computed twice.
+// assemble binds every node and places the tensors.
 func (c *compiler) assemble() (*Program, error) {
-	p, plan, err := c.bindAll()
+	p, plan, err := c.place()
 	if err != nil {
 		return nil, err
-	}
-	need, err := plan.arrange()
-	if err != nil {
-		return nil, err
-	}
-	if err := reserve(need); err != nil {
-		if p, plan, err = c.shrink(p, plan, err); err != nil {
-			return nil, fmt.Errorf("intermediate tensors: %w", err)
-		}
 	}
 	p.arena = plan.allocate()
 	return p, nil
+}
+
+// place binds every node and finds places for the tensors. Where they need more
+// memory than there is, some are computed twice.
+func (c *compiler) place() (*Program, *plan, error) {
+	least, err := c.leastMemory()
+	if err != nil {
+		return nil, nil, err
+	}
+	refused := reserve(least)
+	if refused == nil {
+		p, plan, err := c.arranged()
+		if err != nil {
+			return nil, nil, err
+		}
+		if refused = reserve(plan.total); refused == nil {
+			return p, plan, nil
+		}
+	}
+	p, plan, err := c.shrink(refused)
+	if err != nil {
+		return nil, nil, fmt.Errorf("intermediate tensors: %w", err)
+	}
+	return p, plan, nil
+}
+
+// leastMemory is what the tensors need however well they are placed, scratch not
+// counted.
+func (c *compiler) leastMemory() (int, error) {
+	plan := newPlan(c.g)
+	for i, n := range c.g.Nodes {
+		if !isStatic(n) || !c.bindable(n) {
+			continue
+		}
+		for k, v := range n.Out {
+			if v == nil {
+				continue
+			}
+			sizes, _ := v.Type.Static()
+			if _, err := tensorBytes(v.Type.DType, sizes); err != nil {
+				return 0, fmt.Errorf("%s: output %d: %w", n, k, err)
+			}
+			if !views[n.Kind()] {
+				plan.define(v, i, reusable(n, k))
+			}
+		}
+	}
+	return plan.peak(), nil
+}
+
+// arranged binds every node and gives the tensors their offsets.
+func (c *compiler) arranged() (*Program, *plan, error) {
+	p, plan, err := c.bindAll()
+	if err == nil {
+		err = plan.arrange()
+	}
+	return p, plan, err
 }
 
 // bindAll binds every node; the tensors have no memory yet.

@@ -7,31 +7,32 @@ import (
 	"github.com/compactify/compactify/graph"
 )
 
-// shrink binds the program anew with tensors computed twice, until they fit the
-// memory that the error says there is. It returns that error if nothing helps.
-func (c *compiler) shrink(p *Program, plan *plan, refused error) (*Program, *plan, error) {
+// shrink binds the program with some tensors computed twice, as many as it takes
+// to fit the memory that the error says there is. It returns that error, with the
+// least need that was found, if nothing helps.
+func (c *compiler) shrink(refused error) (*Program, *plan, error) {
 	var short *MemoryError
 	if !errors.As(refused, &short) {
 		return nil, nil, refused
 	}
 	room := short.Limit - short.Used
-	for room > 0 {
+	for need := short.Need; room > 0; {
 		// Scratch memory and gaps between tensors keep the share they have.
 		_, bytes := c.lives().peak()
-		target := min(bytes/10*9, int(float64(bytes)*float64(room)/float64(plan.total)))
+		target := min(bytes/10*9, int(float64(bytes)*float64(room)/float64(need)))
 		if !c.recompute(target) {
 			break
 		}
 		var err error
-		if p, plan, err = c.bindAll(); err != nil {
-			return nil, nil, err
-		}
-		need, err := plan.arrange()
-		if err != nil {
+		if need, err = c.leastMemory(); err != nil {
 			return nil, nil, err
 		}
 		if need <= room {
-			return p, plan, nil
+			p, plan, err := c.arranged()
+			if err != nil || plan.total <= room {
+				return p, plan, err
+			}
+			need = plan.total
 		}
 		short.Need = min(short.Need, need)
 	}

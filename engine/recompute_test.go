@@ -58,15 +58,8 @@ func TestRecomputing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, plan, err := c.bindAll()
-			if err != nil {
-				t.Fatal(err)
-			}
-			need, err := plan.arrange()
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, plan, err = c.shrink(p, plan, &MemoryError{Need: need, Limit: room})
+			need := plain.Memory()
+			p, plan, err := c.shrink(&MemoryError{Need: need, Limit: room})
 			if err != nil {
 				t.Errorf("residual %t, %.0f %% of %d bytes: %v", residual, 100*share, need, err)
 				continue
@@ -100,16 +93,12 @@ func TestRecomputingGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, plan, err := c.bindAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	need, err := plan.arrange()
+	need, err := c.leastMemory()
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused := &MemoryError{Need: need, Limit: 100}
-	if _, _, err := c.shrink(p, plan, refused); err != refused || refused.Need >= need {
+	if _, _, err := c.shrink(refused); err != refused || refused.Need >= need {
 		t.Errorf("got %v, want a refusal with a need below %d", err, need)
 	}
 }

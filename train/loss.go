@@ -8,38 +8,13 @@ import (
 	"github.com/compactify/compactify/tensor"
 )
 
-// compile builds model, loss and gradients as one graph and a program of it.
+// compile makes the program of model, loss and gradients.
 func (t *trainer) compile() error {
-	loss, err := t.lossGraph()
+	g, o, err := t.gradients()
 	if err != nil {
 		return err
 	}
-	byName := make(map[string]*graph.Param)
-	for _, p := range loss.Params {
-		byName[p.Name] = p
-	}
-	t.weights = t.collectWeights(byName)
-	values := make([]*graph.Value, 0, len(t.weights))
-	for _, w := range t.weights {
-		values = append(values, byName[w.param.Name].Value)
-	}
-	g, err := engine.Gradient(loss, loss.Outputs[len(loss.Outputs)-1], values)
-	if err != nil {
-		return err
-	}
-	var mutable []*graph.Param
-	for _, p := range g.Params {
-		if byName[p.Name] != nil && t.changes(p.Name) {
-			mutable = append(mutable, p)
-		}
-	}
-	batch := g.Inputs[0].Type.Shape[0]
-	if batch.Known() && batch.Size != t.o.Batch {
-		return fmt.Errorf("batch: got %d, want %d, the size the model is fixed at", t.o.Batch, batch.Size)
-	}
-	dims := map[string]int{batch.Name: t.o.Batch}
-	t.program, err = engine.Compile(g, engine.Options{Dims: dims, Pool: t.o.Pool, Mutable: mutable})
-	if err != nil {
+	if t.program, err = engine.Compile(g, o); err != nil {
 		return err
 	}
 	for i, want := range t.program.Inputs() {
@@ -60,6 +35,40 @@ func (t *trainer) compile() error {
 	}
 	t.out = make([]tensor.Tensor, len(t.program.Outputs()))
 	return nil
+}
+
+// gradients builds model, loss and gradients as one graph, to be compiled with
+// the options that go with it.
+func (t *trainer) gradients() (*graph.Graph, engine.Options, error) {
+	o := engine.Options{Pool: t.o.Pool}
+	loss, err := t.lossGraph()
+	if err != nil {
+		return nil, o, err
+	}
+	byName := make(map[string]*graph.Param)
+	for _, p := range loss.Params {
+		byName[p.Name] = p
+	}
+	t.weights = t.collectWeights(byName)
+	values := make([]*graph.Value, 0, len(t.weights))
+	for _, w := range t.weights {
+		values = append(values, byName[w.param.Name].Value)
+	}
+	g, err := engine.Gradient(loss, loss.Outputs[len(loss.Outputs)-1], values)
+	if err != nil {
+		return nil, o, err
+	}
+	for _, p := range g.Params {
+		if byName[p.Name] != nil && t.changes(p.Name) {
+			o.Mutable = append(o.Mutable, p)
+		}
+	}
+	batch := g.Inputs[0].Type.Shape[0]
+	if batch.Known() && batch.Size != t.o.Batch {
+		return nil, o, fmt.Errorf("batch: got %d, want %d, the size the model is fixed at", t.o.Batch, batch.Size)
+	}
+	o.Dims = map[string]int{batch.Name: t.o.Batch}
+	return g, o, nil
 }
 
 // lossGraph extends the model by a target input and the loss, which becomes the

@@ -132,6 +132,9 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 		return nil, nil, fmt.Errorf("train graph %q: the data set %q is empty", g.Name, set.Name())
 	}
 	t, err := newTrainer(g, set, o.withDefaults(set.Len()))
+	if err == nil {
+		err = t.compile()
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("train graph %q: %w: %w", g.Name, ErrUntrainable, err)
 	}
@@ -140,6 +143,29 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 		err = fmt.Errorf("train graph %q: %w", g.Name, err)
 	}
 	return t.model, epochs, err
+}
+
+// Estimate returns the bytes that [Run] will take beyond the model and the data:
+// tensors of a step, the copy that is trained, and the optimiser's memory. The
+// error wraps an [engine.MemoryError] if that is more than there is.
+func Estimate(g *graph.Graph, set *data.Set, o Options) (int, error) {
+	fail := func(err error) (int, error) { return 0, fmt.Errorf("train graph %q: %w", g.Name, err) }
+	t, err := newTrainer(g, set, o.withDefaults(max(1, set.Len())))
+	if err != nil {
+		return fail(err)
+	}
+	gradients, options, err := t.gradients()
+	if err != nil {
+		return fail(err)
+	}
+	bytes, err := engine.Estimate(gradients, options)
+	if err != nil {
+		return fail(err)
+	}
+	for _, w := range t.weights {
+		bytes += 4 * (len(w.data) + len(w.m) + len(w.v))
+	}
+	return bytes, nil
 }
 
 // trainer is one training run.
@@ -177,9 +203,6 @@ func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
 		return nil, err
 	}
 	if t.set, err = set.Adapt(shape); err != nil {
-		return nil, err
-	}
-	if err := t.compile(); err != nil {
 		return nil, err
 	}
 	return t, nil

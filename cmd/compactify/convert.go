@@ -77,12 +77,12 @@ func (a *app) convert(f convertFlags, args []string) error {
 	switch {
 	case from == ".onnx" && to == ".onnx":
 		var g *graph.Graph
-		if g, r.BytesIn, err = onnx.ReadSized(in); err == nil {
+		if g, r.BytesIn, err = a.readModel(in); err == nil {
 			err = a.writeONNX(f, r, g)
 		}
 	case from == ".onnx":
 		var g *graph.Graph
-		if g, r.BytesIn, err = onnx.ReadSized(in); err == nil {
+		if g, r.BytesIn, err = a.readModel(in); err == nil {
 			err = a.writeTensors(r, weightsOf(g))
 		}
 	default:
@@ -127,7 +127,7 @@ func (a *app) convertTensors(f convertFlags, r *conversion, to string) error {
 	if to == ".safetensors" {
 		return a.writeTensors(r, file)
 	}
-	g, err := onnx.Read(f.graph)
+	g, _, err := a.readModel(f.graph)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (a *app) writeONNX(f convertFlags, r *conversion, g *graph.Graph) error {
 			return err
 		}
 	}
-	back, n, err := onnx.ReadSized(r.Out)
+	back, n, err := a.readModel(r.Out)
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}

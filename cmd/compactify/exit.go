@@ -8,6 +8,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
@@ -73,10 +74,13 @@ func hintFor(err error, command string) string {
 		wrong *usageError
 		noFit *compress.NoFitError
 		large *tooLargeError
+		short *engine.MemoryError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return ""
+	case errors.As(err, &short):
+		return fmt.Sprintf("--max-memory %d may do, and so may a smaller --batch where the command has it", short.Used+short.Need)
 	case errors.As(err, &noFit) && noFit.WouldFitBytes > 0:
 		return fmt.Sprintf("--max-bytes %d would do", noFit.WouldFitBytes)
 	case errors.As(err, &noFit) && noFit.WouldFit != (compactify.Budget{}):

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/compactify/compactify/engine"
-	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/words"
@@ -86,7 +85,7 @@ type latencyInfo struct {
 }
 
 func (a *app) inspect(ctx context.Context, path string, withLatency bool) error {
-	g, bytes, err := onnx.ReadSized(path)
+	g, bytes, err := a.readModel(path)
 	if err != nil {
 		return err
 	}

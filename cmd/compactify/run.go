@@ -93,7 +93,7 @@ func (a *app) compress(ctx context.Context, f runFlags, args []string, tuned boo
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 		f.warnDefault(a, args[0])
-		if job.Model, job.ModelBytes, err = onnx.ReadSized(args[0]); err != nil {
+		if job.Model, job.ModelBytes, err = a.readModel(args[0]); err != nil {
 			return err
 		}
 	}

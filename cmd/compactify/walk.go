@@ -10,7 +10,6 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
-	"github.com/compactify/compactify/format/onnx"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/compactify/compactify/internal/web"
 	"github.com/compactify/compactify/internal/words"
@@ -93,7 +92,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	if err != nil {
 		return err
 	}
-	original, err := onnx.Read(model)
+	original, _, err := a.readModel(model)
 	if err != nil {
 		return err
 	}
