@@ -150,3 +150,26 @@ func pulled(u, jacobian tensor.Tensor) []float64 {
 	}
 	return sum
 }
+
+// exampleByExample are the operators that may run so: what decides their work or
+// their shape differs between examples.
+var exampleByExample = []string{"If", "Loop", "NonZero", "Unique", "Range", "EyeLike", "OneHot", "MaxUnpool", "ReverseSequence",
+	"DequantizeLinear", "Pad", "DFT"}
+
+// TestBatchRunsAtOnce: neither the operators of networks nor their gradients fall
+// back to a Scan over the examples.
+func TestBatchRunsAtOnce(t *testing.T) {
+	for _, c := range gradientCases() {
+		g, at := c.build(t, rand.New(rand.NewPCG(3, 4)))
+		if len(at) == 0 || slices.Contains(exampleByExample, c.op) {
+			continue
+		}
+		d := must(t)(Gradient(g, g.Outputs[0], g.Inputs))
+		for _, n := range must(t)(Batch(d, tensor.Fixed(3), d.Inputs)).Nodes {
+			body, _ := n.Attrs.Get("body")
+			if n.Kind() == "Scan" && len(body.G.Nodes) == 1 {
+				t.Errorf("%v: %s runs example by example", c, body.G.Nodes[0].Kind())
+			}
+		}
+	}
+}

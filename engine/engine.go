@@ -8,8 +8,9 @@
 // Nodes whose shapes depend on data are inferred, allocated and bound when they
 // are reached.
 //
-// [Gradient] differentiates a graph into a graph, with the rules of package
-// graph: the engine itself knows nothing of derivatives.
+// [Gradient], [JVP], [HessianVector] and their like turn a graph into one that
+// computes its derivatives too, and [Batch] into one for many examples: all with
+// the rules of package graph. The engine itself knows nothing of derivatives.
 //
 // Results are the same bits at any number of threads: kernels split work over
 // outputs, never over sums.

@@ -12,6 +12,7 @@ func shapeBatches() map[string]batchFunc {
 		"Expand": batchExpand, "Tile": batchTile, "Shape": batchShape, "Size": batchSize, "Slice": batchSlice(1), "compactify.SliceGrad": batchSlice(2),
 		"Pad": batchPad, "Trilu": batchLeading, "Det": batchLeading, "CenterCropPad": batchCenterCropPad, "Resize": batchResize(1), "compactify.ResizeGrad": batchResize(2),
 		"Concat": batchConcat, "Gather": batchGather, "GatherND": batchGatherND, "ScatterND": batchScatterND,
+		"DFT":            batchDFT,
 		"GatherElements": batchAlong, "ScatterElements": batchAlong, "CumSum": batchCumulate, "CumProd": batchCumulate,
 	}
 	for op, def := range map[string]int{"Softmax": -1, "LogSoftmax": -1, "Hardmax": -1, "ArgMax": 0, "ArgMin": 0, "Split": 0, "TopK": -1,
@@ -68,6 +69,22 @@ func batchCumulate(b *Batching, n *Node) bool {
 		return false
 	}
 	b.again(n, n.Attrs, b.get(n.In[0]), b.Const(tensor.Scalar(int64(behind(axis[0])))))
+	return true
+}
+
+// batchDFT: the axis is an input, behind the length.
+func batchDFT(b *Batching, n *Node) bool {
+	axis := []int{-2}
+	if n.has(2) {
+		var ok bool
+		if axis, ok = b.constInts(n, 2); !ok || len(axis) != 1 {
+			return false
+		}
+	}
+	if !b.onlyDiffers(n, 0) {
+		return false
+	}
+	b.again(n, n.Attrs, b.get(n.In[0]), n.Input(1), b.Const(tensor.Scalar(int64(behind(axis[0])))))
 	return true
 }
 
