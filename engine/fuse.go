@@ -17,6 +17,7 @@ func (c *compiler) fuse() error {
 	c.mergeEqual()
 	c.dropExpands()
 	c.channelsLast()
+	c.sparsePoints()
 	c.poolBeforeRelu()
 	c.shortenIndices()
 	c.absorbRelu()

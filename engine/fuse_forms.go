@@ -13,13 +13,13 @@ import (
 //
 // lowBitProduct reads x, the integers, their scales, perhaps zero points, and
 // perhaps a bias, as DequantizeLinear and the product behind it had them.
-// formProduct and formConv read x, the weights in float32, and perhaps a bias.
+// formProduct reads x, the weights in float32, perhaps a bias, and perhaps a
+// residual that is added to the result; it is bounded to [low, high].
 // The attributes are "outputs", the axis of the weights that counts output
 // channels, and of formProduct the "form".
 const (
 	lowBitProduct = "LowBitProduct"
 	formProduct   = "FormProduct"
-	formConv      = "FormConv"
 )
 
 // lowBitWeight is a matrix behind a DequantizeLinear of few bits.
@@ -95,8 +95,6 @@ func (c *compiler) compactForms() error {
 			if !c.keepPacked(n, producer) {
 				c.makeSparse(n, producer)
 			}
-		case n.Kind() == "Conv":
-			c.makeSparseConv(n)
 		}
 	}
 	return c.foldKept()
@@ -230,20 +228,37 @@ func (c *compiler) makeSparse(n *graph.Node, producer map[*graph.Value]*graph.No
 	n.Attrs = graph.Attributes{graph.Int("outputs", a.outputs), graph.Text("form", form)}
 }
 
-// makeSparseConv replaces a convolution of kernel 1, which is a product with a
-// matrix of channels by pixels. Larger kernels stay dense.
-func (c *compiler) makeSparseConv(n *graph.Node) {
-	x, w := staticSizes(n.In[0]), staticSizes(n.In[1])
-	t, ok := c.facts.Data(n.In[1])
-	if !ok || len(w) != 4 || w[2]*w[3] != 1 || n.Attrs.Int("group", 1) != 1 || n.Attrs.Text("auto_pad", "NOTSET") != "NOTSET" ||
-		slices.ContainsFunc(n.Attrs.Ints("strides"), func(s int) bool { return s != 1 }) ||
-		slices.ContainsFunc(n.Attrs.Ints("pads"), func(p int) bool { return p != 0 }) {
-		return
+// sparsePoints lets convolutions of kernel 1 with channels last, which are
+// products with a matrix, run on sparse forms. Larger kernels stay dense.
+func (c *compiler) sparsePoints() {
+	for _, n := range c.g.Nodes {
+		if n.Kind() != lastKind(convLast) || !isStatic(n) || !isPoint(n) {
+			continue
+		}
+		t, ok := c.facts.Data(n.In[1])
+		if !ok || c.mutable[n.In[1]] {
+			continue
+		}
+		out, w := staticSizes(n.Out[0]), t.Shape()
+		form := chooseForm(t, affine{outputs: 0, m: elements(out) / w[0], n: w[0], k: w[1]})
+		if form == "" {
+			continue
+		}
+		attrs := graph.Attributes{graph.Int("outputs", 0), graph.Text("form", form)}
+		for _, name := range []string{"low", "high"} {
+			if a, ok := n.Attrs.Get(name); ok {
+				attrs = append(attrs, a)
+			}
+		}
+		n.Op, n.Attrs = formProduct, attrs
 	}
-	a := affine{m: x[2] * x[3], n: w[0], k: w[1]}
-	count := countStored(tensor.Data[float32](t), a)
-	if a.m >= minColumns && a.n*a.k >= minWeights && count.elements*costElement < 1 {
-		n.Domain, n.Op = graph.DomainInternal, formConv
-		n.In = append(slices.Clone(n.In[:2]), n.Input(2))
-	}
+}
+
+// isPoint reports whether a convolution with channels last reads each point by
+// itself, all channels of it.
+func isPoint(n *graph.Node) bool {
+	w := staticSizes(n.In[1])
+	return elements(w[2:]) == 1 && n.Attrs.Int("group", 1) == 1 && n.Attrs.Text("auto_pad", "NOTSET") == "NOTSET" &&
+		!slices.ContainsFunc(n.Attrs.Ints("strides"), func(s int) bool { return s != 1 }) &&
+		!slices.ContainsFunc(n.Attrs.Ints("pads"), func(p int) bool { return p != 0 })
 }

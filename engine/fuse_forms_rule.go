@@ -31,7 +31,7 @@ const (
 	costElement = 5
 	margin      = 0.9
 	minWeights  = 4096
-	minColumns  = 16
+	minOutputs  = 16
 )
 
 // stored says what shares of a matrix sparse forms would store.
@@ -42,7 +42,7 @@ type stored struct {
 
 // chooseForm returns the form of least cost for weights t, "" for the dense one.
 func chooseForm(t tensor.Tensor, a affine) string {
-	if a.n*a.k < minWeights || a.n < minColumns || t.DType() != tensor.Float32 {
+	if a.n*a.k < minWeights || a.n < minOutputs || t.DType() != tensor.Float32 {
 		return ""
 	}
 	w := tensor.Data[float32](t)

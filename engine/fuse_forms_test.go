@@ -126,14 +126,21 @@ func formCases() []formCase {
 		{"signs times one magnitude", 3, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
 			return b.Op("MatMul", b.Op("Sign", x), oneBitWeights(b, w))
 		}, "compactify." + formProduct, bothSigns},
-		{"convolution of kernel 1", 6, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
-			t := w.float([]int{96, 96}, func(i, j int) float64 { return pick(hash(i, j, 17)) })
-			t, _ = t.Reshape(96, 96, 1, 1)
-			image := b.Op("Slice", b.Op("Expand", b.Op("Reshape", x, b.Const(tensor.Ints(6, 1, 10, 10))), b.Const(tensor.Ints(6, 96, 10, 10))),
-				b.Const(tensor.Ints(0)), b.Const(tensor.Ints(7)), b.Const(tensor.Ints(3)))
-			return b.Op("Conv", b.Op("Mul", image, b.Const(random(w.r, tensor.Float32, 96, 1, 1))), b.Const(t), b.Const(w.scales(96)))
-		}, "compactify." + formConv, ""},
+		pointCase("convolution of kernel 1", blockForm, func(i, j int) float64 { return pick(hash(i/16, j, 5)) }, func(b *graph.Builder, x, y *graph.Value) *graph.Value { return y }),
+		pointCase("convolution of kernel 1, residual and bounds", rowForm, func(i, j int) float64 { return pick(hash(i, j, 17)) }, func(b *graph.Builder, x, y *graph.Value) *graph.Value {
+			return b.Op("Relu", b.Op("Add", y, x))
+		}),
 	}
+}
+
+// pointCase is a convolution of kernel 1 over images made of x [6, 100].
+func pointCase(name, form string, mask func(i, j int) float64, after func(b *graph.Builder, x, y *graph.Value) *graph.Value) formCase {
+	return formCase{name, 6, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
+		t, _ := w.float([]int{96, 96}, mask).Reshape(96, 96, 1, 1)
+		image := b.Op("Reshape", x, b.Const(tensor.Ints(6, 1, 10, 10)))
+		image = b.Op("Mul", image, b.Const(random(w.r, tensor.Float32, 96, 1, 1)))
+		return after(b, image, b.Op("Conv", image, b.Const(t), b.Const(w.scales(96))))
+	}, "compactify." + formProduct, form}
 }
 
 // A product in a compact form computes what the dense one does, on every set.

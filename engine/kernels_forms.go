@@ -3,7 +3,6 @@ package engine
 import (
 	"math"
 
-	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
@@ -11,9 +10,8 @@ import (
 // formKernels are the operators that [compiler.compactForms] makes.
 func formKernels() map[string]prepare {
 	return map[string]prepare{
-		graph.DomainInternal + "." + lowBitProduct: bindLowBit,
-		graph.DomainInternal + "." + formProduct:   bindFormProduct,
-		graph.DomainInternal + "." + formConv:      bindFormConv,
+		lastKind(lowBitProduct): bindLowBit,
+		lastKind(formProduct):   bindFormProduct,
 	}
 }
 
@@ -112,8 +110,39 @@ func (s *site) product(f kernel.Form, bias int) (func() error, error) {
 	}, nil
 }
 
-// bindFormProduct stores the weights in the form that the pass chose.
+// bindFormProduct multiplies by the form that the pass chose, then adds the
+// residual and bounds the result.
 func bindFormProduct(s *site) (func() error, error) {
+	f, err := s.form()
+	if err != nil {
+		return nil, err
+	}
+	run, err := s.product(f, 2)
+	if err != nil || !s.hasIn(3) && !s.node.Attrs.Has("low") {
+		return run, err
+	}
+	low, high := float32(s.node.Attrs.Float("low", math.Inf(-1))), float32(s.node.Attrs.Float("high", math.Inf(1)))
+	finish := s.parallel(elements(s.outShape(0)), elementGrain, func(_, lo, hi int) {
+		y := tensor.Data[float32](*s.out[0])[lo:hi]
+		if s.hasIn(3) {
+			for i, r := range tensor.Data[float32](*s.in[3])[lo:hi] {
+				y[i] += r
+			}
+		}
+		for i, v := range y {
+			y[i] = min(max(v, low), high)
+		}
+	})
+	return func() error {
+		if err := run(); err != nil {
+			return err
+		}
+		return finish()
+	}, nil
+}
+
+// form stores the weights in the form that the pass chose.
+func (s *site) form() (kernel.Form, error) {
 	t, _ := s.constant(1)
 	if err := reserve(len(t.Raw())); err != nil {
 		return nil, s.errorf("%w", err)
@@ -123,21 +152,21 @@ func bindFormProduct(s *site) (func() error, error) {
 	sj, sp := a.strides()
 	switch form := s.node.Attrs.Text("form", ""); form {
 	case blockForm:
-		return s.product(kernel.NewBlockSparse(a.n, a.k, w, sj, sp), 2)
+		return kernel.NewBlockSparse(a.n, a.k, w, sj, sp), nil
 	case fourForm:
 		f, ok := kernel.NewTwoOfFour(a.n, a.k, w, sj, sp)
 		if !ok {
 			return nil, s.errorf("weights: more than two of four are not zero")
 		}
-		return s.product(f, 2)
+		return f, nil
 	case rowForm:
-		return s.product(kernel.NewSparseRows(a.n, a.k, w, sj, sp), 2)
+		return kernel.NewSparseRows(a.n, a.k, w, sj, sp), nil
 	case bothSigns:
 		alpha := make([]float32, a.n)
 		for j := range alpha {
 			alpha[j] = float32(math.Abs(float64(w[j*sj])))
 		}
-		return s.product(kernel.NewSigns(a.n, a.k, w, sj, sp, alpha), 2)
+		return kernel.NewSigns(a.n, a.k, w, sj, sp, alpha), nil
 	case oneBit:
 		f, err := kernel.NewLowBit(kernel.LowBitSource{N: a.n, K: a.k, Bits: 1,
 			Level: func(j, p int) int { return 1 - 2*int(math.Float32bits(w[j*sj+p*sp])>>31) },
@@ -145,28 +174,8 @@ func bindFormProduct(s *site) (func() error, error) {
 		if err != nil {
 			return nil, s.errorf("%w", err)
 		}
-		return s.product(f, 2)
+		return f, nil
 	default:
 		return nil, s.errorf("form %q: unknown", form)
 	}
-}
-
-// bindFormConv multiplies the sparse matrix of a convolution of kernel 1 with the
-// channels [c, pixels] of each image.
-func bindFormConv(s *site) (func() error, error) {
-	t, _ := s.constant(1)
-	x, out := s.inShape(0), s.outShape(0)
-	n, k, pixels := t.Shape()[0], t.Shape()[1], x[2]*x[3]
-	run := kernel.NewSparseRows(n, k, tensor.Data[float32](t), k, 1).Columns(s.pool, pixels)
-	return func() error {
-		var bias []float32
-		if s.hasIn(2) {
-			bias = tensor.Data[float32](*s.in[2])
-		}
-		from, to := tensor.Data[float32](*s.in[0]), tensor.Data[float32](*s.out[0])
-		for i := range out[0] {
-			run(from[i*k*pixels:][:k*pixels], bias, to[i*n*pixels:][:n*pixels])
-		}
-		return nil
-	}, nil
 }

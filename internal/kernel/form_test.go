@@ -209,31 +209,6 @@ func TestFormsAgreeBetweenSets(t *testing.T) {
 	}
 }
 
-// The product with columns is that with rows, turned.
-func TestSparseRowsTimesColumns(t *testing.T) {
-	r := rand.New(rand.NewPCG(5, 6))
-	n, k := 37, 50
-	w := sparsified(r, n, k, func(j, p int) bool { return r.IntN(3) == 0 })
-	s := NewSparseRows(n, k, w, k, 1)
-	for _, m := range []int{1, 16, 17, 64, 130} {
-		x, bias := random[float32](r, m*k), random[float32](r, n)
-		turned := make([]float32, m*k)
-		for i, v := range x {
-			turned[i%k*m+i/k] = v
-		}
-		for _, set := range sets() {
-			y, c := make([]float32, m*n), make([]float32, m*n)
-			s.Product(newPool(t, 2, set), m)(x, bias, y)
-			s.Columns(newPool(t, 2, set), m)(turned, bias, c)
-			for i, v := range y {
-				if c[i%n*m+i/n] != v {
-					t.Fatalf("%v, %d columns: element %d: got %v, want %v", set, m, i, c[i%n*m+i/n], v)
-				}
-			}
-		}
-	}
-}
-
 func TestFormsDoNotAllocate(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for _, c := range formCases() {

@@ -3,9 +3,9 @@ package kernel
 import "unsafe"
 
 // SparseRows is a matrix W [n, k] of which only the weights other than zero are
-// stored, row after row. The rows of x, or the columns of a dense matrix, lie in
-// the lanes: they are brought into tiles [k, 64], or [k, 16] if there are few, of
-// which a weight multiplies a row.
+// stored, row after row. Unlike in the other forms the rows of x lie in the lanes:
+// they are turned into tiles [k, 64], or [k, 16] if there are few, of which a
+// weight multiplies a row.
 type SparseRows struct {
 	n, k  int
 	start []int32 // by row; then their number
@@ -32,21 +32,20 @@ func NewSparseRows(n, k int, w []float32, sj, sp int) *SparseRows {
 // Bytes is what the matrix occupies.
 func (s *SparseRows) Bytes() int { return 4 * (len(s.start) + len(s.index) + len(s.data)) }
 
-const tileWidth = 64 // columns of a wide tile
+const tileWidth = 64 // of a wide tile
 
-// rowsProduct is a bound product. A tile holds columns [first, first+width).
+// rowsProduct is a bound product. A tile holds rows [first, first+width) of x.
 type rowsProduct struct {
-	s       *SparseRows
-	pool    *Pool
-	columns int
-	turned  bool    // the columns are the rows of x, and y is stored by them too
-	ld      int     // width of a tile
-	offset  []int32 // index·ld
-	tile    []float32
-	outs    []float32 // by worker: sixteen rows of the product
-	args    []rowArgs // by worker
-	first   int
-	width   int
+	s      *SparseRows
+	pool   *Pool
+	m      int
+	ld     int     // width of a tile
+	offset []int32 // index·ld
+	tile   []float32
+	outs   []float32 // by worker: sixteen rows of the product
+	args   []rowArgs // by worker
+	first  int
+	width  int
 
 	x, bias, y []float32
 	gather     func(worker, lo, hi int)
@@ -55,35 +54,8 @@ type rowsProduct struct {
 
 // Product implements [Form].
 func (s *SparseRows) Product(p *Pool, m int) func(x, bias, y []float32) {
-	q := s.bind(p, m)
-	q.turned = true
-	return func(x, bias, y []float32) {
-		checkForm(m, s.n, s.k, x, bias, y)
-		q.run(x, bias, y)
-	}
-}
-
-// Columns binds the product with a dense matrix of so many columns,
-//
-//	c [n, columns] = W · b [k, columns] + bias [n]
-//
-// which is a convolution of kernel 1 with channels first. It is else as
-// [Form].Product.
-func (s *SparseRows) Columns(p *Pool, columns int) func(b, bias, c []float32) {
-	q := s.bind(p, columns)
-	return func(b, bias, c []float32) {
-		checkSize("b", len(b), s.k, columns)
-		checkSize("c", len(c), s.n, columns)
-		if bias != nil {
-			checkLength("bias", len(bias), s.n)
-		}
-		q.run(b, bias, c)
-	}
-}
-
-func (s *SparseRows) bind(p *Pool, columns int) *rowsProduct {
-	q := &rowsProduct{s: s, pool: p, columns: columns, ld: tileWidth, offset: make([]int32, len(s.index))}
-	if columns <= lanes {
+	q := &rowsProduct{s: s, pool: p, m: m, ld: tileWidth, offset: make([]int32, len(s.index))}
+	if m <= lanes {
 		q.ld = lanes
 	}
 	for i, k := range s.index {
@@ -93,15 +65,16 @@ func (s *SparseRows) bind(p *Pool, columns int) *rowsProduct {
 	q.outs = make([]float32, p.threads*lanes*q.ld)
 	q.args = make([]rowArgs, p.threads)
 	q.gather, q.body = q.load, q.rows
-	return q
+	return q.run
 }
 
 func (q *rowsProduct) run(x, bias, y []float32) {
 	s := q.s
+	checkForm(q.m, s.n, s.k, x, bias, y)
 	q.x, q.bias, q.y = x, bias, y
 	groups := ceilDiv(s.n, lanes)
-	for q.first = 0; q.first < q.columns; q.first += q.ld {
-		q.width = min(q.ld, q.columns-q.first)
+	for q.first = 0; q.first < q.m; q.first += q.ld {
+		q.width = min(q.ld, q.m-q.first)
 		q.pool.spread(ceilDiv(s.k, turnDepth), turnDepth*q.width, q.gather)
 		q.pool.spread(groups, len(s.data)*q.width/groups, q.body)
 	}
@@ -116,10 +89,6 @@ const turnDepth = 64
 func (q *rowsProduct) load(_, lo, hi int) {
 	s := q.s
 	p0, p1 := lo*turnDepth, min(hi*turnDepth, s.k)
-	if !q.turned {
-		copyRows(q.tile[p0*q.ld:], q.ld, q.x[p0*q.columns+q.first:], q.columns, p1-p0, q.width)
-		return
-	}
 	t := &sTiles[q.pool.set]
 	done, bulk := 0, 0
 	if t.transpose != nil {
@@ -191,10 +160,6 @@ func (q *rowsProduct) store(outs []float32, j, height int) {
 				row[i] += b
 			}
 		}
-	}
-	if !q.turned {
-		copyRows(q.y[j*q.columns+q.first:], q.columns, outs, q.ld, height, q.width)
-		return
 	}
 	for i := range q.width {
 		out := q.y[(q.first+i)*q.s.n+j:][:height]
