@@ -179,3 +179,15 @@ func (s *site) form() (kernel.Form, error) {
 		return nil, s.errorf("form %q: unknown", form)
 	}
 }
+
+// CompactSteps is how many steps run on weights in a compact form: few-bit
+// integers or few weights, not float32 matrices.
+func (p *Program) CompactSteps() int {
+	n := 0
+	for _, st := range p.steps {
+		if k := st.node.Kind(); k == lastKind(lowBitProduct) || k == lastKind(formProduct) {
+			n++
+		}
+	}
+	return n
+}

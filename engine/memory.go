@@ -109,3 +109,7 @@ func memoryLimit() int {
 // grantedMemory is three quarters of what the system lets the program have; the
 // rest is for its code, its stacks and others.
 var grantedMemory = sync.OnceValue(func() int64 { return systemMemory() / 4 * 3 })
+
+// CheckMemory fails with a [*MemoryError] if there is no room for so many more
+// bytes.
+func CheckMemory(bytes int) error { return reserve(bytes) }

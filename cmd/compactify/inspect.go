@@ -11,16 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/words"
-	"github.com/compactify/compactify/tensor"
 	"github.com/spf13/cobra"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
-	latency := false
+	var latency, forms bool
 	c := &cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Say what is in a model file",
@@ -28,12 +28,21 @@ func (a *app) inspectCommand() *cobra.Command {
 
 "sparsity" is the share of weights that are exactly zero, "norm" the length of
 all weights as one vector. Layers are the weights of convolutions and matrix
-products, which is where compression works.`,
-		Example: "  compactify inspect model.onnx\n  compactify inspect model.onnx --latency --json",
+products, which is where compression works.
+
+--latency runs the model on made-up inputs, unknown dimensions being 1, and gives
+the median with its 95 % confidence interval. --forms does so with the weights in
+every form that there are kernels for: fewer bits, and patterns of zeros. Those
+weights are rounded or set to zero without looking at an example: the table says
+what a form would take on this CPU, and nothing of accuracy.`,
+		Example: "  compactify inspect model.onnx\n  compactify inspect model.onnx --latency --json\n  compactify inspect model.onnx --forms --threads 1",
 		Args:    want("MODEL"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.inspect(c.Context(), args[0], latency) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.inspect(c.Context(), args[0], latency || forms, forms)
+		},
 	}
 	c.Flags().BoolVar(&latency, "latency", false, "also run the model and say how long one example takes")
+	c.Flags().BoolVar(&forms, "forms", false, "also say what the weights would take in other forms, in bytes and time (implies --latency)")
 	return c
 }
 
@@ -54,6 +63,7 @@ type inspection struct {
 	Layers   []layerInfo    `json:"layers"`
 	Ledger   ledgerInfo     `json:"ledger"`
 	Latency  *latencyInfo   `json:"latency,omitempty"`
+	Forms    []formInfo     `json:"forms,omitempty"`
 	Problem  string         `json:"problem,omitempty"` // why the model cannot be run
 }
 
@@ -78,13 +88,27 @@ type ledgerInfo struct {
 	Metadata int `json:"metadata"`
 }
 
+// latencyInfo is the median of single runs; low and high bound it with a
+// confidence of 95 %.
 type latencyInfo struct {
 	MedianMS jsonnum.Float `json:"median_ms"`
+	LowMS    jsonnum.Float `json:"low_ms"`
+	HighMS   jsonnum.Float `json:"high_ms"`
 	Runs     int           `json:"runs"`
+	WarmUps  int           `json:"warmups"`
 	Threads  int           `json:"threads"`
 }
 
-func (a *app) inspect(ctx context.Context, path string, withLatency bool) error {
+// formInfo is what the weights would take in another form.
+type formInfo struct {
+	Name    string       `json:"name"`
+	Bytes   int          `json:"bytes,omitempty"`   // of weights and scales
+	Latency *latencyInfo `json:"latency,omitempty"` // nil if there is none
+	Compact int          `json:"compact_products"`  // that run on few-bit integers or a sparse form
+	Problem string       `json:"problem,omitempty"` // why there is none
+}
+
+func (a *app) inspect(ctx context.Context, path string, withLatency, withForms bool) error {
 	g, bytes, err := a.readModel(path)
 	if err != nil {
 		return err
@@ -110,7 +134,7 @@ func (a *app) inspect(ctx context.Context, path string, withLatency bool) error 
 	ledger := g.Ledger(bytes)
 	r.Ledger = ledgerInfo{ledger.Payload, ledger.Scales, ledger.Metadata}
 	if withLatency {
-		if r.Latency, err = a.latency(ctx, g); err != nil {
+		if err = a.timeModel(ctx, g, r, withForms); err != nil {
 			return err
 		}
 	}
@@ -229,53 +253,54 @@ func sparsity(weights []graph.EffectiveWeight) float64 {
 	return float64(zeros) / float64(max(1, all))
 }
 
-// latencyRuns is how many runs the median is taken of; a few before warm up.
+// Time for the runs of the model, and for those of each form of it.
 const (
-	latencyRuns   = 25
-	latencyWarmUp = 5
+	latencyTime = 300 * time.Millisecond
+	formTime    = 120 * time.Millisecond
 )
 
-// latency runs the model on zeros, every unknown dimension being 1.
-func (a *app) latency(ctx context.Context, g *graph.Graph) (*latencyInfo, error) {
+// timeModel runs the model on made-up inputs, every unknown dimension being 1, and
+// if asked in every form.
+func (a *app) timeModel(ctx context.Context, g *graph.Graph, r *inspection, withForms bool) error {
 	g, _, err := engine.Simplify(g)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	shapes := make(map[string][]int)
-	var in []tensor.Tensor
+	o := engine.Options{Shapes: make(map[string][]int), Pool: a.pool}
 	for _, v := range g.Inputs {
-		shape := make([]int, v.Type.Rank())
-		for i, d := range v.Type.Shape {
-			shape[i] = 1
-			if d.Known() {
-				shape[i] = d.Size
-			}
-		}
-		shapes[v.Name] = shape
-		x, err := engine.NewTensor(v.Type.DType, shape...)
+		x, err := engine.Example(v.Type)
 		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", v.Name, err)
+			return fmt.Errorf("input %q: %w", v.Name, err)
 		}
-		in = append(in, x)
+		o.Shapes[v.Name] = x.Shape()
 	}
-	p, err := engine.Compile(g, engine.Options{Shapes: shapes, Pool: a.pool})
+	p, err := engine.Compile(g, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([]tensor.Tensor, len(p.Outputs()))
-	var times []float64
-	for i := range latencyWarmUp + latencyRuns {
-		a.report.progress("running", float64(i)/(latencyWarmUp+latencyRuns))
-		start := time.Now()
-		if err := p.Run(ctx, in, out); err != nil {
-			return nil, err
-		}
-		if i >= latencyWarmUp {
-			times = append(times, float64(time.Since(start).Nanoseconds())/1e6)
-		}
+	a.report.progress("running", 0)
+	l, err := engine.MeasureLatency(ctx, p, latencyTime)
+	if err != nil {
+		return err
 	}
-	slices.Sort(times)
-	return &latencyInfo{jsonnum.Float(times[len(times)/2]), latencyRuns, a.pool.Threads()}, nil
+	r.Latency = a.latencyInfo(l)
+	if !withForms {
+		return nil
+	}
+	forms, err := compress.MeasureForms(ctx, g, o, formTime, func(done float64) { a.report.progress("forms", done) })
+	for _, f := range forms {
+		info := formInfo{Name: f.Name, Bytes: f.Bytes, Compact: f.Compact, Problem: f.Problem}
+		if f.Problem == "" {
+			info.Latency = a.latencyInfo(f.Latency)
+		}
+		r.Forms = append(r.Forms, info)
+	}
+	return err
+}
+
+func (a *app) latencyInfo(l engine.Latency) *latencyInfo {
+	ms := func(d time.Duration) jsonnum.Float { return jsonnum.Float(float64(d.Nanoseconds()) / 1e6) }
+	return &latencyInfo{ms(l.Median), ms(l.Low), ms(l.High), l.Runs, l.WarmUps, a.pool.Threads()}
 }
 
 func (r *inspection) text(w io.Writer) {
@@ -300,9 +325,12 @@ func (r *inspection) text(w io.Writer) {
 		rows = append(rows, []string{"unknown", strings.Join(r.Unknown, ", ") + ": kept as they are"})
 	}
 	if r.Latency != nil {
-		rows = append(rows, []string{"time", fmt.Sprintf("%s for one example on %s (median of %d runs)", words.Milliseconds(float64(r.Latency.MedianMS)), words.Count(r.Latency.Threads, "thread", "threads"), r.Latency.Runs)})
+		l := r.Latency
+		rows = append(rows, []string{"time", fmt.Sprintf("%s for one example on %s (%s, %d runs)", words.Milliseconds(float64(l.MedianMS)),
+			words.Count(l.Threads, "thread", "threads"), l.interval(), l.Runs)})
 	}
 	columns(w, rows)
+	r.formsText(w)
 	if len(r.Layers) == 0 {
 		fmt.Fprintln(w, "\nno layers: no weights of convolutions or matrix products of their own")
 		return
@@ -317,6 +345,38 @@ func (r *inspection) text(w io.Writer) {
 		rows = append(rows, []string{l.Name, l.Kind, l.Type, strings.Join(dims, "×"), words.Grouped(l.Params), words.Size(l.Bytes), words.Percent(float64(l.Sparsity), 1)})
 	}
 	columns(w, rows)
+}
+
+// interval is where the median lies.
+func (l *latencyInfo) interval() string {
+	return fmt.Sprintf("%s to %s", words.Milliseconds(float64(l.LowMS)), words.Milliseconds(float64(l.HighMS)))
+}
+
+// formsText is the table of forms, and below it why some are not there.
+func (r *inspection) formsText(w io.Writer) {
+	if len(r.Forms) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\nthe same weights in other forms, rounded or set to zero for this table alone:\nbytes and time on this CPU, nothing of accuracy\n\n")
+	rows := [][]string{{"form", "size", "time", "95 % interval", "speed", "compact"}}
+	problems := []string{}
+	first := r.Forms[0]
+	for _, f := range r.Forms {
+		if f.Latency == nil {
+			problems = append(problems, fmt.Sprintf("%s: %s", f.Name, f.Problem))
+			continue
+		}
+		speed := "–"
+		if first.Latency != nil && f.Latency.MedianMS > 0 {
+			speed = words.Fixed(float64(first.Latency.MedianMS/f.Latency.MedianMS), 2) + "×"
+		}
+		rows = append(rows, []string{f.Name, words.Size(f.Bytes), words.Milliseconds(float64(f.Latency.MedianMS)), f.Latency.interval(), speed, strconv.Itoa(f.Compact)})
+	}
+	columns(w, rows)
+	fmt.Fprint(w, "\n\"compact\" counts the products that run on few-bit integers or on a sparse form;\nothers expand their weights to float32 first.\n")
+	for _, p := range problems {
+		fmt.Fprintln(w, p)
+	}
 }
 
 func prefixed(prefix, s string) string {
