@@ -87,6 +87,7 @@ type compiler struct {
 	mutable map[*graph.Value]bool
 	kept    map[*graph.Node]bool // that folding leaves alone, see keepLowBits
 	running *running
+	stored  map[*graph.Value]*graph.Node // DequantizeLinear of constants that was folded, by its result
 
 	// In a subgraph: the slots of captured values, and the data of those that are
 	// constant.
@@ -332,6 +333,12 @@ func (c *compiler) fold(n *graph.Node) (bool, error) {
 		if v != nil {
 			c.facts.SetData(v, *s.out[i])
 		}
+	}
+	if n.Kind() == "DequantizeLinear" {
+		if c.stored == nil {
+			c.stored = make(map[*graph.Value]*graph.Node)
+		}
+		c.stored[n.Out[0]] = n
 	}
 	return true, nil
 }

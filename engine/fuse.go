@@ -9,8 +9,10 @@ import (
 // fuse rewrites the specialised graph into fewer, larger steps. It comes after
 // all derivatives, so that rules never see what it makes. Outputs stay the same
 // bits but for the sign of zeros, unless channelsLast found convolutions: its
-// kernels add up in another order.
+// kernels add up in another order. What integers found differs by roundings.
 func (c *compiler) fuse() error {
+	c.mergeEqual()
+	c.integers()
 	if err := c.compactForms(); err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func (c *compiler) compactForms() error {
 	producer := c.g.Producers()
 	for _, n := range c.g.Nodes {
 		switch {
-		case !isStatic(n) || n.Out[0].Type.DType != tensor.Float32:
+		case !isStatic(n) || n.Output(0) == nil || n.Out[0].Type.DType != tensor.Float32:
 		case n.Kind() == "MatMul" || n.Kind() == "Gemm":
 			if !c.keepPacked(n, producer) {
 				c.makeSparse(n, producer)

@@ -95,6 +95,9 @@ func init() {
 	} {
 		layoutRules[op] = (*layout).elementwise
 	}
+	for op, rule := range integerLayoutRules() {
+		layoutRules[op] = rule
+	}
 }
 
 func (l *layout) rewrite(n *graph.Node) bool {

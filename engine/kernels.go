@@ -33,6 +33,7 @@ func kernelFamilies() []map[string]prepare {
 		detectionKernels(),
 		randomKernels(),
 		quantizationKernels(),
+		integerKernels(),
 		trainingKernels(),
 		signalKernels(),
 		formKernels(),
