@@ -40,9 +40,12 @@ func samplingCases(r points) []gradientCase {
 	for _, mode := range []string{"linear", "nearest", "cubic"} {
 		for _, padding := range []string{"zeros", "border", "reflection"} {
 			for corners := range 2 {
+				if mode == "cubic" && corners == 1 {
+					continue // the others tell what corners do
+				}
 				a := attrs{graph.Text("mode", mode), graph.Text("padding_mode", padding), graph.Int("align_corners", corners)}
 				cases = append(cases, gradientCase{op: "GridSample", about: fmt.Sprint(mode, " ", padding, " ", corners), attrs: a,
-					in: list{r.normal(2, 2, 3, 4), r.between(-1.4, 1.4, 2, 2, 3, 2)}})
+					in: list{r.normal(1, 2, 3, 4), r.between(-1.4, 1.4, 1, 1, 3, 2)}})
 			}
 		}
 	}

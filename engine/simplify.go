@@ -11,7 +11,7 @@ import (
 )
 
 // Simplify returns a graph that computes the same with fewer parts: in the
-// newest opset, constants computed, dropout and identities gone, batch
+// newest opset, constants computed, branches taken, dropout and identities gone, batch
 // normalisations folded into the convolutions and matrix products before them.
 // It says in words what it did. Quantised weights stay quantised.
 func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
@@ -27,6 +27,7 @@ func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
 		run  func(*graph.Graph) (int, error)
 	}{
 		{"computed %d operators that depend on constants alone", foldConstants},
+		{"took %d branches whose condition is constant", takeBranches},
 		{"removed %d operators that pass their input on", dropIdentities},
 		{"folded %d batch normalisations into the weights before them", foldBatchNorms},
 	}

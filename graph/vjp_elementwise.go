@@ -22,8 +22,10 @@ func elementwiseVJPs() map[string]vjpFunc {
 				p := n.In[1]
 				return b.mul(dy, b.mul(p, b.Op("Pow", n.In[0], b.sub(p, b.ConstLike(p, 1)))))
 			},
-			func(b *Builder, n *Node, dy *Value) *Value { // x^p·log x
-				return b.mul(dy, b.mul(n.Out[0], b.Op("Log", n.In[0])))
+			func(b *Builder, n *Node, dy *Value) *Value { // x^p·log x, whose limit is 0 for x = 0 and p > 0
+				x := n.In[0]
+				safe := b.Op("Where", b.Op("Equal", x, b.zeros(x)), b.ConstLike(x, 1), x)
+				return b.mul(dy, b.mul(n.Out[0], b.Op("Log", safe)))
 			}),
 		"Neg":        func(b *Builder, _ *Node, dy []*Value) []*Value { return []*Value{b.neg(dy[0])} },
 		"Exp":        unary(func(_ *Builder, _ *Node, _, y *Value) *Value { return y }),
