@@ -52,9 +52,9 @@ func JVP(g *graph.Graph, y, wrt []*graph.Value) (*graph.Graph, error) {
 // vector. The result has g's inputs followed by one part v of the vector per
 // entry of wrt, and g's outputs followed by one part of Hv per entry.
 //
-// It is the gradient of ⟨gradient, v⟩. As a convolution or matrix product has
-// two cotangents, and each of those two again, it costs less than three
-// gradients; see [JVP] of a [Gradient] for both at once.
+// It is the gradient of ⟨gradient, v⟩. A convolution or matrix product is three of
+// its kind in a gradient, itself and two cotangents, and at most eight in this:
+// less than three gradients. [JVP] of a [Gradient] gives both at once.
 //
 // Source: B. Christianson, "Automatic Hessians by reverse accumulation", IMA J.
 // Numerical Analysis 12 (1992); B. Pearlmutter, "Fast exact multiplication by

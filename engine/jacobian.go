@@ -165,5 +165,6 @@ func (d *derivation) along(v *graph.Value, shape []int, list []*graph.Value) []*
 	return list
 }
 
-// maxUnits bounds the unit vectors that a Jacobian holds at once.
-const maxUnits = 1 << 13
+// maxUnits bounds the unit vectors that a Jacobian holds at once: 64 MiB of them
+// in float32.
+const maxUnits = 1 << 12

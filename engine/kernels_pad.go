@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/compactify/compactify/tensor"
+import (
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
+)
 
 // preparePad fills the border with a constant and copies the middle, or reads
 // every element through a table of positions per axis.
@@ -19,7 +22,7 @@ func preparePad(s *site) (func() error, error) {
 	for a := range in {
 		tables[a] = make([]int, out[a])
 		for i := range tables[a] {
-			tables[a][i] = padSource(mode, i-before[a], in[a]) * own[a]
+			tables[a][i] = graph.PadSource(mode, i-before[a], in[a]) * own[a]
 		}
 	}
 	return s.tableMove(tables, out), nil
@@ -56,22 +59,6 @@ func (s *site) padsBefore(rank int) ([]int, error) {
 		before[axisOf(a, rank)] = pads[i]
 	}
 	return before, nil
-}
-
-// padSource maps a position, counted from the first element of an axis of size
-// n, to the element it repeats.
-func padSource(mode string, i, n int) int {
-	switch {
-	case mode == "edge":
-		return min(max(i, 0), n-1)
-	case mode == "wrap":
-		return (i%n + n) % n
-	case n == 1:
-		return 0
-	}
-	period := 2 * (n - 1) // reflect, without repeating the edge
-	i = (i%period + period) % period
-	return min(i, period-i)
 }
 
 func (s *site) padConstant(in, out, before []int) (func() error, error) {

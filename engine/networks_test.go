@@ -296,3 +296,36 @@ func TestCostOfDerivatives(t *testing.T) {
 	}
 	t.Logf("steps: model %d, Jacobian-vector product %d", own, moved)
 }
+
+// TestHessianOfNetwork: the Jacobian of the gradient is the matrix that
+// Hessian-vector products multiply with, and symmetric; with examples at once it
+// is that of each example.
+func TestHessianOfNetwork(t *testing.T) {
+	n := newNetwork(t, []int{3}, func(n *network, x *graph.Value) *graph.Value {
+		return n.dense(n.b.Op("Tanh", n.dense(x, 3, 2)), 2, networkClasses)
+	})
+	w := n.g.Inputs[2:3]
+	gradient := must(t)(Gradient(n.g, n.g.Outputs[0], w))
+	hessian := must(t)(Jacobian(gradient, gradient.Outputs[1], gradient.Inputs[2:3]))
+	h := copies(networkRunner(t, hessian)(n.at))[2]
+	v := like(n.r.Rand, w)
+	product := copies(networkRunner(t, must(t)(HessianVector(n.g, n.g.Outputs[0], w)))(append(slices.Clone(n.at), v...)))[1]
+	if err := testkit.Close(pulled(v[0], h), product.Float64s(), exact); err != nil {
+		t.Errorf("vᵀH: %v", err)
+	}
+	size := v[0].Len()
+	for i := range size {
+		for k := range i {
+			closeTo(t, "entry opposite", h.At(i*size+k), h.At(k*size+i), exact)
+		}
+	}
+	each := must(t)(PerExample(gradient, gradient.Outputs[1], gradient.Inputs[2:3], gradient.Inputs[:2], tensor.Fixed(networkExamples)))
+	all := copies(networkRunner(t, each)(n.at))[1]
+	mean := make([]float64, h.Len())
+	for i := range all.Len() {
+		mean[i%len(mean)] += all.At(i) / networkExamples
+	}
+	if err := testkit.Close(mean, h.Float64s(), exact); err != nil {
+		t.Errorf("mean of the examples' Hessians: %v", err)
+	}
+}

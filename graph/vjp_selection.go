@@ -97,16 +97,16 @@ func (b *Builder) unpad(n *Node, mode string, d *Value) *Value {
 		size := x.Type.Shape[axis].Size
 		var from []int
 		for p := -before; p < size+behind; p++ {
-			from = append(from, padSource(mode, p, size))
+			from = append(from, PadSource(mode, p, size))
 		}
 		d = b.scatterAlong(d, b.Const(tensor.Ints(from...)), axis, b.resizedZeros(d, axis, size))
 	}
 	return d
 }
 
-// padSource maps position i, counted from the first element of an axis of size
-// n, to the element that padding repeats there.
-func padSource(mode string, i, n int) int {
+// PadSource maps position i, counted from the first element of an axis of size
+// n, to the element that padding in mode edge, wrap or reflect repeats there.
+func PadSource(mode string, i, n int) int {
 	switch {
 	case mode == "edge":
 		return min(max(i, 0), n-1)
