@@ -102,7 +102,7 @@ func init() {
 
 func (l *layout) rewrite(n *graph.Node) bool {
 	rule := layoutRules[n.Kind()]
-	return rule != nil && rule(l, n)
+	return rule != nil && n.Input(0) != nil && n.Output(0) != nil && rule(l, n)
 }
 
 // keep leaves a node as it is.
@@ -313,7 +313,10 @@ func (l *layout) normalize(n *graph.Node) bool {
 	if !l.hasLast(x) || !l.read.only(x, n) || n.Attrs.Int("training_mode", 0) != 0 {
 		return false
 	}
-	i := slices.IndexFunc(l.nodes, func(m *graph.Node) bool { return m.Out[0] == l.last[x] })
+	i := slices.IndexFunc(l.nodes, func(m *graph.Node) bool { return m.Output(0) == l.last[x] })
+	if i < 0 { // moved as it came
+		return false
+	}
 	conv := l.nodes[i]
 	if conv.Kind() != lastKind(convLast) {
 		return false

@@ -70,7 +70,9 @@ func (m *netMaker) layer(x *graph.Value) *graph.Value {
 		small = small || n < 6
 	}
 	wide := func(k int) []int { return []int{k, k}[:axes] }
-	switch k := m.r.IntN(16); {
+	switch k := m.r.IntN(17); {
+	case k == 16: // Winograd's
+		return m.conv(m.conv(x, 16, 1, 1, 1), 16*(1+m.r.IntN(2)), 1, 3, 1)
 	case k < 3:
 		return m.conv(x, 1+m.r.IntN(40), 1, 1+m.r.IntN(3), 1)
 	case k == 3:

@@ -52,7 +52,7 @@ func bindConvLast(s *site) (func() error, error) {
 		c := kernel.NewLastDepthwise(s.pool, f.shape, tensor.Data[float32](w), bias, low, high)
 		return s.window(c), nil
 	}
-	c := kernel.NewLastConv(s.pool, f.shape, tensor.Data[float32](w), bias, low, high)
+	c := kernel.NewLast(s.pool, f.shape, tensor.Data[float32](w), bias, low, high)
 	memory := s.scratch(4 * c.Workspace())
 	return func() error {
 		var residual []float32

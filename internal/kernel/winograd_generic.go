@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package kernel
+
+var winogradSets = [...]winogradSet{Portable: {winogradInputGo, winogradOutputGo}}
