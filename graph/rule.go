@@ -57,7 +57,7 @@ func init() {
 	for _, family := range []map[string]*Rule{
 		arithmeticRules(), activationRules(), linearRules(), convolutionRules(), normalizationRules(), poolingRules(),
 		reductionRules(), shapeRules(), constantRules(), layoutRules(), selectionRules(), scatterRules(), samplingRules(), lossRules(),
-		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(), attentionRules(), signalRules(),
+		quantizationRules(), randomRules(), controlRules(), recurrentRules(), internalRules(), attentionRules(), signalRules(), contribRules(),
 	} {
 		for op, r := range family {
 			if rules[op] != nil {
