@@ -15,24 +15,40 @@ const (
 	bothSigns = "two signs" // of these and of activations
 )
 
-// Rule 1 of sparse forms. Costs are times relative to the dense product, as
-// BenchmarkForms of package kernel measured them on Zen 5 with one thread at
-// n = k = 256, 1024 and 4096 and 1 to 256 rows, each at the size where the form
-// does worst, so that a form that the rule takes is faster at every size tried:
+// Rule 1 of sparse forms. Costs are times relative to the dense product. They are
+// fitted to minima of interleaved runs on Zen 5 with one thread: products with n =
+// k = 256, 1024 and 4096 and 1 to 256 rows (BenchmarkForms of package kernel)
+// beside SGEMM, and convolutions of kernel 1 with 24 to 960 inputs beside the
+// channels-last kernel, so that the fit is above what was measured but for a few
+// hundredths:
 //
-//	blocks  1.3 times the share of blocks stored, 1.7 for one row or two
-//	2:4     0.6 up to 32 rows; as long as the dense product beyond
-//	rows    5 times the share of weights stored from 16 rows on; a weight costs the
-//	        same with one row as with sixteen
-//	one bit 0.5 up to 64 rows
+//	blocks  1.4·b + 24/k for a share b of blocks stored; 2·b where x [m, k] leaves
+//	        the second-level cache: more than 16 rows of more than 2048
+//	rows    4.5·d + 32/k for a share d of weights stored from 16 rows on; with m
+//	        rows below that, 16/m times as much: a tile has room for sixteen
+//	2:4     0.6 up to 8 rows; from 16 on what the dense product takes, or more
+//	one bit 0.3 for one row to 1 for 64, in a thirty-second of the memory
 //
 // A form is taken below margin. Small matrices stay dense.
 const (
-	costElement = 5
-	margin      = 0.9
-	minWeights  = 4096
-	minOutputs  = 16
+	margin     = 0.9
+	minWeights = 4096
+	minOutputs = 16
 )
+
+// blockCost is that of a share of blocks.
+func blockCost(b float64, a affine) float64 {
+	each := 1.4
+	if a.m > 16 && a.k > 2048 {
+		each = 2
+	}
+	return each*b + 24/float64(a.k)
+}
+
+// rowCost is that of a share of weights.
+func rowCost(d float64, a affine) float64 {
+	return (4.5*d + 32/float64(a.k)) * max(1, 16/float64(a.m))
+}
 
 // stored says what shares of a matrix sparse forms would store.
 type stored struct {
@@ -56,15 +72,11 @@ func chooseForm(t tensor.Tensor, a affine) string {
 			best, form = cost, name
 		}
 	}
-	if a.m <= 2 {
-		offer(blockForm, 1.7*s.blocks)
-	} else {
-		offer(blockForm, 1.3*s.blocks)
-	}
-	if s.twoOfFour && a.m <= 32 {
+	offer(blockForm, blockCost(s.blocks, a))
+	if s.twoOfFour && a.m <= 8 {
 		offer(fourForm, 0.6)
 	}
-	offer(rowForm, costElement*s.elements*max(1, 16/float64(a.m)))
+	offer(rowForm, rowCost(s.elements, a))
 	return form
 }
 

@@ -3288,30 +3288,31 @@ loop2:
 // func sparseBlocksAVX2(args *int)
 // Requires: AVX, FMA3
 TEXT ·sparseBlocksAVX2(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), AX
-	CMPQ   (AX), $0x06
-	JNE    not6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	TESTQ  CX, CX
-	JZ     done6
+	MOVQ    args+0(FP), AX
+	CMPQ    (AX), $0x06
+	JNE     not6
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	MOVQ    64(AX), R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS (R10), Y4
+	VMOVUPS 32(R10), Y5
+	VMOVUPS (R10), Y6
+	VMOVUPS 32(R10), Y7
+	VMOVUPS (R10), Y8
+	VMOVUPS 32(R10), Y9
+	VMOVUPS (R10), Y10
+	VMOVUPS 32(R10), Y11
+	TESTQ   CX, CX
+	JZ      done6
 
 rest6:
 	MOVLQSX      (DX), R10
@@ -3364,26 +3365,27 @@ done6:
 	RET
 
 not6:
-	CMPQ   (AX), $0x05
-	JNE    not5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	TESTQ  CX, CX
-	JZ     done5
+	CMPQ    (AX), $0x05
+	JNE     not5
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	MOVQ    64(AX), R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS (R9), Y2
+	VMOVUPS 32(R9), Y3
+	VMOVUPS (R9), Y4
+	VMOVUPS 32(R9), Y5
+	VMOVUPS (R9), Y6
+	VMOVUPS 32(R9), Y7
+	VMOVUPS (R9), Y8
+	VMOVUPS 32(R9), Y9
+	TESTQ   CX, CX
+	JZ      done5
 
 rest5:
 	MOVLQSX      (DX), R9
@@ -3430,24 +3432,25 @@ done5:
 	RET
 
 not5:
-	CMPQ   (AX), $0x04
-	JNE    not4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	TESTQ  CX, CX
-	JZ     done4
+	CMPQ    (AX), $0x04
+	JNE     not4
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	MOVQ    64(AX), R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS (R9), Y2
+	VMOVUPS 32(R9), Y3
+	VMOVUPS (R9), Y4
+	VMOVUPS 32(R9), Y5
+	VMOVUPS (R9), Y6
+	VMOVUPS 32(R9), Y7
+	TESTQ   CX, CX
+	JZ      done4
 
 rest4:
 	MOVLQSX      (DX), R9
@@ -3488,21 +3491,22 @@ done4:
 	RET
 
 not4:
-	CMPQ   (AX), $0x03
-	JNE    not3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	TESTQ  CX, CX
-	JZ     done3
+	CMPQ    (AX), $0x03
+	JNE     not3
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	MOVQ    64(AX), R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y5
+	TESTQ   CX, CX
+	JZ      done3
 
 rest3:
 	MOVLQSX      (DX), R8
@@ -3537,23 +3541,24 @@ done3:
 	RET
 
 not3:
-	CMPQ   (AX), $0x02
-	JNE    not2
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	SUBQ   $0x02, CX
-	JL     rest2begin
+	CMPQ    (AX), $0x02
+	JNE     not2
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	MOVQ    64(AX), R8
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VMOVUPS (R8), Y4
+	VMOVUPS 32(R8), Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	SUBQ    $0x02, CX
+	JL      rest2begin
 
 bulk2:
 	MOVLQSX      (DX), R8
@@ -3617,22 +3622,23 @@ done2:
 	RET
 
 not2:
-	CMPQ   (AX), $0x01
-	JNE    not1
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	SUBQ   $0x04, CX
-	JL     rest1begin
+	CMPQ    (AX), $0x01
+	JNE     not1
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    64(AX), DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	SUBQ    $0x04, CX
+	JL      rest1begin
 
 bulk1:
 	MOVLQSX      (DX), DI
@@ -10365,33 +10371,34 @@ not1:
 // func sparseBlocksAVX512(args *int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·sparseBlocksAVX512(SB), NOSPLIT, $0-8
-	MOVQ   args+0(FP), AX
-	CMPQ   (AX), $0x0c
-	JNE    not12
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	LEAQ   (R10)(DI*2), R11
-	LEAQ   (R11)(DI*2), R12
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	TESTQ  CX, CX
-	JZ     done12
+	MOVQ    args+0(FP), AX
+	CMPQ    (AX), $0x0c
+	JNE     not12
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	LEAQ    (R9)(DI*2), R10
+	LEAQ    (R10)(DI*2), R11
+	LEAQ    (R11)(DI*2), R12
+	MOVQ    64(AX), R13
+	VMOVUPS (R13), Z0
+	VMOVUPS (R13), Z1
+	VMOVUPS (R13), Z2
+	VMOVUPS (R13), Z3
+	VMOVUPS (R13), Z4
+	VMOVUPS (R13), Z5
+	VMOVUPS (R13), Z6
+	VMOVUPS (R13), Z7
+	VMOVUPS (R13), Z8
+	VMOVUPS (R13), Z9
+	VMOVUPS (R13), Z10
+	VMOVUPS (R13), Z11
+	TESTQ   CX, CX
+	JZ      done12
 
 rest12:
 	MOVLQSX      (DX), R13
@@ -10455,30 +10462,31 @@ done12:
 	RET
 
 not12:
-	CMPQ   (AX), $0x0b
-	JNE    not11
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	LEAQ   (R10)(DI*2), R11
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	TESTQ  CX, CX
-	JZ     done11
+	CMPQ    (AX), $0x0b
+	JNE     not11
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	LEAQ    (R9)(DI*2), R10
+	LEAQ    (R10)(DI*2), R11
+	MOVQ    64(AX), R12
+	VMOVUPS (R12), Z0
+	VMOVUPS (R12), Z1
+	VMOVUPS (R12), Z2
+	VMOVUPS (R12), Z3
+	VMOVUPS (R12), Z4
+	VMOVUPS (R12), Z5
+	VMOVUPS (R12), Z6
+	VMOVUPS (R12), Z7
+	VMOVUPS (R12), Z8
+	VMOVUPS (R12), Z9
+	VMOVUPS (R12), Z10
+	TESTQ   CX, CX
+	JZ      done11
 
 rest11:
 	MOVLQSX      (DX), R12
@@ -10538,29 +10546,30 @@ done11:
 	RET
 
 not11:
-	CMPQ   (AX), $0x0a
-	JNE    not10
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	LEAQ   (R10)(DI*2), R11
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	TESTQ  CX, CX
-	JZ     done10
+	CMPQ    (AX), $0x0a
+	JNE     not10
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	LEAQ    (R9)(DI*2), R10
+	LEAQ    (R10)(DI*2), R11
+	MOVQ    64(AX), R12
+	VMOVUPS (R12), Z0
+	VMOVUPS (R12), Z1
+	VMOVUPS (R12), Z2
+	VMOVUPS (R12), Z3
+	VMOVUPS (R12), Z4
+	VMOVUPS (R12), Z5
+	VMOVUPS (R12), Z6
+	VMOVUPS (R12), Z7
+	VMOVUPS (R12), Z8
+	VMOVUPS (R12), Z9
+	TESTQ   CX, CX
+	JZ      done10
 
 rest10:
 	MOVLQSX      (DX), R12
@@ -10616,27 +10625,28 @@ done10:
 	RET
 
 not10:
-	CMPQ   (AX), $0x09
-	JNE    not9
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	TESTQ  CX, CX
-	JZ     done9
+	CMPQ    (AX), $0x09
+	JNE     not9
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	LEAQ    (R9)(DI*2), R10
+	MOVQ    64(AX), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS (R11), Z1
+	VMOVUPS (R11), Z2
+	VMOVUPS (R11), Z3
+	VMOVUPS (R11), Z4
+	VMOVUPS (R11), Z5
+	VMOVUPS (R11), Z6
+	VMOVUPS (R11), Z7
+	VMOVUPS (R11), Z8
+	TESTQ   CX, CX
+	JZ      done9
 
 rest9:
 	MOVLQSX      (DX), R11
@@ -10688,26 +10698,27 @@ done9:
 	RET
 
 not9:
-	CMPQ   (AX), $0x08
-	JNE    not8
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	TESTQ  CX, CX
-	JZ     done8
+	CMPQ    (AX), $0x08
+	JNE     not8
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	LEAQ    (R9)(DI*2), R10
+	MOVQ    64(AX), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS (R11), Z1
+	VMOVUPS (R11), Z2
+	VMOVUPS (R11), Z3
+	VMOVUPS (R11), Z4
+	VMOVUPS (R11), Z5
+	VMOVUPS (R11), Z6
+	VMOVUPS (R11), Z7
+	TESTQ   CX, CX
+	JZ      done8
 
 rest8:
 	MOVLQSX      (DX), R11
@@ -10755,24 +10766,25 @@ done8:
 	RET
 
 not8:
-	CMPQ   (AX), $0x07
-	JNE    not7
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	TESTQ  CX, CX
-	JZ     done7
+	CMPQ    (AX), $0x07
+	JNE     not7
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	MOVQ    64(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10), Z1
+	VMOVUPS (R10), Z2
+	VMOVUPS (R10), Z3
+	VMOVUPS (R10), Z4
+	VMOVUPS (R10), Z5
+	VMOVUPS (R10), Z6
+	TESTQ   CX, CX
+	JZ      done7
 
 rest7:
 	MOVLQSX      (DX), R10
@@ -10816,23 +10828,24 @@ done7:
 	RET
 
 not7:
-	CMPQ   (AX), $0x06
-	JNE    not6
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	TESTQ  CX, CX
-	JZ     done6
+	CMPQ    (AX), $0x06
+	JNE     not6
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	LEAQ    (R8)(DI*2), R9
+	MOVQ    64(AX), R10
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10), Z1
+	VMOVUPS (R10), Z2
+	VMOVUPS (R10), Z3
+	VMOVUPS (R10), Z4
+	VMOVUPS (R10), Z5
+	TESTQ   CX, CX
+	JZ      done6
 
 rest6:
 	MOVLQSX      (DX), R10
@@ -10872,21 +10885,22 @@ done6:
 	RET
 
 not6:
-	CMPQ   (AX), $0x05
-	JNE    not5
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	TESTQ  CX, CX
-	JZ     done5
+	CMPQ    (AX), $0x05
+	JNE     not5
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	MOVQ    64(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS (R9), Z1
+	VMOVUPS (R9), Z2
+	VMOVUPS (R9), Z3
+	VMOVUPS (R9), Z4
+	TESTQ   CX, CX
+	JZ      done5
 
 rest5:
 	MOVLQSX      (DX), R9
@@ -10922,20 +10936,21 @@ done5:
 	RET
 
 not5:
-	CMPQ   (AX), $0x04
-	JNE    not4
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	TESTQ  CX, CX
-	JZ     done4
+	CMPQ    (AX), $0x04
+	JNE     not4
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	LEAQ    (DI)(DI*2), R8
+	MOVQ    64(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS (R9), Z1
+	VMOVUPS (R9), Z2
+	VMOVUPS (R9), Z3
+	TESTQ   CX, CX
+	JZ      done4
 
 rest4:
 	MOVLQSX      (DX), R9
@@ -10967,18 +10982,19 @@ done4:
 	RET
 
 not4:
-	CMPQ   (AX), $0x03
-	JNE    not3
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	TESTQ  CX, CX
-	JZ     done3
+	CMPQ    (AX), $0x03
+	JNE     not3
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	MOVQ    64(AX), R8
+	VMOVUPS (R8), Z0
+	VMOVUPS (R8), Z1
+	VMOVUPS (R8), Z2
+	TESTQ   CX, CX
+	JZ      done3
 
 rest3:
 	MOVLQSX      (DX), R8
@@ -11006,19 +11022,20 @@ done3:
 	RET
 
 not3:
-	CMPQ   (AX), $0x02
-	JNE    not2
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	SUBQ   $0x02, CX
-	JL     rest2begin
+	CMPQ    (AX), $0x02
+	JNE     not2
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    40(AX), DI
+	MOVQ    64(AX), R8
+	VMOVUPS (R8), Z0
+	VXORPS  Z1, Z1, Z1
+	VMOVUPS (R8), Z2
+	VXORPS  Z3, Z3, Z3
+	SUBQ    $0x02, CX
+	JL      rest2begin
 
 bulk2:
 	MOVLQSX      (DX), R8
@@ -11069,18 +11086,19 @@ done2:
 	RET
 
 not2:
-	CMPQ   (AX), $0x01
-	JNE    not1
-	MOVQ   8(AX), CX
-	MOVQ   16(AX), DX
-	MOVQ   24(AX), BX
-	MOVQ   32(AX), SI
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	SUBQ   $0x04, CX
-	JL     rest1begin
+	CMPQ    (AX), $0x01
+	JNE     not1
+	MOVQ    8(AX), CX
+	MOVQ    16(AX), DX
+	MOVQ    24(AX), BX
+	MOVQ    32(AX), SI
+	MOVQ    64(AX), DI
+	VMOVUPS (DI), Z0
+	VXORPS  Z1, Z1, Z1
+	VXORPS  Z2, Z2, Z2
+	VXORPS  Z3, Z3, Z3
+	SUBQ    $0x04, CX
+	JL      rest1begin
 
 bulk1:
 	MOVLQSX      (DX), DI

@@ -71,32 +71,35 @@ func (b *BlockSparse) Density() float64 {
 
 // Product implements [Form].
 func (b *BlockSparse) Product(p *Pool, m int) func(x, bias, y []float32) {
-	q := &blockProduct{b: b, pool: p, m: m, tiles: make([]float32, p.threads*12*lanes), args: make([]blockArgs, p.threads)}
+	q := &blockProduct{b: b, pool: p, m: m, tiles: make([]float32, p.threads*12*lanes), args: make([]blockArgs, p.threads), bias: make([]float32, ceilDiv(b.n, lanes)*lanes)}
 	q.body = q.panels
 	return q.run
 }
 
 type blockProduct struct {
-	b          *BlockSparse
-	pool       *Pool
-	m          int
-	x, bias, y []float32
-	tiles      []float32 // by worker
-	args       []blockArgs
-	body       func(worker, lo, hi int)
+	b     *BlockSparse
+	pool  *Pool
+	m     int
+	x, y  []float32
+	bias  []float32 // of whole panels; 0 where there is none
+	tiles []float32 // by worker
+	args  []blockArgs
+	body  func(worker, lo, hi int)
 }
 
 func (q *blockProduct) run(x, bias, y []float32) {
 	b := q.b
 	checkForm(q.m, b.n, b.k, x, bias, y)
-	q.x, q.bias, q.y = x, bias, y
+	q.x, q.y = x, y
+	clear(q.bias)
+	copy(q.bias, bias)
 	items := ceilDiv(b.n, lanes) * ceilDiv(q.m, q.chunk())
 	q.pool.spread(items, len(b.data)*q.m/max(1, items), q.body)
-	q.x, q.bias, q.y = nil, nil, nil
+	q.x, q.y = nil, nil
 }
 
-// blockArgs are the operands of the assembly: y [rows, 16] ← rows of x times the
-// blocks. Steps are in bytes.
+// blockArgs are the operands of the assembly: y [rows, 16] ← bias [16] + rows of x
+// times the blocks. Steps are in bytes.
 type blockArgs struct {
 	rows, count int
 	index       *int32
@@ -105,6 +108,7 @@ type blockArgs struct {
 	xStep       int
 	y           *float32
 	yStep       int
+	bias        *float32
 }
 
 // chunkBytes of x stay in the second-level cache while panels pass.
@@ -130,26 +134,36 @@ func (q *blockProduct) panels(worker, lo, hi int) {
 		for i := item / panels * chunk; i < end; i += set.blockRows {
 			rows := min(set.blockRows, end-i)
 			x := q.x[i*b.k : (i+rows)*b.k]
-			switch {
-			case len(index) == 0:
-				clear(tile)
-			case set.blocks == nil:
-				blocksPortable(tile, index, data, x, rows, b.k)
-			default: // indices are less than k by construction
-				q.args[worker] = blockArgs{rows, len(index), &index[0], &data[0], &x[0], 4 * b.k, &tile[0], 4 * lanes}
-				set.blocks((*int)(unsafe.Pointer(&q.args[worker])))
+			out, ld := q.y[i*b.n+j:], b.n
+			if j+lanes > b.n {
+				out, ld = tile, lanes
 			}
-			storeRows(q.y[i*b.n:], b.n, j, min(lanes, b.n-j), tile, lanes, rows, q.bias)
+			q.panel(worker, out, ld, index, data, x, rows, q.bias[j:][:lanes])
+			if ld == lanes && j+lanes > b.n {
+				copyRows(q.y[i*b.n+j:], b.n, tile, lanes, rows, b.n-j)
+			}
 		}
 	}
 }
 
-func blocksPortable(tile []float32, index []int32, data, x []float32, rows, k int) {
-	clear(tile)
-	for at, p := range index {
-		w := data[at*lanes:][:lanes]
-		for r := range rows {
-			v, sums := x[r*k+int(p)], tile[r*lanes:][:lanes]
+// panel computes out [rows, 16], whose rows are ld apart.
+func (q *blockProduct) panel(worker int, out []float32, ld int, index []int32, data, x []float32, rows int, bias []float32) {
+	blocks := sparseKernels[q.pool.set].blocks
+	if len(index) == 0 || blocks == nil {
+		blocksPortable(out, ld, index, data, x, rows, q.b.k, bias)
+		return
+	}
+	_ = out[(rows-1)*ld+lanes-1] // indices are less than k by construction
+	q.args[worker] = blockArgs{rows, len(index), &index[0], &data[0], &x[0], 4 * q.b.k, &out[0], 4 * ld, &bias[0]}
+	blocks((*int)(unsafe.Pointer(&q.args[worker])))
+}
+
+func blocksPortable(out []float32, ld int, index []int32, data, x []float32, rows, k int, bias []float32) {
+	for r := range rows {
+		sums := out[r*ld:][:lanes]
+		copy(sums, bias)
+		for at, p := range index {
+			w, v := data[at*lanes:][:lanes], x[r*k+int(p)]
 			for l := range sums {
 				sums[l] += float32(v * w[l])
 			}

@@ -161,7 +161,14 @@ func (q *rowsProduct) store(outs []float32, j, height int) {
 			}
 		}
 	}
-	for i := range q.width {
+	t, done := &sTiles[q.pool.set], 0
+	if t.transpose != nil && height == lanes {
+		done = q.width / t.square * t.square
+		for l := 0; l < lanes && done > 0; l += t.square {
+			t.transpose(done, q.y[q.first*q.s.n+j+l:], q.s.n, outs[l*q.ld:], q.ld)
+		}
+	}
+	for i := done; i < q.width; i++ {
 		out := q.y[(q.first+i)*q.s.n+j:][:height]
 		for l := range out {
 			out[l] = outs[l*q.ld+i]

@@ -22,6 +22,7 @@ const (
 	blockXStep
 	blockY
 	blockYStep
+	blockBias
 )
 
 // sparseBlocks emits the product of a few rows with a panel of blocks of sixteen
@@ -67,10 +68,15 @@ func sparseBlockRows(v isa, args reg.Register, r, parts int) {
 			LEAQ(operand.Mem{Base: odd[m-2], Index: odd[1], Scale: 2}, odd[m])
 		}
 	}
+	bias := loadField(args, blockBias)
 	acc := make([]reg.VecVirtual, r*chains*parts)
 	for i := range acc {
 		acc[i] = v.register()
-		VXORPS(acc[i], acc[i], acc[i])
+		if i/parts%chains == 0 {
+			VMOVUPS(operand.Mem{Base: bias, Disp: i % parts * v.bytes}, acc[i])
+		} else {
+			VXORPS(acc[i], acc[i], acc[i])
+		}
 	}
 	at := func(row, chain, part int) reg.VecVirtual { return acc[(row*chains+chain)*parts+part] }
 	step := func(chain int) {
