@@ -12,22 +12,105 @@ import (
 type Range struct{ Lo, Hi float64 }
 
 // Activations lists the values that 8-bit activations would round: what enters
-// a convolution or matrix product as data, each once, in the order of the graph.
-// Their ranges come from calibration.
+// a convolution or matrix product as data, the operands of sums behind
+// convolutions (as in residual networks) and what is averaged over whole images
+// behind them, each once, in the order of the graph. Their ranges come from
+// calibration.
 func Activations(g *graph.Graph) []*graph.Value {
 	params := g.ParamsByValue()
 	producer := g.Producers()
-	var list []*graph.Value
+	want := make(map[*graph.Value]bool)
 	for _, l := range readersOfWeights(g) {
-		v := l.In[0]
+		want[l.In[0]] = true
+	}
+	images := newImages(g)
+	for _, n := range g.Nodes {
+		switch n.Kind() {
+		case "Add":
+			if images.holds(n.In[0]) && images.holds(n.In[1]) && sameKnownShape(n.In[0].Type, n.In[1].Type) {
+				want[n.In[0]], want[n.In[1]] = true, true
+			}
+		case "GlobalAveragePool", "AveragePool", "ReduceMean":
+			if images.holds(n.In[0]) {
+				want[n.In[0]] = true
+			}
+		}
+	}
+	var list []*graph.Value
+	add := func(v *graph.Value) {
 		n := producer[v]
 		stored := params[v] != nil || n != nil && n.Kind() == "DequantizeLinear"
-		if !stored && v.Type.DType == tensor.Float32 && !slices.Contains(list, v) {
+		if want[v] && !stored && v.Type.DType == tensor.Float32 {
 			list = append(list, v)
+		}
+	}
+	for _, v := range g.Inputs {
+		add(v)
+	}
+	for _, n := range g.Nodes {
+		for _, v := range n.Out {
+			if v != nil {
+				add(v)
+			}
 		}
 	}
 	return list
 }
+
+// sameKnownShape reports whether two types have the same rank and no size that is
+// known to differ: a sum that broadcasts is no residual.
+func sameKnownShape(a, b tensor.Type) bool {
+	if !a.Ranked() || !b.Ranked() || a.Rank() != b.Rank() {
+		return false
+	}
+	for i, d := range a.Shape {
+		if d != b.Shape[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// movesElements are operators that only choose or reorder elements of their first
+// input, so that rounding before them and behind them is the same.
+var movesElements = map[string]bool{"MaxPool": true, "Slice": true, "Pad": true, "Reshape": true, "Flatten": true,
+	"Squeeze": true, "Unsqueeze": true, "Transpose": true, "Identity": true}
+
+// images knows which values convolutions with rounded weights make, by way of
+// activations that clamp, sums and operators that move elements: those whose
+// integers a runtime passes on.
+type images struct {
+	producer map[*graph.Value]*graph.Node
+	layers   map[*graph.Node]bool
+	known    map[*graph.Value]bool
+}
+
+func newImages(g *graph.Graph) *images {
+	m := &images{producer: g.Producers(), layers: make(map[*graph.Node]bool), known: make(map[*graph.Value]bool)}
+	for _, n := range readersOfWeights(g) {
+		m.layers[n] = n.Kind() == "Conv"
+	}
+	for _, n := range g.Nodes { // in order, so that inputs are known before outputs
+		if len(n.Out) > 0 && n.Out[0] != nil {
+			m.known[n.Out[0]] = m.makes(n)
+		}
+	}
+	return m
+}
+
+func (m *images) makes(n *graph.Node) bool {
+	switch k := n.Kind(); {
+	case k == "Conv":
+		return m.layers[n]
+	case k == "Relu" || k == "Clip" || movesElements[k]:
+		return m.known[n.In[0]]
+	case k == "Add":
+		return m.known[n.In[0]] && m.known[n.In[1]]
+	}
+	return false
+}
+
+func (m *images) holds(v *graph.Value) bool { return m.known[v] }
 
 // readersOfWeights are the convolutions and products whose weight is stored, as
 // floats or behind a DequantizeLinear, but for 2-bit weights: runtimes have no
@@ -52,25 +135,38 @@ func readersOfWeights(g *graph.Graph) []*graph.Node {
 	return list
 }
 
+// twoBits lists the convolutions and products of 2-bit weights.
+func twoBits(g *graph.Graph) map[*graph.Node]bool {
+	producer := g.Producers()
+	m := make(map[*graph.Node]bool)
+	for _, n := range g.Nodes {
+		for _, v := range n.In {
+			if from := producer[v]; from != nil && from.Kind() == "DequantizeLinear" && from.In[0].Type.DType == tensor.Int2 {
+				m[n] = true
+			}
+		}
+	}
+	return m
+}
+
 // QuantizeActivations puts QuantizeLinear and DequantizeLinear behind the given
 // values, at 8 bits: uint8 with zero point 0 where the range has no negative
 // part, as behind a ReLU, so that runtimes fuse it; otherwise uint8 with the zero
-// point that maps 0.0 exactly. Values without a range stay as they are. Biases of
-// convolutions and Gemm whose weights are 8-bit or 4-bit integers become int32
-// with scale s_x·s_w, the form runtimes expect; where it is missing, ONNX Runtime
-// rounds the bias so when it fuses.
+// point that maps 0.0 exactly. All that read a value then read it rounded, but for
+// layers of 2-bit weights. Where a value is made of another by moving elements
+// alone, both are rounded, and in the same way: runtimes then move integers.
+// Values without a range stay as they are. Biases of convolutions and Gemm whose
+// weights are 8-bit or 4-bit integers become int32 with scale s_x·s_w, the form
+// runtimes expect; where it is missing, ONNX Runtime rounds the bias so when it
+// fuses.
 func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "a_")
-	producer := c.Producers()
 	scales := make(map[*graph.Value]float32) // by the value layers read now
-	for _, v := range Activations(c) {
-		r, ok := ranges[v.Name]
-		if !ok {
-			continue
-		}
+	low := twoBits(c)
+	for _, r := range spread(c, ranges) {
 		scale, zero := r.grid()
-		out := roundActivation(c, b, v, producer[v], scale, zero)
+		out := roundActivation(c, b, low, r.value, r.after, scale, zero)
 		scales[out] = scale
 	}
 	for _, n := range readersOfWeights(c) {
@@ -79,6 +175,57 @@ func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph,
 		}
 	}
 	return c, b.Err()
+}
+
+// rounding is a value to round: the node behind which that happens, nil for an
+// input, and what it spans.
+type rounding struct {
+	value *graph.Value
+	after *graph.Node
+	Range
+}
+
+// spread lists the values to round in the order of the graph. A value made of
+// another by moving elements, as max-pooling does, takes the other's range if that
+// is rounded anyway; otherwise it hands its own back to it, which changes nothing:
+// what lies outside of the range never gets through the pooling.
+func spread(g *graph.Graph, ranges map[string]Range) []rounding {
+	producer, readers := g.Producers(), g.Consumers()
+	known := make(map[*graph.Value]Range)
+	var list []*graph.Value
+	for _, v := range Activations(g) {
+		r, ok := ranges[v.Name]
+		if !ok {
+			continue
+		}
+		var chain []*graph.Value // from v back
+		for {
+			chain = append(chain, v)
+			n := producer[v]
+			if n == nil || !movesElements[n.Kind()] || n.Output(1) != nil || producer[n.In[0]] == nil {
+				break
+			}
+			v = n.In[0]
+			if k, rounded := known[v]; rounded {
+				r = k
+				break
+			}
+			if len(readers[v]) != 1 || slices.Contains(g.Outputs, v) {
+				break
+			}
+		}
+		for i := len(chain) - 1; i >= 0; i-- {
+			if _, rounded := known[chain[i]]; !rounded {
+				known[chain[i]] = r
+				list = append(list, chain[i])
+			}
+		}
+	}
+	all := make([]rounding, len(list))
+	for i, v := range list {
+		all[i] = rounding{v, producer[v], known[v]}
+	}
+	return all
 }
 
 // grid is the scale and zero point of a range, which is widened to hold 0.
@@ -91,9 +238,9 @@ func (r Range) grid() (scale float32, zero uint8) {
 	return float32(s), uint8(math.RoundToEven(-lo / s))
 }
 
-// roundActivation inserts the pair behind v and lets the layers' data inputs
-// read its result; other readers keep the unrounded value.
-func roundActivation(g *graph.Graph, b *graph.Builder, v *graph.Value, after *graph.Node, scale float32, zero uint8) *graph.Value {
+// roundActivation inserts the pair behind v and lets all that read v read its
+// result, but for layers of 2-bit weights and the graph's outputs.
+func roundActivation(g *graph.Graph, b *graph.Builder, low map[*graph.Node]bool, v *graph.Value, after *graph.Node, scale float32, zero uint8) *graph.Value {
 	s := b.Param(v.Name+"_scale", tensor.Scalar(scale))
 	z := b.Param(v.Name+"_zero", tensor.Scalar(zero))
 	q := &graph.Node{Op: "QuantizeLinear", In: []*graph.Value{v, s, z}, Out: []*graph.Value{b.Value(tensor.Type{})}}
@@ -103,9 +250,14 @@ func roundActivation(g *graph.Graph, b *graph.Builder, v *graph.Value, after *gr
 			b.Fail(err)
 		}
 	}
-	for _, n := range readersOfWeights(g) {
-		if n.In[0] == v {
-			n.In[0] = d.Out[0]
+	for _, n := range g.Consumers()[v] {
+		if low[n] {
+			continue
+		}
+		for i, in := range n.In {
+			if in == v {
+				n.In[i] = d.Out[0]
+			}
 		}
 	}
 	if after == nil {
