@@ -268,32 +268,18 @@ func (l *lives) isSmall(v, w *graph.Value) bool {
 	return ok && typeBytes(v.Type) <= typeBytes(w.Type)/share
 }
 
-// operations estimates the work of a node.
+// operations estimates the work of a node of known shapes.
 func operations(n *graph.Node) int {
-	work := 1
+	work := 1 + products(n)
 	for _, list := range [][]*graph.Value{n.In, n.Out} {
 		for _, v := range list {
 			if v != nil {
-				work += valueElements(v)
+				sizes, _ := v.Type.Static()
+				work += elements(sizes)
 			}
 		}
 	}
-	switch n.Kind() {
-	case "Conv", "compactify." + convRelu, "ConvTranspose", "compactify.ConvGradX":
-		if w := n.In[1]; w.Type.Rank() > 0 {
-			work += valueElements(n.Out[0]) * (valueElements(w) / max(1, w.Type.Shape[0].Size))
-		}
-	case "compactify.ConvGradW":
-		work += valueElements(n.In[0]) * valueElements(n.Out[0]) / max(1, n.In[0].Type.Shape[0].Size)
-	case "MatMul", "Gemm":
-		work += valueElements(n.Out[0]) * n.In[0].Type.Shape[n.In[0].Type.Rank()-1].Size
-	}
 	return work
-}
-
-func valueElements(v *graph.Value) int {
-	sizes, _ := v.Type.Static()
-	return elements(sizes)
 }
 
 // repeat does a repetition: readers behind the peak get the twin of the tensor,

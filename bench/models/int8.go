@@ -17,11 +17,13 @@ func toInt8(g *graph.Graph) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
+	single, _ := g.Clone()
+	fix(single, 1)
 	bits := make(map[string]int)
 	for _, l := range g.Layers() {
 		bits[l.Name()] = 8
 	}
-	ranges, err := calibrate(g)
+	ranges, err := calibrate(single)
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
@@ -63,21 +65,19 @@ func write(dir, out string) error {
 		if err != nil {
 			return err
 		}
-		for _, batch := range n.batches {
-			sized, _ := g.Clone()
-			fix(sized, batch)
-			if err := save(sized, out, n.name, "float", batch); err != nil {
-				return err
-			}
-			if !n.int8 {
-				continue
-			}
-			q, err := toInt8(sized)
-			if err == nil {
-				err = save(q, out, n.name, "int8", batch)
-			}
-			if err != nil {
+		forms := map[string]*graph.Graph{"float": g}
+		if n.int8 {
+			if forms["int8"], err = toInt8(g); err != nil {
 				return fmt.Errorf("%s in 8 bits: %w", n.name, err)
+			}
+		}
+		for _, form := range slices.Sorted(maps.Keys(forms)) {
+			for _, batch := range n.batches {
+				sized, _ := forms[form].Clone()
+				fix(sized, batch)
+				if err := save(sized, out, n.name, form, batch); err != nil {
+					return err
+				}
 			}
 		}
 	}

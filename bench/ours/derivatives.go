@@ -62,7 +62,11 @@ func median(list []time.Duration) time.Duration {
 
 // lossOf is a network with the mean cross-entropy of its logits as its output.
 func lossOf(arch string) (g *graph.Graph, loss *graph.Value, weights []*graph.Value, err error) {
-	if g, err = train.NewModel(arch, []int{1, 28, 28}, 10, 1); err != nil {
+	n, ok := networks[arch]
+	if !ok {
+		return nil, nil, nil, fmt.Errorf("architecture %q: unknown", arch)
+	}
+	if g, err = train.NewModel(n.arch, n.image, 10, 1); err != nil {
 		return nil, nil, nil, err
 	}
 	b := graph.NewBuilder(g, "loss_")

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/internal/kernel"
@@ -17,36 +16,47 @@ import (
 )
 
 func main() {
-	work := flag.String("work", "sgemm", "sgemm (GFLOP/s), mlp, lenet5, lenet5-caffe (training, images/s), hvp-lenet5, hvp-lenet5-caffe (gradients per Hessian-vector product), or infer")
+	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
+	arch := flag.String("arch", "", "cost: the architecture whose training step is meant")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
 	threads := flag.Int("threads", 1, "threads")
 	model := flag.String("model", "", "infer: the model's file; its inputs have fixed shapes")
 	seconds := flag.Float64("seconds", 2, "least time measured, after a warm-up of a quarter of it")
 	flag.Parse()
+	if *work == "cost" {
+		if err := cost(*model, *arch, *size); err != nil {
+			fail(err)
+		}
+		return
+	}
 	pool := kernel.NewPool(*threads, kernel.Best())
 	defer pool.Close()
 	rate, err := measure(*work, *model, *size, pool, time.Duration(*seconds*float64(time.Second)))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "ours:", err)
-		os.Exit(1)
+		fail(err)
 	}
 	fmt.Printf("%.5g\n", rate)
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "ours:", err)
+	os.Exit(1)
 }
 
 func measure(work, model string, size int, pool *kernel.Pool, least time.Duration) (float64, error) {
 	switch work {
 	case "sgemm":
 		return sgemm(size, pool, least), nil
-	case "mlp":
-		return training("mlp:784-300-100-10", size, pool, least)
-	case "lenet5", "lenet5-caffe":
+	case "bandwidth":
+		return bandwidth(pool, least), nil
+	case "mlp", "lenet5", "lenet5-caffe", "resnet20":
 		return training(work, size, pool, least)
 	case "infer":
 		return infer(model, pool, least)
 	case "hvp-lenet5", "hvp-lenet5-caffe":
 		return secondOrder(work, size, pool, least)
 	}
-	return 0, fmt.Errorf("work %q: want sgemm, mlp, lenet5, lenet5-caffe, hvp-lenet5, hvp-lenet5-caffe or infer", work)
+	return 0, fmt.Errorf("work %q: unknown, see --help", work)
 }
 
 // sgemm multiplies square matrices and returns GFLOP/s.
@@ -68,15 +78,28 @@ func sgemm(n int, pool *kernel.Pool, least time.Duration) float64 {
 	return 2 * float64(n) * float64(n) * float64(n) * float64(runs) / time.Since(start).Seconds() / 1e9
 }
 
-// training trains by SGD with momentum on the built-in digits and returns
-// images per second, everything but the first part of the run included: drawing
-// batches, forward, backward and the optimiser.
-func training(arch string, batch int, pool *kernel.Pool, least time.Duration) (float64, error) {
-	source, err := data.Open("glyphs", data.Options{Seed: 1})
+// networks are the architectures that are trained, and the images they take.
+var networks = map[string]struct {
+	arch  string
+	image []int
+}{
+	"mlp":          {"mlp:784-300-100-10", []int{1, 28, 28}},
+	"lenet5":       {"lenet5", []int{1, 28, 28}},
+	"lenet5-caffe": {"lenet5-caffe", []int{1, 28, 28}},
+	"resnet20":     {"resnet20", []int{3, 32, 32}},
+}
+
+// training trains by SGD with momentum on the built-in digits, or on images of
+// noise where those have the wrong shape, and returns images per second,
+// everything but the first part of the run included: drawing batches, forward,
+// backward and the optimiser.
+func training(work string, batch int, pool *kernel.Pool, least time.Duration) (float64, error) {
+	n := networks[work]
+	set, err := imagesOf(n.image)
 	if err != nil {
 		return 0, err
 	}
-	g, err := train.NewModel(arch, source.Train.Shape(), 10, 1)
+	g, err := train.NewModel(n.arch, n.image, 10, 1)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +120,7 @@ func training(arch string, batch int, pool *kernel.Pool, least time.Duration) (f
 			}
 		}
 	}
-	_, _, err = train.Run(ctx, g, source.Train, o)
+	_, _, err = train.Run(ctx, g, set, o)
 	if err != nil && ctx.Err() == nil {
 		return 0, err
 	}

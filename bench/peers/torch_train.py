@@ -39,14 +39,42 @@ def lenet5_caffe():
     )  # fmt: skip
 
 
-NETWORKS = {"mlp": mlp, "lenet5": lenet5, "lenet5-caffe": lenet5_caffe}
+class Block(nn.Module):
+    """A basic block; where it widens, the shortcut is a 1x1 convolution."""
+
+    def __init__(self, channels_in, channels_out, stride):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True),
+            nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out),
+        )  # fmt: skip
+        self.shortcut = nn.Identity()
+        if channels_in != channels_out:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+
+    def forward(self, x):
+        return torch.relu_(self.shortcut(x) + self.body(x))
+
+
+def resnet20():
+    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+    width = 16
+    for channels in (16, 32, 64):
+        for k in range(3):
+            layers.append(Block(width, channels, 2 if channels > 16 and k == 0 else 1))
+            width = channels
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+
+
+NETWORKS = {"mlp": mlp, "lenet5": lenet5, "lenet5-caffe": lenet5_caffe, "resnet20": resnet20}
+SHAPES = {"resnet20": (3, 32, 32)}  # of an image; 1 x 28 x 28 elsewhere
 
 
 class Trainer:
-    def __init__(self, network, layout):
+    def __init__(self, work, layout):
         memory_format = getattr(torch, layout)
-        self.model = network().to(memory_format=memory_format)
-        self.inputs = torch.rand(BATCHES, BATCH, 1, 28, 28)
+        self.model = NETWORKS[work]().to(memory_format=memory_format)
+        self.inputs = torch.rand(BATCHES, BATCH, *SHAPES.get(work, (1, 28, 28)))
         self.labels = torch.randint(0, 10, (BATCHES, BATCH))
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
         self.step_count = 0
@@ -79,7 +107,7 @@ def main():
 
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    trainer = Trainer(NETWORKS[args.work], args.layout)
+    trainer = Trainer(args.work, args.layout)
     trainer.rate(args.seconds / 4)
     print(f"{trainer.rate(args.seconds):.0f}")
 
