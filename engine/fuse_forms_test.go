@@ -105,6 +105,10 @@ func formCases() []formCase {
 		low("uint4 without zero points", tensor.Uint4, 3, 0, 0, false, gemm),
 		low("int2 in blocks", tensor.Int2, 5, 1, 16, false, turned),
 		low("uint2 with zero points", tensor.Uint2, 70, 0, 0, true, gemm),
+		{"MatMulNBits", 2, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
+			at := attrs{graph.Int("K", formK), graph.Int("N", formN), graph.Int("bits", 4), graph.Int("block_size", 32)}
+			return b.With("com.microsoft.MatMulNBits", at, x, b.Const(w.integers(tensor.Uint8, formN, 4, 16)), b.Const(w.scales(formN*4)), b.Const(w.integers(tensor.Uint8, formN*2)))
+		}, "compactify." + lowBitProduct, ""},
 		{"int4 [k, n] in blocks along k", 2, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
 			q := b.With("DequantizeLinear", attrs{graph.Int("axis", 0), graph.Int("block_size", 16)},
 				b.Const(w.integers(tensor.Int4, formK, formN)), b.Const(w.scales(7, formN)))

@@ -345,6 +345,10 @@ func lowerMatMulNBits(b *Builder, n *Node) []*Value {
 	if b.err != nil {
 		return []*Value{nil}
 	}
+	turned := Attributes{Ints("perm", 1, 0)}
+	if w := (nbits{outs, k, bits, block}).packed(b, n); w != nil {
+		return []*Value{b.biased(b.Op("MatMul", a, b.With("Transpose", turned, w)), n.Input(5))}
+	}
 	blocks := (k + block - 1) / block
 	q := b.unpacked(n.In[1], bits, outs, blocks*block)
 	q = b.Op("Reshape", b.as(a.Type.DType, q), b.Const(tensor.Ints(outs, blocks, block)))
@@ -357,7 +361,7 @@ func lowerMatMulNBits(b *Builder, n *Node) []*Value {
 	}
 	w := b.mul(b.sub(q, zero), b.Op("Reshape", b.as(a.Type.DType, scales), b.Const(tensor.Ints(outs, blocks, 1))))
 	w = b.slice(b.Op("Reshape", w, b.Const(tensor.Ints(outs, blocks*block))), 1, 0, k)
-	y := b.Op("MatMul", a, b.With("Transpose", Attributes{Ints("perm", 1, 0)}, w))
+	y := b.Op("MatMul", a, b.With("Transpose", turned, w))
 	return []*Value{b.biased(y, n.Input(5))}
 }
 
