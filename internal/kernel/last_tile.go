@@ -17,6 +17,12 @@ type lastTiles struct {
 	// products with weights bounded as in conv, the sum times Low, the maximum
 	// from Low on.
 	multiply, sum, max func(pixels int, a *lastArgs)
+
+	// depth are the depthwise convolutions with windows of Runs rows of three
+	// pixels, by stride less 1 and by whether the first output's window begins one
+	// pixel before X and the last output's ends one behind it. nil if there are
+	// none.
+	depth [2][4]func(pixels int, a *lastArgs)
 }
 
 // windowPixels is the number of pixels that a window's kernel takes at a time.
@@ -40,6 +46,8 @@ type lastArgs struct {
 	Low      float32
 	High     float32
 	Channels int // of a window
+	Row      int // bytes between rows of X under a depthwise window three wide
+	Tap      int // bytes between its weights
 }
 
 // laneMask says which lanes of a vector lie in memory.

@@ -22,6 +22,8 @@ type LastWindow struct {
 	classes   []windowRows
 	class     []int // of each output row
 
+	depth *[4]func(pixels int, a *lastArgs) // of a window three wide, or nil
+
 	workers []lastWorker
 	x, y    []float32
 	body    func(worker, lo, hi int)
@@ -62,6 +64,10 @@ func NewLastDepthwise(p *Pool, conv ConvShape, w, bias []float32, low, high floa
 		for t := range taps {
 			c.w[t*width+ch] = w[ch*taps+t]
 		}
+	}
+	overhang := (s.OW-1)*s.SW - s.PL + 3 - s.W
+	if s.KW == 3 && s.DW == 1 && s.SW <= 2 && s.PL <= 1 && overhang <= 1 && sLastTiles[p.set].depth[0][0] != nil {
+		c.depth = &sLastTiles[p.set].depth[s.SW-1]
 	}
 	return c
 }
@@ -163,9 +169,39 @@ func (c *LastWindow) part(worker, lo, hi int) {
 		rows := &c.classes[c.class[oh]]
 		x := c.x[n*s.H*s.W*s.C:][:s.H*s.W*s.C]
 		top := oh*s.SH - s.PT + rows.kh0*s.DH
+		if c.depth != nil {
+			c.three(args, rows, x, top, at*s.OW)
+			continue
+		}
 		for i := range c.columns {
 			c.span(args, &c.columns[i], rows, rows.taps[i], x, top, at*s.OW)
 		}
+	}
+}
+
+// three does a row of outputs of a depthwise window three wide, in tiles of
+// nearly equal size.
+func (c *LastWindow) three(args *lastArgs, rows *windowRows, x []float32, top, out int) {
+	s := &c.shape
+	args.Runs, args.Row, args.Tap = rows.kh1-rows.kh0, 4*s.DH*s.W*s.C, 4*c.width()
+	args.Stride = 4 * s.C
+	args.W = &c.w[rows.kh0*3*c.width()]
+	if args.Runs == 0 {
+		top, args.W = 0, &c.w[0]
+	}
+	parts := ceilDiv(s.OW, windowPixels)
+	for i, from := 0, 0; i < parts; i++ {
+		to := s.OW * (i + 1) / parts
+		first, edges := from*s.SW-s.PL, 0
+		if first < 0 {
+			first, edges = 0, 1
+		}
+		if (to-1)*s.SW-s.PL+3 > s.W {
+			edges |= 2
+		}
+		args.X, args.Y = &x[(top*s.W+first)*s.C], &c.y[(out+from)*s.C]
+		c.depth[edges](to-from, args)
+		from = to
 	}
 }
 

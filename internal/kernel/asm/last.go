@@ -47,6 +47,8 @@ const (
 	argMask     // lanes of the last vector, or nil if all count
 	argBounds   // low and high
 	argChannels // of lastWindow
+	argRow      // bytes between rows of X under a window of depthKernel
+	argTap      // bytes between its weights
 )
 
 // registers of the tiles, shared by their parts.

@@ -19,12 +19,13 @@ import (
 
 // families are the kernels that go into one file each.
 var families = map[string]func(){
-	"vector":   matricesAndVectors,
-	"conv":     windows,      // convolution and pooling
-	"last":     channelsLast, // both, with channels last
-	"winograd": winograd,
-	"forms":    compactForms, // matrices in compact forms
-	"int8":     integers,     // 8-bit integers
+	"vector":    matricesAndVectors,
+	"conv":      windows,      // convolution and pooling
+	"last":      channelsLast, // both, with channels last
+	"depthwise": depthwise,
+	"winograd":  winograd,
+	"forms":     compactForms, // matrices in compact forms
+	"int8":      integers,     // 8-bit integers
 }
 
 func main() {
