@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -137,7 +138,7 @@ func (s *site) permuteTiled(out, from []int) func() error {
 	if n.strides[1][axes-2] != 1 || n.strides[1][axes-1] != rows || axes == 3 && batchStride != rows*cols {
 		return nil
 	}
-	const tile = 32
+	const tile = 128
 	tall := (rows + tile - 1) / tile
 	return s.parallel(batch*tall, 1+elementGrain/(tile*cols), func(_, lo, hi int) {
 		x, y := *s.in[0], *s.out[0]
@@ -150,7 +151,7 @@ func (s *site) permuteTiled(out, from []int) func() error {
 			case 16:
 				transposeTile(tensor.Data[uint16](y)[b:], tensor.Data[uint16](x)[b:], r, end, rows, cols)
 			case 32:
-				transposeTile(tensor.Data[uint32](y)[b:], tensor.Data[uint32](x)[b:], r, end, rows, cols)
+				kernel.TransposeRows(s.pool, tensor.View[float32](y.Raw())[b:], tensor.View[float32](x.Raw())[b:], r, end, rows, cols)
 			case 64:
 				transposeTile(tensor.Data[uint64](y)[b:], tensor.Data[uint64](x)[b:], r, end, rows, cols)
 			default:
