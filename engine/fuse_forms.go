@@ -228,6 +228,10 @@ func (c *compiler) makeSparse(n *graph.Node, producer map[*graph.Value]*graph.No
 	n.Attrs = graph.Attributes{graph.Int("outputs", a.outputs), graph.Text("form", form)}
 }
 
+// pointRows bounds the points that meet weights of one bit: the dense kernel for
+// more has its weights packed already and takes less time.
+const pointRows = 16
+
 // sparsePoints lets convolutions of kernel 1 with channels last, which are
 // products with a matrix, run on sparse forms. Larger kernels stay dense.
 func (c *compiler) sparsePoints() {
@@ -240,8 +244,9 @@ func (c *compiler) sparsePoints() {
 			continue
 		}
 		out, w := staticSizes(n.Out[0]), t.Shape()
-		form := chooseForm(t, affine{outputs: 0, m: elements(out) / w[0], n: w[0], k: w[1]})
-		if form == "" {
+		a := affine{outputs: 0, m: elements(out) / w[0], n: w[0], k: w[1]}
+		form := chooseForm(t, a)
+		if form == "" || form == oneBit && a.m > pointRows {
 			continue
 		}
 		attrs := graph.Attributes{graph.Int("outputs", 0), graph.Text("form", form)}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -195,6 +196,34 @@ func sameWithin(t *testing.T, got, want tensor.Tensor, tolerance float64) {
 			t.Fatalf("output %d: got %v, want %v within %v", i, got.At(i), want.At(i), tolerance*largest)
 		}
 	}
+}
+
+// A program holds weights of 4 bits in little more than half a byte each: the
+// float32 matrix, eight times as large, is neither kept nor made at a run.
+func TestLowBitsStayPacked(t *testing.T) {
+	const n = 1024
+	r := rand.New(rand.NewPCG(25, 26))
+	w := &weights{r}
+	g := &graph.Graph{Name: "large", Opset: map[string]int{"": graph.LatestOpset}}
+	b := graph.NewBuilder(g, "t")
+	x := b.Input("x", tensor.TypeOf(tensor.Float32, 2, n))
+	q := b.With("DequantizeLinear", attrs{graph.Int("axis", 1)}, b.Const(w.integers(tensor.Int4, n, n)), b.Const(w.scales(n)))
+	g.Outputs = []*graph.Value{b.Op("MatMul", x, q)}
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	p, err := Compile(g, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := heap()-before, n*n/2*3/2; got > want {
+		t.Errorf("a program of %d weights: got %d bytes, want at most %d", n*n, got, want)
+	}
+	runtime.KeepAlive(p)
 }
 
 // What no form fits stays as it was: scales along k, weights that something else
