@@ -140,7 +140,9 @@ func newAffine(n *graph.Node) (affine, bool) {
 		if n.Attrs.Int("transA", 0) != 0 || n.Attrs.Float("alpha", 1) != 1 {
 			return affine{}, false
 		}
-		a.outputs = 1 - min(1, n.Attrs.Int("transB", 0))
+		if n.Attrs.Int("transB", 0) != 0 {
+			a.outputs = 0
+		}
 		a.bias = n.Input(2)
 	}
 	a.n, a.k = w[a.outputs].Size, w[1-a.outputs].Size
@@ -149,7 +151,7 @@ func newAffine(n *graph.Node) (affine, bool) {
 		return affine{}, false
 	}
 	a.m = size / a.k
-	if b := a.bias; b != nil && (n.Attrs.Float("beta", 1) != 1 || elements(staticSizes(b)) != a.n || b.Type.Shape[len(b.Type.Shape)-1].Size != a.n) {
+	if b := a.bias; b != nil && (n.Attrs.Float("beta", 1) != 1 || elements(staticSizes(b)) != a.n || b.Type.Rank() < 1 || b.Type.Shape[len(b.Type.Shape)-1].Size != a.n) {
 		return affine{}, false
 	}
 	return a, true

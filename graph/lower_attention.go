@@ -80,9 +80,18 @@ func (a attention) sizes(x *Value, from, to int) *Value {
 
 // grouped gives x [N, heads, ...] an axis for the heads that share one of k's.
 func (a attention) grouped(x *Value, groups int) *Value {
+	if x.Type.Rank() != 4 {
+		a.failRank(x)
+		return x
+	}
 	heads := x.Type.Shape[1].Size
 	shape := a.With("Concat", Attributes{Int("axis", 0)}, a.sizes(x, 0, 1), a.Const(tensor.Ints(groups, heads/groups)), a.sizes(x, 2, 4))
-	return a.Op("Reshape", x, shape)
+	return a.reshaped(x, shape)
+}
+
+// reshaped gives x the sizes in shape, 0 among them.
+func (a attention) reshaped(x, shape *Value) *Value {
+	return a.With("Reshape", Attributes{Int("allowzero", 1)}, x, shape)
 }
 
 // scores is q·kᵀ [N, heads, S, T].
@@ -92,7 +101,7 @@ func (a attention) scores(q, k *Value) *Value {
 		return a.Op("MatMul", q, a.transposeLast(k))
 	}
 	shape := a.With("Concat", Attributes{Int("axis", 0)}, a.sizes(q, 0, 3), a.sizes(k, 2, 3))
-	return a.Op("Reshape", a.Op("MatMul", a.grouped(q, groups), a.unsqueeze(a.transposeLast(k), 2)), shape)
+	return a.reshaped(a.Op("MatMul", a.grouped(q, groups), a.unsqueeze(a.transposeLast(k), 2)), shape)
 }
 
 // weighted is p·v [N, heads, S, E].
@@ -105,7 +114,7 @@ func (a attention) weighted(p, v *Value) *Value {
 		return a.Op("MatMul", p, v)
 	}
 	shape := a.With("Concat", Attributes{Int("axis", 0)}, a.sizes(p, 0, 3), a.sizes(v, 3, 4))
-	return a.Op("Reshape", a.Op("MatMul", a.grouped(p, groups), a.unsqueeze(v, 2)), shape)
+	return a.reshaped(a.Op("MatMul", a.grouped(p, groups), a.unsqueeze(v, 2)), shape)
 }
 
 // softmax adds the bias to the scores and normalises; rows of which no key is
