@@ -65,6 +65,9 @@ func chooseForm(t tensor.Tensor, a affine) string {
 	if a.m <= 64 && oneMagnitude(w, a) {
 		return oneBit
 	}
+	if !fewEnough(w) {
+		return ""
+	}
 	s := countStored(w, a)
 	best, form := margin, ""
 	offer := func(name string, cost float64) {
@@ -78,6 +81,20 @@ func chooseForm(t tensor.Tensor, a affine) string {
 	}
 	offer(rowForm, rowCost(s.elements, a))
 	return form
+}
+
+// fewEnough reports whether the weights are not too many for every form: the share
+// of blocks is at least that of weights. It reads them in order and stops soon.
+func fewEnough(w []float32) bool {
+	left := int(margin / 1.4 * float64(len(w)))
+	for _, v := range w {
+		if v != 0 {
+			if left--; left < 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // strides of element (output, inner) of the weights.
