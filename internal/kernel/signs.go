@@ -11,7 +11,7 @@ import (
 //
 //	y[i, j] = α(j) · Σ_p sign(x[i, p]) · sign(W[j, p])
 //
-// where sign(0) = 0, as ONNX Sign has it. The sum is exact, in integers:
+// where sign(0) = 0, as ONNX Sign has it; a NaN counts by its sign bit. The sum is exact, in integers:
 // the number of x other than zero less twice that of differing signs, an
 // exclusive or and a population count. Source: M. Rastegari et al., "XNOR-Net",
 // ECCV 2016, section 3.2.
