@@ -30,7 +30,7 @@ type Result struct {
 	WouldFitBytes int       `json:"would_fit_bytes,omitempty"` // the size of the model if it fits the budget but not --max-bytes
 	Rejected      string    `json:"rejected,omitempty"`        // why no model was accepted
 	Notes         []string  `json:"notes,omitempty"`           // what the user should know
-	MemoryBytes   int       `json:"memory_bytes,omitempty"` // what fine-tuning was estimated to take beyond model and data
+	MemoryBytes   int       `json:"memory_bytes,omitempty"`    // what fine-tuning was estimated to take beyond model and data
 	Seconds       float64   `json:"seconds"`
 	Version       string    `json:"version"`
 	Kernel        string    `json:"kernel"`
