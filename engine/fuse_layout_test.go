@@ -222,7 +222,9 @@ func TestChannelsLastLeavesNoTransposes(t *testing.T) {
 	x := m.Input("x", tensor.TypeOf(tensor.Float32, 1, 1, 12, 12))
 	a := m.Op("Relu", m.With("Conv", pads, x, m.weights(20, 1, 3, 3)))
 	b := m.Op("Relu", m.With("Conv", pads, a, m.weights(20, 20, 3, 3)))
-	y := m.Op("Relu", m.Op("Add", m.With("Conv", pads, b, m.weights(20, 20, 3, 3)), a))
+	b = m.Op("Relu", m.With("Conv", attrs{graph.Int("group", 20), pads[0]}, b, m.weights(20, 1, 3, 3)))
+	b = m.With("Conv", pads, m.Op("Conv", b, m.weights(16, 20, 1, 1)), m.weights(32, 16, 3, 3)) // Winograd's
+	y := m.Op("Relu", m.Op("Add", m.Op("Conv", b, m.weights(20, 32, 1, 1)), a))
 	y = m.With("MaxPool", attrs{graph.Ints("kernel_shape", 2, 2), graph.Ints("strides", 2, 2)}, y)
 	g.Outputs = []*graph.Value{m.With("Gemm", attrs{graph.Int("transB", 1)}, m.Op("Flatten", y), m.weights(5, 720))}
 	if m.Err() != nil {
@@ -234,7 +236,8 @@ func TestChannelsLastLeavesNoTransposes(t *testing.T) {
 	for _, st := range p.steps {
 		kinds = append(kinds, st.node.Kind())
 	}
-	want := []string{"Reshape", lastKind(convLast), lastKind(convLast), lastKind(convLast), lastKind(maxPoolLast), "Reshape", "Gemm"}
+	conv := lastKind(convLast)
+	want := []string{"Reshape", conv, conv, conv, conv, conv, conv, lastKind(maxPoolLast), "Reshape", "Gemm"}
 	if fmt.Sprint(kinds) != fmt.Sprint(want) {
 		t.Errorf("steps: got %v, want %v", kinds, want)
 	}

@@ -52,6 +52,9 @@ func bindConvLast(s *site) (func() error, error) {
 		c := kernel.NewLastDepthwise(s.pool, f.shape, tensor.Data[float32](w), bias, low, high)
 		return s.window(c), nil
 	}
+	if err := reserve(4 * kernel.LastWeights(f.shape)); err != nil {
+		return nil, s.errorf("packed weights: %w", err)
+	}
 	c := kernel.NewLast(s.pool, f.shape, tensor.Data[float32](w), bias, low, high)
 	memory := s.scratch(4 * c.Workspace())
 	return func() error {

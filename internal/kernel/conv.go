@@ -282,6 +282,19 @@ func (r *convRun[T]) correlateUnits(worker, lo, hi int) {
 	}
 }
 
+// partStart is the first segment of a part. A segment that was moved back over
+// the one before it stays in its part, so that no two workers store one output.
+func (r *convRun[T]) partStart(part int) int {
+	segs, start := r.lattice.segs, part*partSegments
+	if start >= len(segs) {
+		return len(segs)
+	}
+	for start > 0 && segs[start].out < segs[start-1].out+r.tile.lanes {
+		start -= r.tile.group
+	}
+	return max(0, start)
+}
+
 // correlateTile computes rows [i0, i1) of group g.
 func (r *convRun[T]) correlateTile(worker, n, g, part, i0, i1 int) {
 	x := r.image(n, g*(r.channels/r.shape.Groups))[:r.reach]
@@ -293,7 +306,7 @@ func (r *convRun[T]) correlateTile(worker, n, g, part, i0, i1 int) {
 		bias = r.bias[row:]
 	}
 	if r.direct() {
-		segs := r.lattice.segs[part*partSegments : min((part+1)*partSegments, len(r.lattice.segs))]
+		segs := r.lattice.segs[r.partStart(part):r.partStart(part+1)]
 		r.tile.row(i1-i0, r.k, a, r.lda, x, r.off, segs, out, r.outPlane, bias, r.act)
 		return
 	}

@@ -16,10 +16,24 @@ type Last interface {
 // the cache or serve 16 tiles. At 7×7 pixels and 512 channels, one image, it
 // takes 1.25.
 func NewLast(p *Pool, s ConvShape, w, bias []float32, low, high float32) Last {
-	if s.FitsWinograd() && (s.winogradTiles() >= winogradWorth || 4*winogradPositions*s.C*s.M <= winogradCache) {
+	if s.byWinograd() {
 		return NewLastWinograd(p, s, w, bias, low, high)
 	}
 	return NewLastConv(p, s, w, bias, low, high)
+}
+
+func (s *ConvShape) byWinograd() bool {
+	return s.FitsWinograd() && (s.winogradTiles() >= winogradWorth || 4*winogradPositions*s.C*s.M <= winogradCache)
+}
+
+// LastWeights is at least the number of elements that [NewLast] packs weights
+// into.
+func LastWeights(s ConvShape) int {
+	if s.byWinograd() {
+		return winogradPositions * s.C * s.M
+	}
+	const lanes = 16 // the widest vector
+	return s.Groups * ceilDiv(s.groupOut(), lanes) * lanes * s.taps()
 }
 
 const (
