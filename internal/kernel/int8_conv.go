@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // How convolutions and matrix products of bytes are computed. Data x is unsigned
 // with a zero point, weights w are signed; both lie channels last, so that four
@@ -83,10 +86,11 @@ type Int8Conv struct {
 	passes   int // over the filters, for one strip
 	vectors  int // of 16 filters in a pass
 	copied   bool
-	pitch    int   // bytes from one row of a strip to the next
-	stripIn  int   // bytes of a copied strip, without margin
-	off      []int // by pixel of a strip
-	space    int   // bytes of scratch for a worker
+	pitch    int     // bytes from one row of a strip to the next
+	pads     []uint8 // such a row outside of the image
+	stripIn  int     // bytes of a copied strip, without margin
+	off      []int   // by pixel of a strip
+	space    int     // bytes of scratch for a worker
 	accSpace int
 
 	x, other, y []uint8
@@ -260,6 +264,7 @@ func (c *Int8Conv) split() {
 	c.accSpace = 4 * min(int8Chunk, c.rows*s.OW) * lanes
 	if c.copied {
 		c.stripIn = c.rowsIn(c.rows) * c.pitch
+		c.pads = bytes.Repeat([]byte{c.zero}, c.pitch)
 	}
 	c.space = roundUp64(c.accSpace) + roundUp64(c.stripIn+int8Margin)
 }
@@ -366,33 +371,28 @@ func (t *int8Strips) begin(i int) {
 		t.x = x[top*c.pitch:]
 		return
 	}
-	copyPadded(t.memory, x, top, c.rowsIn(rows), s.H, s.W*s.C, s.PL*s.C, s.PR*s.C, c.zero)
+	copyPadded(t.memory, x, top, c.rowsIn(rows), s.H, s.W*s.C, s.PL*s.C, c.pads)
 	t.x = t.memory
 }
 
-// copyPadded copies rows [top, top+n) of an image of h rows, with pads on the left
-// and the right; rows beyond the image are pads.
-func copyPadded(dst, x []uint8, top, n, h, width, left, right int, pad uint8) {
-	if left+right == 0 && top >= 0 && top+n <= h {
+// copyPadded copies rows [top, top+n) of an image of h rows of some width to rows
+// as long as pads, which are what those hold to the left, from left on to the
+// right, and beyond the image.
+func copyPadded(dst, x []uint8, top, n, h, width, left int, pads []uint8) {
+	pitch := len(pads)
+	if pitch == width && top >= 0 && top+n <= h {
 		copy(dst[:n*width], x[top*width:])
 		return
 	}
-	pitch := left + width + right
 	for i := range n {
 		row := dst[i*pitch:][:pitch]
 		if y := top + i; y >= 0 && y < h {
-			fillBytes(row[:left], pad)
+			copy(row[:left], pads)
 			copy(row[left:left+width], x[y*width:])
-			fillBytes(row[left+width:], pad)
+			copy(row[left+width:], pads)
 		} else {
-			fillBytes(row, pad)
+			copy(row, pads)
 		}
-	}
-}
-
-func fillBytes(b []uint8, v uint8) {
-	for i := range b {
-		b[i] = v
 	}
 }
 

@@ -124,6 +124,7 @@ type Int8MaxPool struct {
 	s       PoolShape
 	pitch   int
 	copied  bool
+	pads    []uint8 // a row outside of the image
 	space   int
 	taps    []int
 	x, y    []uint8
@@ -138,6 +139,7 @@ func NewInt8MaxPool(p *Pool, s PoolShape) *Int8MaxPool {
 	m.pitch = s.W * s.C
 	if m.copied {
 		m.pitch = max(s.W+s.PL+s.PR, (s.OW-1)*s.SW+(s.KW-1)*s.DW+1) * s.C
+		m.pads = make([]uint8, m.pitch)
 		m.space = roundUp64(((s.KH-1)*s.DH + 1) * m.pitch)
 	}
 	for i := range s.KH * s.KW {
@@ -174,7 +176,7 @@ func (m *Int8MaxPool) part(worker, lo, hi int) {
 		top := i%s.OH*s.SH - s.PT
 		if m.copied {
 			rows := m.ws[worker*m.space:][:m.space]
-			copyPadded(rows, x, top, (s.KH-1)*s.DH+1, s.H, s.W*s.C, s.PL*s.C, m.pitch-(s.PL+s.W)*s.C, 0)
+			copyPadded(rows, x, top, (s.KH-1)*s.DH+1, s.H, s.W*s.C, s.PL*s.C, m.pads)
 			x = rows
 		} else {
 			x = x[top*m.pitch:]
