@@ -18,6 +18,7 @@ import (
 //	Int8Add(a, b)           the sum of two quantised tensors, see kernel.Int8Sum
 //	Int8MaxPool(x)          MaxPool's attributes
 //	Int8Mean(x)             the mean over all spatial axes, in float32
+//	Int8Flag(x)             bytes for the truth values x: "yes" or "no"
 //	Int8Flip(x)             between int8 and the uint8 that is 128 more
 const (
 	int8Conv    = "Int8Conv"
@@ -25,6 +26,7 @@ const (
 	int8Add     = "Int8Add"
 	int8MaxPool = "Int8MaxPool"
 	int8Mean    = "Int8Mean"
+	int8Flag    = "Int8Flag"
 	int8Flip    = "Int8Flip"
 )
 
@@ -97,6 +99,8 @@ func (p *integerPass) rewrite(n *graph.Node) bool {
 		return p.maxPool(n)
 	case "AveragePool", "ReduceMean", "GlobalAveragePool":
 		return p.mean(n)
+	case "QuantizeLinear":
+		return p.flag(n)
 	}
 	return false
 }
@@ -513,5 +517,19 @@ func (p *integerPass) mean(n *graph.Node) bool {
 		}
 	}
 	p.emit(int8Mean, graph.Attributes{graph.Float("scale", g.scale), graph.Int("zero", int(g.zero))}, n.Out[0], p.bytes(q))
+	return true
+}
+
+// flag rewrites the rounding of truth values that were cast to reals, as of one-hot
+// vectors: there are two results.
+func (p *integerPass) flag(n *graph.Node) bool {
+	g, ok := p.c.rounding(n)
+	cast := p.producer[n.In[0]]
+	if !ok || cast == nil || cast.Kind() != "Cast" || cast.In[0].Type.DType != tensor.Bool || !isStatic(cast) {
+		return false
+	}
+	t := tail{lo: 0, hi: 1, grid: &g}
+	no, yes := t.bounds()
+	p.emitBytes(int8Flag, graph.Attributes{graph.Int("no", int(no)+int(g.zero)), graph.Int("yes", int(yes)+int(g.zero))}, n.Out[0], cast.In[0])
 	return true
 }

@@ -14,6 +14,7 @@ func integerLayoutRules() map[string]layoutRule {
 		"compactify." + int8MatMul:  (*layout).productOfBytes,
 		"compactify." + int8Add:     (*layout).elementwise,
 		"compactify." + int8Flip:    (*layout).elementwise,
+		"compactify." + int8Flag:    (*layout).elementwise,
 		"QuantizeLinear":            (*layout).rounding,
 		"DequantizeLinear":          (*layout).rounding,
 	}

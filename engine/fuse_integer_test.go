@@ -119,6 +119,11 @@ func integerCases() []integerCase {
 		{"mean of all pixels", image, 0, "Int8Mean", all, func(q quantiser, x *graph.Value) *graph.Value {
 			return q.b.Op("GlobalAveragePool", q.bytes(q.b.With("Conv", pads, q.bytes(x, 0.02, 100), q.weights(tensor.Int8, 0, 5, 6, 3, 3)), 0.05, 90))
 		}},
+		{"one-hot vectors", []int{2, 5, 1}, 0, "Int8Flag", append([]string{"Cast"}, all...), func(q quantiser, x *graph.Value) *graph.Value {
+			hot := q.b.Op("Less", x, q.reals(1, 8))
+			hot = q.b.With("Cast", attrs{graph.Int("to", int(tensor.Float32))}, hot)
+			return q.b.Op("MatMul", q.round(hot, 1.0/255, tensor.Int8, -128), q.weights(tensor.Int8, 1, 8, 6))
+		}},
 		{"QLinearConv", image, 0.05, "Int8Conv", all, func(q quantiser, x *graph.Value) *graph.Value {
 			s, z := q.scaled(0.02, tensor.Uint8, 100)
 			ys, yz := q.scaled(0.05, tensor.Uint8, 120)

@@ -15,6 +15,7 @@ func integerKernels() map[string]prepare {
 		"compactify." + int8Add:     bindInt8Add,
 		"compactify." + int8MaxPool: bindInt8MaxPool,
 		"compactify." + int8Mean:    bindInt8Mean,
+		"compactify." + int8Flag:    bindInt8Flag,
 		"compactify." + int8Flip:    bindInt8Flip,
 	}
 }
@@ -119,4 +120,19 @@ func bindInt8Flip(s *site) (func() error, error) {
 		kernel.Int8Flip(s.pool, s.out[0].Raw(), s.in[0].Raw())
 		return nil
 	}, nil
+}
+
+func bindInt8Flag(s *site) (func() error, error) {
+	no, yes := uint8(s.node.Attrs.Int("no", 0)), uint8(s.node.Attrs.Int("yes", 0))
+	var table [256]uint8
+	for i := range table {
+		table[i] = yes
+	}
+	table[0] = no
+	return s.parallel(elements(s.outShape(0)), elementGrain, func(_, lo, hi int) {
+		y := s.out[0].Raw()[lo:hi]
+		for i, v := range s.in[0].Raw()[lo:hi] {
+			y[i] = table[v]
+		}
+	}), nil
 }
