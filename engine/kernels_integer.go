@@ -17,6 +17,8 @@ func integerKernels() map[string]prepare {
 		"compactify." + int8Mean:    bindInt8Mean,
 		"compactify." + int8Flag:    bindInt8Flag,
 		"compactify." + int8Flip:    bindInt8Flip,
+		"MatMulInteger":             bindMatMulInteger,
+		"ConvInteger":               bindConvInteger,
 	}
 }
 

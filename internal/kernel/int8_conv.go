@@ -77,9 +77,9 @@ type Int8Conv struct {
 	segs      []int
 	taps      []int // of a depthwise convolution
 
-	// By filter, blocks filled up.
-	sub      []int32
-	mul, add []float32
+	// By filter, blocks filled up. sums are those of the weights.
+	sub, sums []int32
+	mul, add  []float32
 
 	rows     int // of a strip
 	strips   int // of an image
@@ -95,6 +95,8 @@ type Int8Conv struct {
 
 	x, other, y []uint8
 	real        []float32
+	ints        []int32
+	adds        bool
 	ws          []byte
 	workers     []int8Strips
 	body        func(worker, lo, hi int)
@@ -123,9 +125,13 @@ func Int8Reach(s ConvShape, w []int8, bias []int32) int {
 }
 
 // NewInt8Conv prepares a convolution: it packs the weights and makes the tables. s
-// must be valid and [Int8Reach] below 2³¹. The pool is the one it will run on.
+// must be valid and [Int8Reach] below 2³¹, or sums wrap around. The pool is the one
+// it will run on. For [Int8Conv.RunIntegers] alone the output needs no factors.
 func NewInt8Conv(p *Pool, s ConvShape, zero uint8, w []int8, out Int8Output) *Int8Conv {
 	checkLen("int8 convolution", "w", len(w), s.M*s.taps())
+	if out.Mul == nil { // for RunIntegers
+		out.Mul, out.Add = make([]float32, s.M), make([]float32, s.M)
+	}
 	checkLen("int8 convolution", "mul", len(out.Mul), s.M)
 	checkLen("int8 convolution", "add", len(out.Add), s.M)
 	c := &Int8Conv{pool: p, kernels: int8KernelsOf(p.set), s: s, zero: zero, out: out}
@@ -200,7 +206,7 @@ func (c *Int8Conv) corrections(w []int8) {
 	if c.depthwise {
 		n = c.blocks * depthwiseLanes
 	}
-	c.sub, c.mul, c.add = make([]int32, n), make([]float32, n), make([]float32, n)
+	c.sub, c.sums, c.mul, c.add = make([]int32, n), make([]int32, n), make([]float32, n), make([]float32, n)
 	for m := range s.M {
 		at := m
 		if !c.depthwise {
@@ -210,7 +216,7 @@ func (c *Int8Conv) corrections(w []int8) {
 		for _, v := range w[m*k:][:k] {
 			sum += int32(v)
 		}
-		c.sub[at] = -int32(c.zero) * sum
+		c.sums[at], c.sub[at] = sum, -int32(c.zero)*sum
 		if c.out.Bias != nil {
 			c.sub[at] += c.out.Bias[m]
 		}
@@ -317,12 +323,36 @@ func (c *Int8Conv) Run(x, other, y []uint8, reals []float32, ws []byte) {
 	}
 	checkLen("int8 convolution", "scratch", len(ws), c.Workspace())
 	c.x, c.other, c.y, c.real, c.ws = x, other, y, reals, ws
+	c.run()
+	c.x, c.other, c.y, c.real, c.ws = nil, nil, nil, nil, nil
+}
+
+// RunIntegers gives the sums themselves, for a zero point of x that may change
+// from run to run: y = Σ (x − zero)·w, or y plus that if adds.
+func (c *Int8Conv) RunIntegers(x []uint8, zero uint8, y []int32, adds bool, ws []byte) {
+	s := &c.s
+	checkLen("int8 convolution", "x", len(x), s.N*s.H*s.W*s.C)
+	checkLen("int8 convolution", "y", len(y), s.N*s.OH*s.OW*s.M)
+	checkLen("int8 convolution", "scratch", len(ws), c.Workspace())
+	for i, sum := range c.sums {
+		c.sub[i] = -int32(zero) * sum
+	}
+	for i := range c.pads {
+		c.pads[i] = zero
+	}
+	c.x, c.ints, c.adds, c.ws = x, y, adds, ws
+	c.run()
+	c.x, c.ints, c.ws = nil, nil, nil
+}
+
+// run spreads the strips and passes.
+func (c *Int8Conv) run() {
+	s := &c.s
 	items := s.N * c.strips * c.passes
 	work := s.N * s.OH * s.OW * s.M * s.taps() / max(1, items)
 	if err := c.pool.For(items, 1+int8Grain/max(1, work), c.body); err != nil {
 		panic(err)
 	}
-	c.x, c.other, c.y, c.real, c.ws = nil, nil, nil, nil, nil
 }
 
 // int8Grain is the number of products worth a thread of their own: what one
@@ -445,6 +475,8 @@ func (t *int8Strips) store(p, n int, acc []int32, lda, packed, filter, filters i
 	r.n, r.acc, r.lda, r.ldy, r.filters = n, acc, lda, s.M, filters
 	r.sub, r.mul, r.add = c.sub[packed:][:int8Lanes], c.mul[packed:][:int8Lanes], c.add[packed:][:int8Lanes]
 	switch {
+	case c.ints != nil:
+		integersInt8(r, c.ints[at:last], c.adds)
 	case c.out.Real:
 		c.kernels.real(r, c.real[at:last])
 	case c.out.Sum != nil:

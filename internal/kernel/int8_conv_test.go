@@ -175,6 +175,28 @@ func int8Expected(p *int8Problem) ([]uint8, []float32) {
 	return y, reals
 }
 
+// The sums themselves, for a zero point known at the run alone.
+func TestInt8ConvIntegers(t *testing.T) {
+	for i, s := range int8Cases() {
+		p := newInt8Problem(rand.New(rand.NewPCG(uint64(i), 9)), s, 1)
+		want := int8Oracle(&p)
+		for _, set := range []Set{Portable, AVX2, AVX512} {
+			pool := NewPool(2, set)
+			c := NewInt8Conv(pool, s, 0, p.w, Int8Output{})
+			y := make([]int32, len(want))
+			for _, adds := range []bool{false, true} {
+				c.RunIntegers(p.x, p.zero, y, adds, make([]byte, c.Workspace()))
+			}
+			pool.Close()
+			for k, v := range want {
+				if int64(y[k]) != 2*v {
+					t.Fatalf("%v, shape %d: sum %d: got %d, want twice %d", set, i, k, y[k], v)
+				}
+			}
+		}
+	}
+}
+
 // A run allocates nothing.
 func TestInt8ConvDoesNotAllocate(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

@@ -123,6 +123,19 @@ func realInt8(r *int8Row, y []float32) {
 	}
 }
 
+func integersInt8(r *int8Row, y []int32, adds bool) {
+	for i := range r.n {
+		acc, out := r.acc[i*r.lda:][:r.filters], y[i*r.ldy:][:r.filters]
+		for f, v := range acc {
+			v += r.sub[f]
+			if adds {
+				v += out[f]
+			}
+			out[f] = v
+		}
+	}
+}
+
 func sumInt8(r *int8Row, y, other []uint8) {
 	lo, hi := r.scalars[0], r.scalars[1]
 	rest := (*[7]float32)(r.scalars[3:])
