@@ -12,9 +12,9 @@ var (
 		quantize: quantizeInt8AVX512, dequantize: dequantizeInt8AVX512, add: addInt8AVX512,
 	}
 	avx2Int8 = int8Kernels{
-		rows: [5]int{1: 2}, dot: dotInt8AVX2, depthwise: depthwiseInt8,
-		requantize: requantizeInt8, real: realInt8, sum: sumInt8, maxima: maximaInt8,
-		quantize: quantizeInt8, dequantize: dequantizeInt8, add: addInt8,
+		rows: [5]int{1: 2}, dot: dotInt8AVX2, depthwise: depthwiseInt8AVX2,
+		requantize: requantizeInt8AVX2, real: realInt8AVX2, sum: sumInt8AVX2, maxima: maximaInt8AVX2,
+		quantize: quantizeInt8AVX2, dequantize: dequantizeInt8AVX2, add: addInt8AVX2,
 	}
 )
 
@@ -97,4 +97,82 @@ func addInt8AVX512(y, a, b []uint8, s *int8Scalars) {
 		_, _ = a[len(y)-1], b[len(y)-1]
 		int8AddAVX512(len(y), &y[0], &a[0], &b[0], &s[0])
 	}
+}
+
+// The kernels for AVX2 take 16 channels or elements; portable code does the rest.
+
+func depthwiseInt8AVX2(n int, x []uint8, step int, taps []int, w []int8, channels int, acc []int32) {
+	_, _, _ = w[len(taps)*depthwiseLanes-1], acc[n*depthwiseLanes-1], x[(n-1)*step+channels-1]
+	first := 0
+	for ; first+int8Lanes <= channels; first += int8Lanes {
+		int8DepthwiseAVX2(n, &x[first], step, &taps[0], len(taps)/4, &w[first], &acc[first])
+	}
+	if first < channels {
+		depthwiseFrom(first, n, x, step, taps, w, channels, acc)
+	}
+}
+
+func requantizeInt8AVX2(r *int8Row, y []uint8) {
+	if r.check(len(y)); r.filters < int8Lanes {
+		requantizeInt8(r, y)
+		return
+	}
+	int8RequantizeAVX2(r.n, &r.acc[0], 4*r.lda, &y[0], r.ldy, &r.sub[0], &r.mul[0], &r.add[0], &r.scalars[0])
+}
+
+func realInt8AVX2(r *int8Row, y []float32) {
+	if r.check(len(y)); r.filters < int8Lanes {
+		realInt8(r, y)
+		return
+	}
+	int8RealAVX2(r.n, &r.acc[0], 4*r.lda, &y[0], 4*r.ldy, &r.sub[0], &r.mul[0], &r.add[0], &r.scalars[0])
+}
+
+func sumInt8AVX2(r *int8Row, y, other []uint8) {
+	if r.check(min(len(y), len(other))); r.filters < int8Lanes {
+		sumInt8(r, y, other)
+		return
+	}
+	int8SumAVX2(r.n, &r.acc[0], 4*r.lda, &y[0], r.ldy, &r.sub[0], &r.mul[0], &r.add[0], &r.scalars[0], &other[0])
+}
+
+func maximaInt8AVX2(n int, x []uint8, step int, taps []int, channels int, y []uint8, ldy int) {
+	_ = y[(n-1)*ldy+channels-1]
+	first := 0
+	for ; first+int8Lanes <= channels; first += int8Lanes {
+		int8MaxAVX2(n, &x[first], step, &taps[0], len(taps), &y[first], ldy)
+	}
+	if first < channels {
+		maximaInt8(n, x[first:], step, taps, channels-first, y[first:], ldy)
+	}
+}
+
+// whole is the longest length up to n that fills vectors.
+func whole(n int) int { return n &^ (int8Lanes - 1) }
+
+func quantizeInt8AVX2(y []uint8, x []float32, s *int8Scalars) {
+	n := whole(len(x))
+	if n > 0 {
+		_ = y[n-1]
+		int8QuantizeAVX2(n, &y[0], &x[0], &s[0])
+	}
+	quantizeInt8(y[n:], x[n:], s)
+}
+
+func dequantizeInt8AVX2(y []float32, x []uint8, s *int8Scalars) {
+	n := whole(len(x))
+	if n > 0 {
+		_ = y[n-1]
+		int8DequantizeAVX2(n, &y[0], &x[0], &s[0])
+	}
+	dequantizeInt8(y[n:], x[n:], s)
+}
+
+func addInt8AVX2(y, a, b []uint8, s *int8Scalars) {
+	n := whole(len(y))
+	if n > 0 {
+		_, _ = a[n-1], b[n-1]
+		int8AddAVX2(n, &y[0], &a[0], &b[0], &s[0])
+	}
+	addInt8(y[n:], a[n:], b[n:], s)
 }

@@ -63,12 +63,17 @@ func (t *int8Strips) depthwise(block int) {
 }
 
 func depthwiseInt8(n int, x []uint8, step int, taps []int, w []int8, channels int, acc []int32) {
+	depthwiseFrom(0, n, x, step, taps, w, channels, acc)
+}
+
+// depthwiseFrom computes channels [first, channels).
+func depthwiseFrom(first, n int, x []uint8, step int, taps []int, w []int8, channels int, acc []int32) {
 	for i := range n {
-		sums := acc[i*depthwiseLanes:][:depthwiseLanes]
+		sums := acc[i*depthwiseLanes:][first:channels]
 		clear(sums)
 		for t, at := range taps {
-			for c, v := range x[i*step+at:][:channels] {
-				sums[c] += int32(v) * int32(w[depthwiseAt(c, t)])
+			for c, v := range x[i*step+at:][first:channels] {
+				sums[c] += int32(v) * int32(w[depthwiseAt(first+c, t)])
 			}
 		}
 	}

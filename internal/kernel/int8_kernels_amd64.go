@@ -53,3 +53,43 @@ func int8AddAVX512(n int, y *uint8, a *uint8, b *uint8, scalars *float32)
 //
 //go:noescape
 func int8MaxAVX512(n int, x *uint8, step int, off *int, taps int, y *uint8, ldy int, mask uint64)
+
+// int8RequantizeAVX2 is the twin of the kernel for AVX-512, for 16 filters and no fewer.
+//
+//go:noescape
+func int8RequantizeAVX2(n int, acc *int32, lda int, y *uint8, ldy int, sub *int32, mul *float32, add *float32, scalars *float32)
+
+// int8RealAVX2 is the twin of the kernel for AVX-512, for 16 filters and no fewer.
+//
+//go:noescape
+func int8RealAVX2(n int, acc *int32, lda int, y *float32, ldy int, sub *int32, mul *float32, add *float32, scalars *float32)
+
+// int8SumAVX2 is the twin of the kernel for AVX-512, for 16 filters and no fewer.
+//
+//go:noescape
+func int8SumAVX2(n int, acc *int32, lda int, y *uint8, ldy int, sub *int32, mul *float32, add *float32, scalars *float32, other *uint8)
+
+// int8QuantizeAVX2 is the twin of the kernel for AVX-512. n is a multiple of 16 and not 0.
+//
+//go:noescape
+func int8QuantizeAVX2(n int, y *uint8, x *float32, scalars *float32)
+
+// int8DequantizeAVX2 is the twin of the kernel for AVX-512. n is a multiple of 16 and not 0.
+//
+//go:noescape
+func int8DequantizeAVX2(n int, y *float32, x *uint8, scalars *float32)
+
+// int8AddAVX2 is the twin of the kernel for AVX-512. n is a multiple of 16 and not 0.
+//
+//go:noescape
+func int8AddAVX2(n int, y *uint8, a *uint8, b *uint8, scalars *float32)
+
+// int8DepthwiseAVX2 is the twin of int8DepthwiseVNNI for 16 of its 64 channels and no fewer; sums of pixels are 64 apart.
+//
+//go:noescape
+func int8DepthwiseAVX2(n int, x *uint8, step int, off *int, groups int, w *int8, acc *int32)
+
+// int8MaxAVX2 is the twin of int8MaxAVX512 for 16 channels and no fewer.
+//
+//go:noescape
+func int8MaxAVX2(n int, x *uint8, step int, off *int, taps int, y *uint8, ldy int)

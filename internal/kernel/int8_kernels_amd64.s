@@ -2409,3 +2409,383 @@ tap:
 	JNZ        pixel
 	VZEROUPPER
 	RET
+
+// func int8RequantizeAVX2(n int, acc *int32, lda int, y *uint8, ldy int, sub *int32, mul *float32, add *float32, scalars *float32)
+// Requires: AVX, AVX2
+TEXT ·int8RequantizeAVX2(SB), NOSPLIT, $0-72
+	MOVQ         n+0(FP), CX
+	MOVQ         acc+8(FP), SI
+	MOVQ         lda+16(FP), R8
+	MOVQ         y+24(FP), DI
+	MOVQ         ldy+32(FP), R9
+	MOVQ         sub+40(FP), R11
+	MOVQ         mul+48(FP), R12
+	MOVQ         add+56(FP), R13
+	MOVQ         scalars+64(FP), AX
+	VPBROADCASTD (AX), Y0
+	VPBROADCASTD 4(AX), Y1
+	VPBROADCASTD 8(AX), Y2
+
+pixel:
+	VMOVDQU      (SI), Y3
+	VPADDD       (R11), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (R12), Y3, Y3
+	VADDPS       (R13), Y3, Y3
+	VMOVDQU      32(SI), Y4
+	VPADDD       32(R11), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       32(R12), Y4, Y4
+	VADDPS       32(R13), Y4, Y4
+	VMAXPS       Y0, Y3, Y3
+	VMINPS       Y1, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VMAXPS       Y0, Y4, Y4
+	VMINPS       Y1, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPADDD       Y2, Y4, Y4
+	VPACKUSDW    Y4, Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPACKUSWB    X4, X3, X3
+	VMOVDQU      X3, (DI)
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         CX
+	JNZ          pixel
+	VZEROUPPER
+	RET
+
+// func int8RealAVX2(n int, acc *int32, lda int, y *float32, ldy int, sub *int32, mul *float32, add *float32, scalars *float32)
+// Requires: AVX, AVX2
+TEXT ·int8RealAVX2(SB), NOSPLIT, $0-72
+	MOVQ         n+0(FP), CX
+	MOVQ         acc+8(FP), SI
+	MOVQ         lda+16(FP), R8
+	MOVQ         y+24(FP), DI
+	MOVQ         ldy+32(FP), R9
+	MOVQ         sub+40(FP), R11
+	MOVQ         mul+48(FP), R12
+	MOVQ         add+56(FP), R13
+	MOVQ         scalars+64(FP), AX
+	VPBROADCASTD (AX), Y0
+	VPBROADCASTD 4(AX), Y1
+
+pixel:
+	VMOVDQU   (SI), Y2
+	VPADDD    (R11), Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    (R12), Y2, Y2
+	VADDPS    (R13), Y2, Y2
+	VMOVDQU   32(SI), Y3
+	VPADDD    32(R11), Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    32(R12), Y3, Y3
+	VADDPS    32(R13), Y3, Y3
+	VMAXPS    Y2, Y0, Y2
+	VMINPS    Y2, Y1, Y2
+	VMOVUPS   Y2, (DI)
+	VMAXPS    Y3, Y0, Y3
+	VMINPS    Y3, Y1, Y3
+	VMOVUPS   Y3, 32(DI)
+	ADDQ      R8, SI
+	ADDQ      R9, DI
+	DECQ      CX
+	JNZ       pixel
+	VZEROUPPER
+	RET
+
+// func int8SumAVX2(n int, acc *int32, lda int, y *uint8, ldy int, sub *int32, mul *float32, add *float32, scalars *float32, other *uint8)
+// Requires: AVX, AVX2
+TEXT ·int8SumAVX2(SB), NOSPLIT, $0-80
+	MOVQ         n+0(FP), CX
+	MOVQ         acc+8(FP), SI
+	MOVQ         lda+16(FP), R8
+	MOVQ         y+24(FP), DI
+	MOVQ         ldy+32(FP), R9
+	MOVQ         sub+40(FP), R11
+	MOVQ         mul+48(FP), R12
+	MOVQ         add+56(FP), R13
+	MOVQ         scalars+64(FP), AX
+	VPBROADCASTD (AX), Y0
+	VPBROADCASTD 4(AX), Y1
+	VPBROADCASTD 12(AX), Y2
+	VPBROADCASTD 16(AX), Y3
+	VPBROADCASTD 20(AX), Y4
+	VPBROADCASTD 24(AX), Y5
+	VPBROADCASTD 28(AX), Y6
+	VPBROADCASTD 32(AX), Y7
+	VPBROADCASTD 36(AX), Y8
+	MOVQ         other+72(FP), R10
+	SUBQ         DI, R10
+
+pixel:
+	VMOVDQU      (SI), Y9
+	VPADDD       (R11), Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       (R12), Y9, Y9
+	VADDPS       (R13), Y9, Y9
+	VMOVDQU      32(SI), Y10
+	VPADDD       32(R11), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       32(R12), Y10, Y10
+	VADDPS       32(R13), Y10, Y10
+	VMAXPS       Y0, Y9, Y9
+	VMINPS       Y1, Y9, Y9
+	VROUNDPS     $0x00, Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VMAXPS       Y0, Y10, Y10
+	VMINPS       Y1, Y10, Y10
+	VROUNDPS     $0x00, Y10, Y10
+	VMULPS       Y2, Y10, Y10
+	VPMOVZXBD    (DI)(R10*1), Y11
+	VPSUBD       Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y4, Y11, Y11
+	VADDPS       Y11, Y9, Y9
+	VDIVPS       Y5, Y9, Y9
+	VPMOVZXBD    8(DI)(R10*1), Y11
+	VPSUBD       Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y4, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VDIVPS       Y5, Y10, Y10
+	VMAXPS       Y6, Y9, Y9
+	VMINPS       Y7, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       Y8, Y9, Y9
+	VMAXPS       Y6, Y10, Y10
+	VMINPS       Y7, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPADDD       Y8, Y10, Y10
+	VPACKUSDW    Y10, Y9, Y9
+	VPERMQ       $0xd8, Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X10
+	VPACKUSWB    X10, X9, X9
+	VMOVDQU      X9, (DI)
+	ADDQ         R8, SI
+	ADDQ         R9, DI
+	DECQ         CX
+	JNZ          pixel
+	VZEROUPPER
+	RET
+
+// func int8QuantizeAVX2(n int, y *uint8, x *float32, scalars *float32)
+// Requires: AVX, AVX2
+TEXT ·int8QuantizeAVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         scalars+24(FP), AX
+	MOVQ         y+8(FP), DI
+	MOVQ         x+16(FP), SI
+	VPBROADCASTD (AX), Y0
+	VPBROADCASTD 4(AX), Y1
+	VPBROADCASTD 8(AX), Y2
+	VPBROADCASTD 12(AX), Y3
+
+loop:
+	VMOVUPS      (SI), Y4
+	VDIVPS       Y0, Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VDIVPS       Y0, Y5, Y5
+	VMAXPS       Y1, Y4, Y4
+	VMINPS       Y2, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y2, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPADDD       Y3, Y5, Y5
+	VPACKUSDW    Y5, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPACKUSWB    X5, X4, X4
+	VMOVDQU      X4, (DI)
+	ADDQ         $0x40, SI
+	ADDQ         $0x10, DI
+	SUBQ         $0x10, CX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func int8DequantizeAVX2(n int, y *float32, x *uint8, scalars *float32)
+// Requires: AVX, AVX2
+TEXT ·int8DequantizeAVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	MOVQ         scalars+24(FP), AX
+	MOVQ         y+8(FP), DI
+	MOVQ         x+16(FP), SI
+	VPBROADCASTD (AX), Y0
+	VPBROADCASTD 4(AX), Y1
+
+loop:
+	VPMOVZXBD (SI), Y2
+	VPSUBD    Y1, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VPMOVZXBD 8(SI), Y3
+	VPSUBD    Y1, Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VMOVUPS   Y2, (DI)
+	VMOVUPS   Y3, 32(DI)
+	ADDQ      $0x10, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func int8AddAVX2(n int, y *uint8, a *uint8, b *uint8, scalars *float32)
+// Requires: AVX, AVX2
+TEXT ·int8AddAVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), CX
+	MOVQ         scalars+32(FP), AX
+	MOVQ         y+8(FP), DI
+	MOVQ         a+16(FP), SI
+	MOVQ         b+24(FP), BX
+	VPBROADCASTD (AX), Y0
+	VPBROADCASTD 4(AX), Y1
+	VPBROADCASTD 8(AX), Y2
+	VPBROADCASTD 12(AX), Y3
+	VPBROADCASTD 16(AX), Y4
+	VPBROADCASTD 20(AX), Y5
+	VPBROADCASTD 24(AX), Y6
+	VPBROADCASTD 28(AX), Y7
+
+loop:
+	VPMOVZXBD    (SI), Y8
+	VPSUBD       Y0, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VPMOVZXBD    8(SI), Y9
+	VPSUBD       Y0, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y1, Y9, Y9
+	VPMOVZXBD    (BX), Y10
+	VPSUBD       Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y3, Y10, Y10
+	VADDPS       Y10, Y8, Y8
+	VDIVPS       Y4, Y8, Y8
+	VPMOVZXBD    8(BX), Y10
+	VPSUBD       Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y3, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VDIVPS       Y4, Y9, Y9
+	VMAXPS       Y5, Y8, Y8
+	VMINPS       Y6, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPADDD       Y7, Y8, Y8
+	VMAXPS       Y5, Y9, Y9
+	VMINPS       Y6, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       Y7, Y9, Y9
+	VPACKUSDW    Y9, Y8, Y8
+	VPERMQ       $0xd8, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPACKUSWB    X9, X8, X8
+	VMOVDQU      X8, (DI)
+	ADDQ         $0x10, DI
+	ADDQ         $0x10, SI
+	ADDQ         $0x10, BX
+	SUBQ         $0x10, CX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func int8DepthwiseAVX2(n int, x *uint8, step int, off *int, groups int, w *int8, acc *int32)
+// Requires: AVX, AVX2
+TEXT ·int8DepthwiseAVX2(SB), NOSPLIT, $0-56
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+	MOVQ step+16(FP), R8
+	MOVQ acc+48(FP), R9
+
+pixel:
+	MOVQ  off+24(FP), BX
+	MOVQ  groups+32(FP), DX
+	MOVQ  w+40(FP), DI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+
+taps:
+	MOVQ       (BX), AX
+	VMOVDQU    (SI)(AX*1), X4
+	MOVQ       8(BX), R10
+	VMOVDQU    (SI)(R10*1), X5
+	MOVQ       16(BX), R11
+	VMOVDQU    (SI)(R11*1), X6
+	MOVQ       24(BX), R12
+	VMOVDQU    (SI)(R12*1), X7
+	VPUNPCKLBW X5, X4, X8
+	VPUNPCKHBW X5, X4, X9
+	VPUNPCKLBW X7, X6, X10
+	VPUNPCKHBW X7, X6, X11
+	VPUNPCKLWD X10, X8, X12
+	VPUNPCKHWD X10, X8, X13
+	VPUNPCKLWD X11, X9, X14
+	VPUNPCKHWD X11, X9, X15
+	VPMOVZXBW  X12, Y12
+	VPMOVSXBW  (DI), Y4
+	VPMADDWD   Y4, Y12, Y12
+	VPADDD     Y12, Y0, Y0
+	VPMOVZXBW  X13, Y13
+	VPMOVSXBW  64(DI), Y4
+	VPMADDWD   Y4, Y13, Y13
+	VPADDD     Y13, Y1, Y1
+	VPMOVZXBW  X14, Y14
+	VPMOVSXBW  128(DI), Y4
+	VPMADDWD   Y4, Y14, Y14
+	VPADDD     Y14, Y2, Y2
+	VPMOVZXBW  X15, Y15
+	VPMOVSXBW  192(DI), Y4
+	VPMADDWD   Y4, Y15, Y15
+	VPADDD     Y15, Y3, Y3
+	ADDQ       $0x00000100, DI
+	ADDQ       $0x20, BX
+	DECQ       DX
+	JNZ        taps
+	VPHADDD    Y1, Y0, Y0
+	VPERMQ     $0xd8, Y0, Y0
+	VMOVDQU    Y0, (R9)
+	VPHADDD    Y3, Y2, Y2
+	VPERMQ     $0xd8, Y2, Y2
+	VMOVDQU    Y2, 32(R9)
+	ADDQ       $0x00000100, R9
+	ADDQ       R8, SI
+	DECQ       CX
+	JNZ        pixel
+	VZEROUPPER
+	RET
+
+// func int8MaxAVX2(n int, x *uint8, step int, off *int, taps int, y *uint8, ldy int)
+// Requires: AVX
+TEXT ·int8MaxAVX2(SB), NOSPLIT, $0-56
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+	MOVQ step+16(FP), R8
+	MOVQ y+40(FP), DI
+	MOVQ ldy+48(FP), R9
+
+pixel:
+	MOVQ  off+24(FP), BX
+	MOVQ  taps+32(FP), DX
+	VPXOR X0, X0, X0
+
+tap:
+	MOVQ    (BX), AX
+	VPMAXUB (SI)(AX*1), X0, X0
+	ADDQ    $0x08, BX
+	DECQ    DX
+	JNZ     tap
+	VMOVDQU X0, (DI)
+	ADDQ    R8, SI
+	ADDQ    R9, DI
+	DECQ    CX
+	JNZ     pixel
+	VZEROUPPER
+	RET

@@ -17,6 +17,8 @@ func integers() {
 	int8Stores()
 	int8Elements()
 	int8Maxima()
+	int8AVX2()
+	int8WindowsAVX2()
 }
 
 // int8Lanes is the number of filters whose weights lie side by side.
