@@ -124,6 +124,14 @@ func integerCases() []integerCase {
 			hot = q.b.With("Cast", attrs{graph.Int("to", int(tensor.Float32))}, hot)
 			return q.b.Op("MatMul", q.round(hot, 1.0/255, tensor.Int8, -128), q.weights(tensor.Int8, 1, 8, 6))
 		}},
+		{"QLinearMatMul", []int{2, 5, 20}, 0.05, "Int8MatMul", all, func(q quantiser, x *graph.Value) *graph.Value {
+			s, z := q.scaled(0.02, tensor.Uint8, 100)
+			ys, yz := q.scaled(0.05, tensor.Uint8, 120)
+			w := q.weights(tensor.Int8, 1, 20, 9)
+			from := q.b.Graph().Producers()[w]
+			zeros := q.b.Const(tensor.New(tensor.Int8, 9))
+			return q.b.Op("DequantizeLinear", q.b.Op("QLinearMatMul", q.b.Op("QuantizeLinear", x, s, z), s, z, from.In[0], from.In[1], zeros, ys, yz), ys, yz)
+		}},
 		{"QLinearConv", image, 0.05, "Int8Conv", all, func(q quantiser, x *graph.Value) *graph.Value {
 			s, z := q.scaled(0.02, tensor.Uint8, 100)
 			ys, yz := q.scaled(0.05, tensor.Uint8, 120)

@@ -163,7 +163,17 @@ func (s *site) permuteTiled(out, from []int) func() error {
 
 // transposeTile computes rows [lo, hi) of dst [rows, cols] from src [cols, rows].
 func transposeTile[T any](dst, src []T, lo, hi, rows, cols int) {
-	const tile = 32
+	const tile, few = 32, 8
+	if cols < few { // such as the channels of a picture
+		for c := range cols {
+			at := lo*cols + c
+			for _, v := range src[c*rows:][lo:hi] {
+				dst[at] = v
+				at += cols
+			}
+		}
+		return
+	}
 	for c := 0; c < cols; c += tile {
 		end := min(c+tile, cols)
 		for r := lo; r < hi; r++ {

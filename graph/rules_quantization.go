@@ -170,8 +170,12 @@ func lowerQLinearMatMul(b *Builder, n *Node) []*Value {
 }
 
 // dequantize is (q - zero)·scale with scale and zero broadcast from the last
-// axis.
+// axis. One scale, or one for each entry of that axis, is what DequantizeLinear
+// knows, which compilers recognise.
 func (b *Builder) dequantize(q, scale, zero *Value) *Value {
+	if scale.Type.Ranked() && scale.Type.Rank() <= 1 && zero.Type.Ranked() && zero.Type.Rank() == scale.Type.Rank() {
+		return b.With("DequantizeLinear", Attributes{Int("axis", -1)}, q, scale, zero)
+	}
 	to := castTo(scale.Type.DType)
 	return b.Op("Mul", b.Op("Sub", b.With("Cast", to, q), b.With("Cast", to, zero)), scale)
 }
