@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"bytes"
-	"fmt"
-)
+import "bytes"
 
 // How convolutions and matrix products of bytes are computed. Data x is unsigned
 // with a zero point, weights w are signed; both lie channels last, so that four
@@ -499,9 +496,4 @@ func (o *Int8Output) scalars() int8Scalars {
 // [Int8Add].
 func (s *Int8Sum) scalars() int8Scalars {
 	return int8Scalars{0, s.ScaleA, integerBits(s.ZeroB), s.ScaleB, s.ScaleY, s.Lo, s.Hi, integerBits(s.ZeroY)}
-}
-
-// String describes the convolution for errors and tests.
-func (c *Int8Conv) String() string {
-	return fmt.Sprintf("%+v: strips of %d rows, %d passes of %d vectors", c.s, c.rows, c.passes, c.vectors)
 }
