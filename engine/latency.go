@@ -31,13 +31,9 @@ const leastRuns = 15
 // n/2 ± 0.98·√n with a probability of 95 %. Source: W. J. Conover, "Practical
 // nonparametric statistics", 3rd edition 1999, section 3.2.
 func MeasureLatency(ctx context.Context, p *Program, budget time.Duration) (Latency, error) {
-	in := make([]tensor.Tensor, len(p.inputs))
-	for i, t := range p.Inputs() {
-		x, err := Example(t)
-		if err != nil {
-			return Latency{}, err
-		}
-		in[i] = x
+	in, err := examples(p.Inputs())
+	if err != nil {
+		return Latency{}, err
 	}
 	out := make([]tensor.Tensor, len(p.outputs))
 	var l Latency
@@ -63,6 +59,24 @@ func MeasureLatency(ctx context.Context, p *Program, budget time.Duration) (Late
 	l.Low = times[max(0, int(math.Floor(float64(n)/2-half)))]
 	l.High = times[min(n-1, int(math.Ceil(float64(n)/2+half)))]
 	return l, nil
+}
+
+// examples is an [Example] of each type.
+func examples(types []tensor.Type) ([]tensor.Tensor, error) {
+	list := make([]tensor.Tensor, len(types))
+	for i, t := range types {
+		x, err := Example(t)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = x
+	}
+	return list, nil
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
 }
 
 // Example fills a tensor with numbers to time or to try a program on: floats

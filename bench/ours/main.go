@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
+	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nprofile (a table of --model's steps);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
 	arch := flag.String("arch", "", "cost: the architecture whose training step is meant")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
 	threads := flag.Int("threads", 1, "threads")
@@ -31,6 +31,12 @@ func main() {
 	}
 	pool := kernel.NewPool(*threads, kernel.Best())
 	defer pool.Close()
+	if *work == "profile" {
+		if err := profile(*model, pool); err != nil {
+			fail(err)
+		}
+		return
+	}
 	rate, err := measure(*work, *model, *size, pool, time.Duration(*seconds*float64(time.Second)))
 	if err != nil {
 		fail(err)
@@ -127,16 +133,21 @@ func training(work string, batch int, pool *kernel.Pool, least time.Duration) (f
 	return float64(steps*batch) / time.Since(began).Seconds(), nil
 }
 
-// infer returns how often a model runs per second.
-func infer(path string, pool *kernel.Pool, least time.Duration) (float64, error) {
+// compiled makes a program of a model file.
+func compiled(path string, pool *kernel.Pool) (*engine.Program, error) {
 	g, err := onnx.Read(path)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if g, _, err = engine.Simplify(g); err != nil {
-		return 0, err
+		return nil, err
 	}
-	p, err := engine.Compile(g, engine.Options{Pool: pool})
+	return engine.Compile(g, engine.Options{Pool: pool})
+}
+
+// infer returns how often a model runs per second.
+func infer(path string, pool *kernel.Pool, least time.Duration) (float64, error) {
+	p, err := compiled(path, pool)
 	if err != nil {
 		return 0, err
 	}
