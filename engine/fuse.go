@@ -7,9 +7,8 @@ import (
 )
 
 // fuse rewrites the specialised graph into fewer, larger steps. It comes after
-// all derivatives, so that rules never see what it makes. Outputs stay the same
-// bits but for the sign of zeros, unless channelsLast found convolutions: its
-// kernels add up in another order. What integers found differs by roundings.
+// all derivatives, so that rules never see what it makes; outputs stay the same
+// but for rounding and the sign of zeros.
 func (c *compiler) fuse() error {
 	c.mergeEqual()
 	c.integers()
@@ -23,7 +22,7 @@ func (c *compiler) fuse() error {
 	c.poolBeforeRelu()
 	c.shortenIndices()
 	c.absorbRelu()
-	return nil
+	return c.fuseChains()
 }
 
 // readers tells who reads each value.

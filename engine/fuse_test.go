@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -52,6 +53,21 @@ func fusionCases() []fusionCase {
 			twice := b.Op("Expand", w, b.Op("Shape", x))
 			return b.Op("Add", b.Op("Mul", wide, twice), b.Op("Sub", x, b.Op("Expand", w, b.Op("Shape", x))))
 		}, []int{3, 2, 5}, []int{2, 1}, "Expand"},
+		{"a chain with rows, columns and numbers", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
+			half, row := b.Const(tensor.Scalar(0.5)), b.Const(tensor.Of([]float64{1, 2, 3, 4, 5}, 5))
+			y := b.Op("Add", b.Op("Mul", b.Op("Sub", x, w), row), half)
+			return b.Op("Div", b.Op("Tanh", y), b.Op("Max", b.Op("Exp", b.Op("Neg", y)), b.Op("Abs", x)))
+		}, []int{3, 211, 5}, []int{211, 1}, "Tanh"},
+		{"two chains with a sum between them", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
+			y := b.Op("Sigmoid", b.Op("Mul", x, w))
+			mean := b.With("ReduceMean", attrs{graph.Int("keepdims", 1)}, y)
+			return b.Op("LeakyRelu", b.Op("Clip", b.Op("Sub", b.Op("Sqrt", y), mean), b.Const(tensor.Scalar(-0.1)), b.Const(tensor.Scalar(0.1))))
+		}, []int{40, 77}, []int{40, 1}, "Sqrt"},
+		{"a chain from a chain's middle", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
+			y := b.Op("Add", x, w)
+			z := b.Op("Transpose", b.Op("Reciprocal", b.Op("Mul", y, y)))
+			return b.Op("Add", b.Op("Relu", b.Op("Neg", y)), b.Op("Transpose", b.Op("Log", z)))
+		}, []int{9, 9}, []int{1, 9}, "Reciprocal"},
 		{"equal expressions", func(b *graph.Builder, x, w *graph.Value) *graph.Value {
 			two := func() *graph.Value { return b.Const(tensor.Scalar(2.0)) }
 			return b.Op("Mul", b.Op("Exp", b.Op("Div", x, two())), b.Op("Sin", b.Op("Div", x, two())))
@@ -59,8 +75,15 @@ func fusionCases() []fusionCase {
 	}
 }
 
+// nearlyEqual allows for sums in another order.
+func nearlyEqual(x, y []float64) bool {
+	return slices.EqualFunc(x, y, func(a, b float64) bool {
+		return a == b || math.Abs(a-b) <= 1e-12*(1+math.Abs(b)) || a != a && b != b
+	})
+}
+
 // A fused program computes the same as one with a step for each node: outputs and
-// gradients agree in every bit, as == counts (a zero may change its sign).
+// gradients agree to rounding.
 func TestFusionChangesNothing(t *testing.T) {
 	for _, c := range fusionCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -82,7 +105,7 @@ func TestFusionChangesNothing(t *testing.T) {
 			plain, want := compiled(t, d, Options{Unfused: true}, x, w)
 			fused, got := compiled(t, d, Options{}, x, w)
 			for i := range want {
-				if !slices.Equal(got[i].Float64s(), want[i].Float64s()) {
+				if !nearlyEqual(got[i].Float64s(), want[i].Float64s()) {
 					t.Errorf("output %d: fused and unfused differ", i)
 				}
 			}
@@ -109,7 +132,7 @@ func TestReluGradientMovesBehindPooling(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, st := range p.steps {
-		if st.node.Kind() == "compactify.ReluGrad" {
+		if st.node.Kind() == "compactify.ReluGrad" || st.node.Kind() == chainKind && slices.Contains(chainCodeOf(st.node).ops, "ReluGrad") {
 			if got, want := st.node.Out[0].Type, tensor.TypeOf(tensor.Float32, 2, 3, 4, 4); !got.Equal(want) {
 				t.Errorf("gradient of the Relu: got %v, want %v", got, want)
 			}

@@ -37,6 +37,7 @@ func kernelFamilies() []map[string]prepare {
 		trainingKernels(),
 		signalKernels(),
 		formKernels(),
+		chainKernels(),
 	}
 }
 
@@ -51,7 +52,7 @@ var views = map[string]bool{
 var inPlace = setOf("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Mod", "And", "Or", "Xor",
 	"BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "BitShift", "Not",
 	"Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus", "Softsign", "Clip",
-	"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf",
+	"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Gelu",
 	"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
 	"BatchNormalization", "Softmax", "LogSoftmax", "Hardmax", "compactify.ReluGrad")
 

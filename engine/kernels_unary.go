@@ -14,13 +14,17 @@ func unaryKernels() map[string]prepare {
 		"Sigmoid":    vectorKernel(kernel.Sigmoid[float32], kernel.Sigmoid[float64]),
 		"Tanh":       vectorKernel(kernel.Tanh[float32], kernel.Tanh[float64]),
 		"Erf":        vectorKernel(kernel.Erf[float32], kernel.Erf[float64]),
+		"Log":        vectorKernel(kernel.Log[float32], kernel.Log[float64]),
+		"Sqrt":       vectorKernel(kernel.Sqrt[float32], kernel.Sqrt[float64]),
+		"Reciprocal": vectorKernel(kernel.Reciprocal[float32], kernel.Reciprocal[float64]),
+		"Gelu":       geluKernel(),
 		"Not":        bindUnary(notLoop),
 		"IsNaN":      variants{tensor.Float32: bindUnary(isNaNLoop[float32]), tensor.Float64: bindUnary(isNaNLoop[float64])}.by(0),
 		"IsInf":      variants{tensor.Float32: prepareIsInf[float32], tensor.Float64: prepareIsInf[float64]}.by(0),
 		"Clip":       clipKernel(),
 		"PRelu":      preluKernel(),
 		"Elu":        scaledKernel("alpha", 1, elu),
-		"LeakyRelu":  scaledKernel("alpha", 0.01, leaky),
+		"LeakyRelu":  variants{tensor.Float32: bindLeaky[float32], tensor.Float64: bindLeaky[float64]}.by(0),
 		"BitwiseNot": bitwiseNotKernel(),
 	}
 	k["Selu"] = preparePair("alpha", 1.67326319217681884765625, "gamma", 1.05070102214813232421875,
@@ -41,14 +45,12 @@ func unaryKernels() map[string]prepare {
 
 // floatFunctions are computed in float64 and rounded once.
 var floatFunctions = map[string]func(float64) float64{
-	"Floor": math.Floor, "Ceil": math.Ceil, "Round": math.RoundToEven, "Sqrt": math.Sqrt,
-	"Log": math.Log,
+	"Floor": math.Floor, "Ceil": math.Ceil, "Round": math.RoundToEven,
 	"Sin": math.Sin, "Cos": math.Cos, "Tan": math.Tan, "Asin": math.Asin, "Acos": math.Acos, "Atan": math.Atan,
 	"Sinh": math.Sinh, "Cosh": math.Cosh,
 	"Asinh": math.Asinh, "Acosh": math.Acosh, "Atanh": math.Atanh,
-	"Reciprocal": func(x float64) float64 { return 1 / x },
-	"Softplus":   softplus,
-	"Softsign":   func(x float64) float64 { return x / (1 + math.Abs(x)) },
+	"Softplus": softplus,
+	"Softsign": func(x float64) float64 { return x / (1 + math.Abs(x)) },
 }
 
 // softplus is ln(1+eˣ) without overflow.
@@ -68,6 +70,17 @@ func leaky(x, alpha float64) float64 {
 		return alpha * x
 	}
 	return x
+}
+
+// leakySlope is the default of LeakyRelu, a float32 as all attributes.
+const leakySlope = float32(0.01)
+
+func bindLeaky[T float](s *site) (func() error, error) {
+	alpha := T(s.node.Attrs.Float("alpha", float64(leakySlope)))
+	return func() error {
+		kernel.Leaky(s.pool, tensor.Data[T](*s.out[0]), tensor.Data[T](*s.in[0]), alpha)
+		return nil
+	}, nil
 }
 
 // bindUnary runs a loop over slices of equal length.
@@ -124,6 +137,18 @@ func reluKernel() prepare {
 		tensor.Int8: bindUnary(reluLoop[int8]), tensor.Int16: bindUnary(reluLoop[int16]),
 		tensor.Int32: bindUnary(reluLoop[int32]), tensor.Int64: bindUnary(reluLoop[int64]),
 	}.by(0)
+}
+
+// geluKernel: with the normal distribution, or the tanh that approximates it.
+func geluKernel() prepare {
+	exact := vectorKernel(kernel.Gelu[float32], kernel.Gelu[float64])
+	near := vectorKernel(kernel.GeluTanh[float32], kernel.GeluTanh[float64])
+	return func(s *site) (func() error, error) {
+		if s.node.Attrs.Text("approximate", "none") == "tanh" {
+			return near(s)
+		}
+		return exact(s)
+	}
 }
 
 func notLoop(z []bool, x []uint8) {
@@ -187,8 +212,11 @@ func negate[T float](p *kernel.Pool, dst, x []T) { kernel.MulScalar(p, dst, x, -
 
 func signKernel(op string) prepare {
 	float32s, float64s := bindUnary(signLoop[float32](op)), bindUnary(signLoop[float64](op))
-	if op == "Neg" {
+	switch op {
+	case "Neg":
 		float32s, float64s = vectorUnary(negate[float32]), vectorUnary(negate[float64])
+	case "Abs":
+		float32s, float64s = vectorUnary(kernel.Abs[float32]), vectorUnary(kernel.Abs[float64])
 	}
 	return variants{
 		tensor.Float32: float32s, tensor.Float64: float64s,

@@ -23,6 +23,12 @@ func vectorLoopsOf[T float](op string) vectorLoops[T] {
 			scalar: func(p *kernel.Pool, dst, x []T, y T) { kernel.AddScalar(p, dst, x, -y) }}
 	case "Mul":
 		return vectorLoops[T]{both: kernel.Mul[T], scalar: kernel.MulScalar[T], column: kernel.MulColumn[T], swaps: true}
+	case "Div":
+		return vectorLoops[T]{both: kernel.Div[T]}
+	case "Max":
+		return vectorLoops[T]{both: kernel.Maximum[T], swaps: true}
+	case "Min":
+		return vectorLoops[T]{both: kernel.Minimum[T], swaps: true}
 	}
 	return vectorLoops[T]{}
 }

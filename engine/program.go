@@ -303,7 +303,7 @@ func (c *compiler) step(s *site, plan *plan, i int) (step, error) {
 	if !views[n.Kind()] {
 		for k, v := range n.Out {
 			if v != nil {
-				plan.define(v, i, reusable(n, k))
+				plan.define(v, i, plan.reusable(n, k))
 			}
 		}
 	}
@@ -348,16 +348,31 @@ func (c *compiler) bindable(n *graph.Node) bool {
 
 // reusable lists the inputs whose memory output k may take over, should they
 // end their life at this node.
-func reusable(n *graph.Node, k int) []*graph.Value {
-	if k != 0 || !inPlace[n.Kind()] {
+func (p *plan) reusable(n *graph.Node, k int) []*graph.Value {
+	chained := n.Kind() == chainKind
+	if !chained && (k != 0 || !inPlace[n.Kind()]) {
 		return nil
 	}
-	out := n.Out[0].Type
+	out := n.Out[k].Type
 	var list []*graph.Value
-	for _, v := range n.In {
-		if v != nil && v.Type.Equal(out) && !slices.Contains(list, v) {
-			list = append(list, v)
+	for i, v := range n.In {
+		if v == nil || !v.Type.Equal(out) || slices.Contains(list, v) {
+			continue
 		}
+		if chained && (!chainCodeOf(n).overwrites(len(n.In), k, i) || p.shared(n, i)) {
+			continue
+		}
+		list = append(list, v)
 	}
 	return list
+}
+
+// shared reports whether input i lives in the memory of another input.
+func (p *plan) shared(n *graph.Node, i int) bool {
+	for j, v := range n.In {
+		if j != i && v != nil && p.rootOf(v) == p.rootOf(n.In[i]) {
+			return true
+		}
+	}
+	return false
 }

@@ -19,7 +19,7 @@ func addTwice() *graph.Graph {
 }
 
 func TestProgramRunsWithoutAllocating(t *testing.T) {
-	p, err := Compile(addTwice(), Options{Dims: map[string]int{"N": 2}})
+	p, err := Compile(addTwice(), Options{Dims: map[string]int{"N": 2}, Unfused: true})
 	if err != nil {
 		t.Fatal(err)
 	}

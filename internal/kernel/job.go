@@ -94,7 +94,7 @@ func bulk[T Float](set Set, op opcode, dst, x, y, z []T, s *factors[T]) int {
 		}
 	}
 	scalars := &s[0]
-	if c, ok := any(&coefficients[0]).(*T); ok && opExp <= op && op <= opErf {
+	if c, ok := any(&coefficients[0]).(*T); ok && opExp <= op && op <= opAbs {
 		scalars = c
 	}
 	f(n, unsafe.SliceData(dst), unsafe.SliceData(x), unsafe.SliceData(y), unsafe.SliceData(z), scalars)

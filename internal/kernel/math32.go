@@ -34,7 +34,23 @@ var coefficients = [...]float32{
 	1.6371514158152428e-06, -4.6058042711855827e-05, 0.0005968056258390139, -0.004759596294040432, 0.026421136007691578, -0.11008008295209472, -0.6318260515559819, -1.1302334348436935, 0.00032013805006038084,
 	// The bit patterns of a lone sign, and of the exponent's bias.
 	signBit, exponentBias,
+	// log: (log(1 + f) − f + f²/2)/f³ in f, highest power first: Cephes, logf. Then
+	// what takes a number apart.
+	7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+	0.5, leastNormal, 0x1p23, 23,
+	math.Float32frombits(oneBits - rootHalfBits), math.Float32frombits(mantissaMask), math.Float32frombits(rootHalfBits),
+	float32(math.Inf(1)), math.SmallestNonzeroFloat32, float32(math.Inf(-1)),
+	// gelu: √½, 2·√(2/π), and that times 0.044715.
+	math.Sqrt2 / 2, geluLinear, geluLinear * 0.044715,
 }
+
+const (
+	leastNormal  = 0x1p-126
+	oneBits      = 0x3f800000 // the bit pattern of 1
+	rootHalfBits = 0x3f3504f3 // and of √½
+	mantissaMask = 0x007fffff
+	geluLinear   = 2 * math.Sqrt2 / (math.SqrtPi) // 2·√(2/π)
+)
 
 var (
 	signBit      = float32(math.Copysign(0, -1))
@@ -129,6 +145,12 @@ func transcendental[T Float](op opcode, dst, x []T) {
 			w = math.Tanh(w)
 		case opErf:
 			w = math.Erf(w)
+		case opLog:
+			w = math.Log(w)
+		case opGelu:
+			w = w / 2 * math.Erfc(-w/math.Sqrt2)
+		case opGeluTanh:
+			w *= sigmoid64(w * (geluLinear + geluLinear*0.044715*w*w))
 		}
 		dst[i] = T(w)
 	}
@@ -159,6 +181,18 @@ func transcendental32(op opcode, dst, x []float32) {
 	case opErf:
 		for i, v := range x {
 			dst[i] = erf32(v)
+		}
+	case opLog:
+		for i, v := range x {
+			dst[i] = log32(v)
+		}
+	case opGelu:
+		for i, v := range x {
+			dst[i] = gelu32(v)
+		}
+	case opGeluTanh:
+		for i, v := range x {
+			dst[i] = geluTanh32(v)
 		}
 	}
 }

@@ -41,10 +41,22 @@ const (
 	opAxpy
 	opRelu
 	opReluGrad
+	opDiv
+	opMax
+	opMin
+	opFill
+	opSqrt
+	opClip
+	opLeaky
 	opExp
 	opSigmoid
 	opTanh
 	opErf
+	opLog
+	opGelu
+	opGeluTanh
+	opReciprocal
+	opAbs
 	opMomentum
 	opAdam
 	opFakeQuantize
@@ -80,7 +92,7 @@ func apply[T Float](p *Pool, op opcode, dst, x, y []T, s T) {
 	checkLength("x", len(x), len(dst))
 	if y != nil {
 		checkLength("y", len(y), len(dst))
-	} else if op <= opMul || op == opReluGrad {
+	} else if isBinary(op) {
 		checkLength("y", 0, len(dst))
 	}
 	j := newJob[T](p, op)
@@ -91,6 +103,9 @@ func apply[T Float](p *Pool, op opcode, dst, x, y []T, s T) {
 	}
 	j.run(len(dst), grain)
 }
+
+// isBinary reports whether an element-by-element kernel reads y.
+func isBinary(op opcode) bool { return op <= opMul || opReluGrad <= op && op <= opMin }
 
 // elements runs an element-by-element kernel on the job's range [lo, hi).
 func (j *job[T]) elements(lo, hi int) {
@@ -150,7 +165,9 @@ func elements[T Float](set Set, op opcode, dst, x, y, z []T, s *factors[T]) {
 		adam(dst, x, y, z, s)
 	case opFakeQuantize:
 		fakeQuantize(dst, x, s)
-	default:
+	case opExp, opSigmoid, opTanh, opErf, opLog, opGelu, opGeluTanh:
 		transcendental(op, dst, x)
+	default:
+		arithmetic(op, dst, x, y, s)
 	}
 }

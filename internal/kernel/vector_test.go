@@ -58,6 +58,17 @@ var vectorCases = []struct {
 	{"Sigmoid", func(p *Pool, w, x, y, z []float32) [][]float32 { Sigmoid(p, x, x); return [][]float32{x} }},
 	{"Tanh", func(p *Pool, w, x, y, z []float32) [][]float32 { Tanh(p, w, x); return [][]float32{w} }},
 	{"Erf", func(p *Pool, w, x, y, z []float32) [][]float32 { Erf(p, w, x); return [][]float32{w} }},
+	{"Log", func(p *Pool, w, x, y, z []float32) [][]float32 { Log(p, w, x); return [][]float32{w} }},
+	{"Gelu", func(p *Pool, w, x, y, z []float32) [][]float32 { Gelu(p, w, x); return [][]float32{w} }},
+	{"GeluTanh", func(p *Pool, w, x, y, z []float32) [][]float32 { GeluTanh(p, w, x); return [][]float32{w} }},
+	{"Reciprocal", func(p *Pool, w, x, y, z []float32) [][]float32 { Reciprocal(p, w, x); return [][]float32{w} }},
+	{"Abs", func(p *Pool, w, x, y, z []float32) [][]float32 { Abs(p, w, x); return [][]float32{w} }},
+	{"Sqrt", func(p *Pool, w, x, y, z []float32) [][]float32 { Sqrt(p, w, x); return [][]float32{w} }},
+	{"Clip", func(p *Pool, w, x, y, z []float32) [][]float32 { Clip(p, w, x, -0.5, 1); return [][]float32{w} }},
+	{"Leaky", func(p *Pool, w, x, y, z []float32) [][]float32 { Leaky(p, w, x, 0.1); return [][]float32{w} }},
+	{"Div", func(p *Pool, w, x, y, z []float32) [][]float32 { Div(p, w, x, y); return [][]float32{w} }},
+	{"Maximum", func(p *Pool, w, x, y, z []float32) [][]float32 { Maximum(p, w, x, y); return [][]float32{w} }},
+	{"Minimum", func(p *Pool, w, x, y, z []float32) [][]float32 { Minimum(p, w, x, y); return [][]float32{w} }},
 	{"Sum", func(p *Pool, w, x, y, z []float32) [][]float32 { return [][]float32{{Sum(p, x)}} }},
 	{"Dot", func(p *Pool, w, x, y, z []float32) [][]float32 { return [][]float32{{Dot(p, x, y)}} }},
 	{"Max", func(p *Pool, w, x, y, z []float32) [][]float32 { return [][]float32{{Max(p, x)}} }},
@@ -252,6 +263,31 @@ func testDefinitions[T Float](t *testing.T, tol float64) {
 	Erf(p, out, x)
 	check("Erf", out, func(x, _, _ float64) float64 { return math.Erf(x) })
 
+	abs := make([]T, n)
+	Abs(p, abs, x)
+	Log(p, out, abs)
+	check("Log", out, func(x, _, _ float64) float64 { return math.Log(math.Abs(x)) })
+	Sqrt(p, out, abs)
+	check("Sqrt", out, func(x, _, _ float64) float64 { return math.Sqrt(math.Abs(x)) })
+	Reciprocal(p, out, x)
+	check("Reciprocal", out, func(x, _, _ float64) float64 { return 1 / x })
+	Div(p, out, x, y)
+	check("Div", out, func(x, y, _ float64) float64 { return x / y })
+	Maximum(p, out, x, y)
+	check("Maximum", out, func(x, y, _ float64) float64 { return max(x, y) })
+	Minimum(p, out, x, y)
+	check("Minimum", out, func(x, y, _ float64) float64 { return min(x, y) })
+	Clip(p, out, x, -0.5, 1)
+	check("Clip", out, func(x, _, _ float64) float64 { return min(1, max(-0.5, x)) })
+	Leaky(p, out, x, 0.125)
+	check("Leaky", out, func(x, _, _ float64) float64 { return max(x, 0) + 0.125*min(x, 0) })
+	Gelu(p, out, x)
+	check("Gelu", out, func(x, _, _ float64) float64 { return x / 2 * (1 + math.Erf(x/math.Sqrt2)) })
+	GeluTanh(p, out, x)
+	check("GeluTanh", out, func(x, _, _ float64) float64 {
+		return x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	})
+
 	copy(out, w)
 	v := slices.Clone(y)
 	SGDMomentum(p, out, v, x, MomentumStep[T]{0.1, 0.9, 0.01})
@@ -371,6 +407,7 @@ func TestFloat32FunctionsErrors(t *testing.T) {
 		{"Sigmoid", Sigmoid[float32], sigmoid64, 2.5},
 		{"Tanh", Tanh[float32], math.Tanh, 2},
 		{"Erf", Erf[float32], math.Erf, 2},
+		{"Log", Log[float32], math.Log, 1},
 	}
 	p := newPool(t, 2, Best())
 	step := uint32(4001) // of the bit patterns: a million points over all magnitudes
@@ -393,7 +430,11 @@ func TestFloat32FunctionsErrors(t *testing.T) {
 		var worst float64
 		var at float32
 		for i, v := range x {
-			if e := ulps(y[i], c.want(float64(v))); !(e <= worst) {
+			want := c.want(float64(v))
+			if want != want && y[i] != y[i] {
+				continue
+			}
+			if e := ulps(y[i], want); !(e <= worst) {
 				worst, at = e, v
 			}
 		}
@@ -401,6 +442,48 @@ func TestFloat32FunctionsErrors(t *testing.T) {
 		if !(worst <= c.ulps) {
 			t.Errorf("%s(%v): error %.3f ulp, want at most %v", c.name, at, worst, c.ulps)
 		}
+	}
+}
+
+// Errors of the GELUs where their documentation bounds them.
+func TestGeluErrors(t *testing.T) {
+	p := newPool(t, 1, Best())
+	var x []float32
+	for v := float32(-12); v < 12; v += 0.0003 {
+		x = append(x, v)
+	}
+	y := make([]float32, len(x))
+	for _, c := range []struct {
+		name  string
+		run   func(p *Pool, dst, x []float32)
+		want  func(float64) float64
+		least float64 // smaller results are held to absolute
+		ulps  float64
+	}{
+		{"Gelu", Gelu[float32], func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }, 5e-8, 64},
+		{"GeluTanh", GeluTanh[float32], func(x float64) float64 {
+			return x * sigmoid64(2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))
+		}, 1e-7, 32},
+	} {
+		c.run(p, y, x)
+		worst := 0.0
+		for i, v := range x {
+			want := c.want(float64(v))
+			e := ulps(y[i], want)
+			if math.Abs(want) <= c.least {
+				if math.Abs(float64(y[i])-want) > c.least {
+					t.Errorf("%s(%v): got %v, want %v", c.name, v, y[i], want)
+				}
+				continue
+			}
+			if e > worst {
+				worst = e
+				if e > c.ulps {
+					t.Errorf("%s(%v): got %v, want %v: error of %.1f ulp, want at most %v", c.name, v, y[i], want, e, c.ulps)
+				}
+			}
+		}
+		t.Logf("%s: worst error %.3f ulp", c.name, worst)
 	}
 }
 

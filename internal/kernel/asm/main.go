@@ -26,6 +26,7 @@ var families = map[string]func(){
 	"winograd":  winograd,
 	"forms":     compactForms, // matrices in compact forms
 	"int8":      integers,     // 8-bit integers
+	"functions": functions,    // of real numbers
 }
 
 func main() {
