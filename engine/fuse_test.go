@@ -75,8 +75,8 @@ func fusionCases() []fusionCase {
 	}
 }
 
-// nearlyEqual allows for sums in another order.
-func nearlyEqual(x, y []float64) bool {
+// equalToRounding allows for sums in another order.
+func equalToRounding(x, y []float64) bool {
 	return slices.EqualFunc(x, y, func(a, b float64) bool {
 		return a == b || math.Abs(a-b) <= 1e-12*(1+math.Abs(b)) || a != a && b != b
 	})
@@ -105,7 +105,7 @@ func TestFusionChangesNothing(t *testing.T) {
 			plain, want := compiled(t, d, Options{Unfused: true}, x, w)
 			fused, got := compiled(t, d, Options{}, x, w)
 			for i := range want {
-				if !nearlyEqual(got[i].Float64s(), want[i].Float64s()) {
+				if !equalToRounding(got[i].Float64s(), want[i].Float64s()) {
 					t.Errorf("output %d: fused and unfused differ", i)
 				}
 			}

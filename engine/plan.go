@@ -59,13 +59,13 @@ func (p *plan) rootOf(v *graph.Value) *graph.Value {
 	return v
 }
 
-// define places v, made at step i, unless it is a view. It takes over the
-// memory of a candidate that nothing reads after this step.
+// define places v, made at step i, unless it is a view. If anything reads it, it
+// takes over the memory of a candidate that nothing reads after this step.
 func (p *plan) define(v *graph.Value, i int, candidates []*graph.Value) {
 	for _, c := range candidates {
 		r := p.rootOf(c)
-		if b := p.of[r]; b != nil && p.last[r] == i {
-			b.to = max(i, p.last[v])
+		if b := p.of[r]; b != nil && p.last[r] == i && p.last[v] > i {
+			b.to = p.last[v]
 			p.last[r] = b.to
 			p.root[v] = r
 			return

@@ -212,7 +212,7 @@ func (c *compiler) leastMemory() (int, error) {
 				return 0, fmt.Errorf("%s: output %d: %w", n, k, err)
 			}
 			if !views[n.Kind()] {
-				plan.define(v, i, reusable(n, k))
+				plan.define(v, i, plan.reusable(n, k))
 			}
 		}
 	}
