@@ -49,7 +49,7 @@ func TestRecomputing(t *testing.T) {
 	for _, residual := range []bool{false, true} {
 		g, in := deepNet(t, residual)
 		plain, want := compiled(t, g, Options{}, in...)
-		for _, share := range []float64{0.9, 0.65, 0.45} {
+		for _, share := range []float64{0.9, 0.8, 0.7} {
 			room := int(share * float64(plain.Memory()))
 			c, err := newCompiler(g, Options{})
 			if err == nil {
