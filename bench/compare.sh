@@ -20,9 +20,10 @@ case "${1-}" in
 esac
 
 repeats=5 # odd, for the median
-seconds=2
+seconds=1
 infer_seconds=0.5 # of a row of inference; there are many
 if $quick; then repeats=3 seconds=0.5 infer_seconds=0.3; fi
+readonly usual_repeats=$repeats large_repeats=3 # of inference on large batches
 
 readonly results=bench/results.tsv
 readonly data=../shared/data
@@ -258,6 +259,8 @@ measure() {
 		;;
 	speedup) if [[ ! -f $(model "$argument" int8 "$size") ]]; then return; fi ;;
 	esac
+	repeats=$usual_repeats
+	if [[ $kind =~ ^(float|int8)$ ]] && ((size > 1)); then repeats=$large_repeats; fi
 	if busy; then was_busy=true; fi
 	variant=$(fastest_variant "$kind" "$argument" "$size" "$threads")
 	: >"$scratch/ours.rates" >"$scratch/peer.rates"
@@ -300,7 +303,7 @@ machine=$(awk -F': ' '/^model name/ && !m { m = $2 } /^cpu family/ && !f { f = $
 	END { printf "%s family %s model %s", m, f, n }' /proc/cpuinfo)", $(nproc) CPUs"
 date=$(date -u +%Y-%m-%d)
 
-echo "$machine, commit $commit; medians of $repeats runs of $seconds s, of inference $infer_seconds s"
+echo "$machine, commit $commit; medians of $repeats runs of $seconds s; inference: of $infer_seconds s, large batches $large_repeats runs"
 echo "OpenBLAS detects $("$scratch/sgemm" --core); load $(cut -d' ' -f1-3 /proc/loadavg)"
 printf '%-34s %10s %10s %-18s %6s %5s  %-8s %s\n' work ours peer unit ratio goal "" "fastest peer; limit of what missed"
 noisy_rows=0

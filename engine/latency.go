@@ -19,11 +19,15 @@ type Latency struct {
 	Allotted time.Duration // what the timed runs took together
 }
 
-// leastRuns is how many runs a [Latency] rests on however long they take.
-const leastRuns = 15
+// How many runs a [Latency] rests on, and how many come before, however long they
+// take.
+const (
+	leastRuns    = 3
+	leastWarmUps = 1
+)
 
 // MeasureLatency times runs of p on [Example] inputs: first runs that are not
-// counted, for a quarter of the given time, then at least 15 and as many as fit
+// counted, for a quarter of the given time, then at least 3 and as many as fit
 // in that time.
 //
 // The interval is that of order statistics, which assumes nothing of how times
@@ -37,7 +41,7 @@ func MeasureLatency(ctx context.Context, p *Program, budget time.Duration) (Late
 	}
 	out := make([]tensor.Tensor, len(p.outputs))
 	var l Latency
-	for start := time.Now(); l.WarmUps < 3 || time.Since(start) < budget/4; l.WarmUps++ {
+	for start := time.Now(); l.WarmUps < leastWarmUps || time.Since(start) < budget/4; l.WarmUps++ {
 		if err := p.Run(ctx, in, out); err != nil {
 			return l, err
 		}
