@@ -63,6 +63,19 @@ func castsTo[D number]() map[tensor.DType]func(dst, src tensor.Tensor, lo, hi in
 		tensor.Float32: castLoop[D, float32], tensor.Float64: castLoop[D, float64],
 		tensor.Int8: castLoop[D, int8], tensor.Uint8: castLoop[D, uint8], tensor.Int16: castLoop[D, int16], tensor.Uint16: castLoop[D, uint16],
 		tensor.Int32: castLoop[D, int32], tensor.Uint32: castLoop[D, uint32], tensor.Int64: castLoop[D, int64], tensor.Uint64: castLoop[D, uint64],
+		tensor.Bool: castBools[D],
+	}
+}
+
+// castBools looks numbers up by the byte of a truth value: all but zero is true.
+func castBools[D number](dst, src tensor.Tensor, lo, hi int) {
+	var numbers [256]D
+	for i := range numbers[1:] {
+		numbers[1+i] = 1
+	}
+	y := tensor.Data[D](dst)[lo:hi]
+	for i, b := range src.Raw()[lo:hi] {
+		y[i] = numbers[b]
 	}
 }
 

@@ -42,6 +42,7 @@ func bindConvLast(s *site) (func() error, error) {
 	if !ok {
 		return nil, s.errorf("shape %v: not for this kernel", x)
 	}
+	layAside(&f.shape)
 	var bias []float32
 	if b, ok := s.constant(2); ok {
 		bias = tensor.Data[float32](b)
@@ -64,6 +65,16 @@ func bindConvLast(s *site) (func() error, error) {
 		}
 		return c.Run(tensor.Data[float32](*s.in[0]), residual, tensor.Data[float32](*s.out[0]), scratchOf[float32](memory))
 	}, nil
+}
+
+// layAside turns an image one pixel wide into one that is one pixel high, which
+// with channels last is the same memory: kernels work along rows.
+func layAside(s *kernel.ConvShape) {
+	if s.W != 1 || s.OW != 1 || s.KW != 1 || s.PL != 0 || s.PR != 0 {
+		return
+	}
+	s.W, s.OW, s.KW, s.SW, s.DW, s.PL, s.PR = s.H, s.OH, s.KH, s.SH, s.DH, s.PT, s.PB
+	s.H, s.OH, s.KH, s.SH, s.DH, s.PT, s.PB = 1, 1, 1, 1, 1, 0, 0
 }
 
 func bindPoolLast(make func(*graph.Node, *kernel.Pool, kernel.PoolShape) *kernel.LastWindow) prepare {
