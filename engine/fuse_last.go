@@ -68,7 +68,7 @@ func (c *compiler) bounds(n *graph.Node) (low, high float32, known bool) {
 		}
 		*bound = float32(t.At(0))
 	}
-	return low, high, true
+	return min(low, high), high, true // bounds that cross leave the upper one
 }
 
 // isDepthwise reports whether a convolution with channels last has a filter for

@@ -249,3 +249,28 @@ func TestChannelsLastLeavesNoTransposes(t *testing.T) {
 		t.Errorf("allocations of a run: got %v, want none", n)
 	}
 }
+
+// Bounds that a convolution takes in are those of ONNX: where they cross, the upper
+// one wins.
+func TestBoundsThatCross(t *testing.T) {
+	r := rand.New(rand.NewPCG(41, 42))
+	g := &graph.Graph{Name: "crossed bounds", Opset: map[string]int{"": graph.LatestOpset}}
+	m := &netMaker{graph.NewBuilder(g, "t"), r}
+	x := m.Input("x", tensor.TypeOf(tensor.Float32, 1, 8, 9, 9))
+	y := m.With("Conv", attrs{graph.Ints("pads", 1, 1, 1, 1)}, x, m.weights(20, 8, 3, 3))
+	g.Outputs = []*graph.Value{m.Op("Clip", y, m.Const(tensor.Scalar(float32(1))), m.Const(tensor.Scalar(float32(-2))))}
+	if m.Err() != nil {
+		t.Fatal(m.Err())
+	}
+	for _, set := range []kernel.Set{kernel.Portable, kernel.AVX2, kernel.Best()} {
+		p, out := compiled(t, g, Options{Pool: kernel.NewPool(1, set)}, random(r, tensor.Float32, 1, 8, 9, 9))
+		if count(p, "Clip") > 0 {
+			t.Errorf("%v kernels: Clip is a step of its own", set)
+		}
+		for i, got := range out[0].Float64s() {
+			if got != -2 {
+				t.Fatalf("%v kernels: output %d: got %v, want -2", set, i, got)
+			}
+		}
+	}
+}
