@@ -184,6 +184,10 @@ type trainer struct {
 	done    int
 
 	examples tensor.Tensor // the batch as float32; in[0] itself if the model reads that
+
+	from     *data.Set // that fill reads, and
+	batch    []int     // which of its examples
+	fillPart func(worker, lo, hi int)
 }
 
 func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
@@ -198,6 +202,7 @@ func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
 		return nil, err
 	}
 	t := &trainer{o: o, model: model, steps: o.Epochs * max(1, set.Len()/o.Batch)}
+	t.fillPart = t.fillRows
 	shape, err := ExampleShape(model)
 	if err != nil {
 		return nil, err
@@ -303,13 +308,10 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	var loss, hits float64
 	for k := range batches {
 		batch := order[k*t.o.Batch : (k+1)*t.o.Batch]
-		if err := t.fill(ctx, set, batch); err != nil {
+		step, err := t.step(ctx, set, batch)
+		if err != nil {
 			return Epoch{}, err
 		}
-		if err := t.program.Run(ctx, t.in, t.out); err != nil {
-			return Epoch{}, err
-		}
-		step := t.out[t.lossAt()].At(0)
 		if math.IsNaN(step) || math.IsInf(step, 0) {
 			return Epoch{}, fmt.Errorf("epoch %d, step %d: loss %v: %w", e+1, k+1, step, ErrDiverged)
 		}
@@ -327,24 +329,39 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	return Epoch{Loss: loss / float64(batches), Metric: hits / float64(batches*t.o.Batch), Norm: norm, Lambda: t.o.L2}, nil
 }
 
+// step computes the loss of a batch and its gradient. It allocates nothing, unless
+// the model reads another number type than float32 or a teacher does.
+func (t *trainer) step(ctx context.Context, set *data.Set, batch []int) (loss float64, err error) {
+	if err := t.fill(ctx, set, batch); err != nil {
+		return 0, err
+	}
+	if err := t.program.Run(ctx, t.in, t.out); err != nil {
+		return 0, err
+	}
+	return t.out[t.lossAt()].At(0), nil
+}
+
 // fill writes the batch's inputs and targets, each example by one worker.
 func (t *trainer) fill(ctx context.Context, set *data.Set, batch []int) error {
-	x, y := tensor.Data[float32](t.examples), tensor.Data[float32](t.in[1])
-	size, k := len(x)/len(batch), len(y)/len(batch)
-	body := func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			set.Fill(x[i*size:(i+1)*size], batch[i])
-			t.target(y[i*k:(i+1)*k], batch[i])
-		}
-	}
-	err := t.o.Pool.For(len(batch), 8, body)
+	t.from, t.batch = set, batch
+	err := t.o.Pool.For(len(batch), 8, t.fillPart)
 	if err == nil {
 		t.in[0], err = t.examples.Convert(t.in[0].DType())
 	}
 	if err != nil || t.o.Teacher == nil {
 		return err
 	}
-	return t.o.Teacher.Teach(ctx, y, t.in[0])
+	return t.o.Teacher.Teach(ctx, tensor.Data[float32](t.in[1]), t.in[0])
+}
+
+// fillRows writes examples [lo, hi) of the batch.
+func (t *trainer) fillRows(_, lo, hi int) {
+	x, y := tensor.Data[float32](t.examples), tensor.Data[float32](t.in[1])
+	size, k := len(x)/len(t.batch), len(y)/len(t.batch)
+	for i := lo; i < hi; i++ {
+		t.from.Fill(x[i*size:(i+1)*size], t.batch[i])
+		t.target(y[i*k:(i+1)*k], t.batch[i])
+	}
 }
 
 // target is the distribution the answer to example i should have, or its value;

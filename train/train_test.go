@@ -317,7 +317,7 @@ func TestRunRefuses(t *testing.T) {
 }
 
 // TestSameBitsAtAnyThreads trains a small network with every kind of layer on
-// one and on two threads, twice.
+// one to five threads, on two of them twice.
 func TestSameBitsAtAnyThreads(t *testing.T) {
 	set := glyphs(t, 48)
 	g, err := NewModel("lenet5", []int{1, 28, 28}, 10, 1)
@@ -325,18 +325,49 @@ func TestSameBitsAtAnyThreads(t *testing.T) {
 		t.Fatal(err)
 	}
 	digests := make(map[string]bool)
-	for _, threads := range []int{1, 2, 2} {
+	for _, threads := range []int{1, 2, 2, 3, 5} {
 		pool := kernel.NewPool(threads, kernel.Best())
 		m, _ := mustRun(t, g, set, Options{Batch: 16, Seed: 7, Pool: pool, L2: 1e-4})
 		pool.Close()
 		digests[m.Digest()] = true
 	}
 	if len(digests) != 1 {
-		t.Errorf("parameters at 1, 2 and 2 threads: got %d different models, want one", len(digests))
+		t.Errorf("parameters at 1, 2, 2, 3 and 5 threads: got %d different models, want one", len(digests))
 	}
 	other, _ := mustRun(t, g, set, Options{Batch: 16, Seed: 8, L2: 1e-4})
 	if digests[other.Digest()] {
 		t.Error("another seed gave the same model")
+	}
+}
+
+// TestStepsRunWithoutAllocating: neither the batch, nor the gradient, nor the
+// optimiser's update takes memory.
+func TestStepsRunWithoutAllocating(t *testing.T) {
+	set := glyphs(t, 32)
+	g, err := NewModel("lenet5", []int{1, 28, 28}, 10, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, threads := range []int{1, 2} {
+		pool := kernel.NewPool(threads, kernel.Best())
+		defer pool.Close()
+		run, err := newTrainer(g, set, Options{Batch: 16, Pool: pool}.withDefaults(set.Len()))
+		if err == nil {
+			err = run.compile()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+		if n := testing.AllocsPerRun(5, func() {
+			if _, err := run.step(t.Context(), run.set, batch); err != nil {
+				t.Fatal(err)
+			}
+			run.hits(batch)
+			run.update()
+		}); n > 0 {
+			t.Errorf("%d threads: allocations per step: got %v, want none", threads, n)
+		}
 	}
 }
 
