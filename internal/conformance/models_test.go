@@ -63,13 +63,7 @@ func checkGolden(t *testing.T, model, golden string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := make([]tensor.Tensor, len(g.Inputs))
-	for i, v := range g.Inputs {
-		in[i], _ = tensors.Tensor("in/" + v.Name)
-		if in[i].Len() == 1 && v.Type.Rank() == 0 { // ONNX Runtime took [1] for a scalar
-			in[i] = in[i].As(nil)
-		}
-	}
+	in := goldenInputs(g, tensors)
 	ways := []variation{{set: kernel.Best()}, {set: kernel.Best(), unfused: true}}
 	if must(model) {
 		ways = append(ways, variation{set: kernel.Portable})
@@ -100,6 +94,18 @@ func checkGolden(t *testing.T, model, golden string) {
 			t.Logf("output %q, %v kernels: max|Δ| is %.3g of max|y|", value.Name, v.set, delta)
 		}
 	}
+}
+
+// goldenInputs are those that the reference was computed from.
+func goldenInputs(g *graph.Graph, tensors *safetensors.File) []tensor.Tensor {
+	in := make([]tensor.Tensor, len(g.Inputs))
+	for i, v := range g.Inputs {
+		in[i], _ = tensors.Tensor("in/" + v.Name)
+		if in[i].Len() == 1 && v.Type.Rank() == 0 { // ONNX Runtime took [1] for a scalar
+			in[i] = in[i].As(nil)
+		}
+	}
+	return in
 }
 
 // inexact is how far the reference of a model is off, if it is known to be.
