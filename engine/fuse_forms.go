@@ -22,12 +22,6 @@ const (
 	formProduct   = "FormProduct"
 )
 
-// lowBitWeight is a matrix behind a DequantizeLinear of few bits.
-type lowBitWeight struct {
-	dequantize *graph.Node
-	outputs    int // the axis of the stored integers that counts output channels
-}
-
 // keepLowBits finds the DequantizeLinear nodes whose matrices may stay packed:
 // integers of less than 8 bits that matrix products alone read, straight or
 // through a Transpose. Folding leaves them alone until [compiler.compactForms] has

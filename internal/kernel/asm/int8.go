@@ -21,9 +21,6 @@ func integers() {
 	int8WindowsAVX2()
 }
 
-// int8Lanes is the number of filters whose weights lie side by side.
-const int8Lanes = 16
-
 // dotRows is the most pixels a tile holds, by vectors of filters: as many as
 // there are registers for pointers and sums.
 var dotRows = map[int]int{1: 10, 2: 10, 4: 6}
