@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,6 +31,9 @@ func Batch(g *graph.Graph, size tensor.Dim, batched []*graph.Value) (*graph.Grap
 
 // batch makes the examples' inputs and rewrites the graph.
 func (d *derivation) batch(size tensor.Dim, batched []*graph.Value) error {
+	if len(batched) == 0 {
+		return errors.New("values that differ from example to example: got none, want at least one")
+	}
 	all := make(map[*graph.Value]*graph.Value, len(batched))
 	for _, v := range batched {
 		t, err := graph.Batched(v.Type, size)

@@ -173,3 +173,46 @@ func TestBatchRunsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Equal calls make equal graphs, whichever of several inputs the number of examples
+// is read from.
+func TestBatchMakesEqualGraphs(t *testing.T) {
+	g := &graph.Graph{Name: "sum", Opset: map[string]int{"": graph.LatestOpset}}
+	b := graph.NewBuilder(g, "t")
+	for i := range 8 {
+		x := b.Input(fmt.Sprintf("x%d", i), tensor.TypeOf(tensor.Float32, 3))
+		if i == 0 {
+			g.Outputs = []*graph.Value{x}
+			continue
+		}
+		g.Outputs[0] = b.Op("Add", g.Outputs[0], x)
+	}
+	g.Outputs = append(g.Outputs, b.Param("same for all", tensor.Of([]float32{1, 2}, 2)))
+	written := make(map[string]bool)
+	for range 8 {
+		many := must(t)(Batch(g, tensor.Symbol("N"), g.Inputs))
+		text := ""
+		for _, n := range many.Nodes {
+			text += n.Kind()
+			for _, v := range n.In {
+				text += " " + v.Name
+			}
+			text += "\n"
+		}
+		written[text] = true
+	}
+	if len(written) != 1 {
+		t.Errorf("graphs of 8 equal calls: got %d different ones, want one", len(written))
+	}
+}
+
+// Without values that differ there are no examples to count.
+func TestBatchOfNothingIsRefused(t *testing.T) {
+	g := addTwice()
+	if _, err := Batch(g, tensor.Symbol("M"), nil); err == nil || !strings.Contains(err.Error(), "got none") {
+		t.Errorf("batch over no value: got %v, want an error that says so", err)
+	}
+	if _, err := PerExample(g, g.Outputs[0], nil, nil, tensor.Symbol("M")); err == nil || !strings.Contains(err.Error(), "got none") {
+		t.Errorf("derivatives for no examples: got %v, want an error that says so", err)
+	}
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -46,6 +47,9 @@ func perExample(g *graph.Graph, y *graph.Value, wrt, examples []*graph.Value, si
 			out[i] = copyOf[v]
 		}
 		return out
+	}
+	if len(examples) == 0 {
+		return nil, errors.New("inputs with a leading axis for the examples: got none, want at least one")
 	}
 	for i, v := range of(examples) {
 		if v == nil || !slices.Contains(one.Inputs, v) || v.Type.Rank() < 1 {

@@ -1,7 +1,10 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/compactify/compactify/tensor"
 )
@@ -34,7 +37,9 @@ func (b *Builder) Batch(size tensor.Dim, inputs map[*Value]*Value) {
 	v := &Batching{Builder: b, size: size, of: make(map[*Value]*Value), flat: make(map[*Value]*Value)}
 	nodes := b.g.Nodes
 	b.g.Nodes = nil
-	for was, is := range inputs {
+	byName := func(x, y *Value) int { return cmp.Compare(x.Name, y.Name) } // equal calls make equal graphs
+	for _, was := range slices.SortedFunc(maps.Keys(inputs), byName) {
+		is := inputs[was]
 		v.of[was] = is
 		if v.count == nil {
 			v.count = b.Value(tensor.Type{})
