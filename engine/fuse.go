@@ -8,7 +8,10 @@ import (
 
 // fuse rewrites the specialised graph into fewer, larger steps. It comes after
 // all derivatives, so that rules never see what it makes; outputs stay the same
-// but for rounding and the sign of zeros.
+// but for rounding and the sign of zeros. Where numbers are not finite they may
+// differ: Winograd's transform spreads a NaN, an infinity or a number near the
+// largest over its tile, and a NaN is rounded to a byte before a pooling that it
+// would have won.
 func (c *compiler) fuse() error {
 	c.mergeEqual()
 	c.integers()

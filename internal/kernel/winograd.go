@@ -6,7 +6,8 @@ package kernel
 //
 // Some tiles at a time are transformed, multiplied by a matrix [C, M] at each of
 // 36 positions, and transformed back, in scratch that stays in the cache. Tiles
-// over the edge are copied with zeros.
+// over the edge are copied with zeros. A NaN, an infinity or a number near the
+// largest makes all outputs of its tiles NaN or infinite.
 type LastWinograd struct {
 	pool      *Pool
 	tile      *lastTiles
