@@ -149,7 +149,8 @@ func readWeights(q tensor.Tensor, axis int, scales []float32, zero func(int) flo
 	return w, true
 }
 
-// bias reads a constant with one number per filter, or one for all.
+// bias reads a constant with one finite number per filter, or one for all. A NaN
+// or an infinity has no place among integers: the layer stays one of reals.
 func (p *integerPass) bias(v *graph.Value, filters int) ([]float32, bool) {
 	b := make([]float32, filters)
 	if v == nil {
@@ -161,6 +162,9 @@ func (p *integerPass) bias(v *graph.Value, filters int) ([]float32, bool) {
 	}
 	for i := range b {
 		b[i] = t.Float32s()[i%t.Len()]
+		if f := float64(b[i]); math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, false
+		}
 	}
 	return b, true
 }

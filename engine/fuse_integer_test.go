@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -216,5 +217,102 @@ func TestIntegersDoNotAllocate(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("allocations per run: got %v, want 0", n)
+	}
+}
+
+// A bias that is not finite leaves a layer to float arithmetic: the output is
+// what the graph as written gives, NaNs included.
+func TestIntegersRefuseBiasNotFinite(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, layer := range []struct {
+		name  string
+		shape []int
+		op    string
+		build func(q quantiser, x, bias *graph.Value) *graph.Value
+	}{
+		{"Conv", []int{2, 6, 5, 4}, "Int8Conv", func(q quantiser, x, bias *graph.Value) *graph.Value {
+			return q.b.Op("Conv", x, q.weights(tensor.Int8, 0, 3, 6, 3, 3), bias)
+		}},
+		{"Gemm", []int{7, 30}, "Int8MatMul", func(q quantiser, x, bias *graph.Value) *graph.Value {
+			return q.b.With("Gemm", attrs{graph.Int("transB", 1)}, x, q.weights(tensor.Int8, 0, 3, 30), bias)
+		}},
+		{"Add behind MatMul", []int{7, 30}, "", func(q quantiser, x, bias *graph.Value) *graph.Value {
+			return q.b.Op("Add", q.b.Op("MatMul", x, q.weights(tensor.Int8, 1, 30, 3)), bias)
+		}},
+	} {
+		for _, bias := range [][]float32{{0.5, nan, -1}, {inf, 0.5, 1}, {1, 2, -inf}} {
+			for _, rounded := range []bool{false, true} {
+				r := rand.New(rand.NewPCG(5, 6))
+				g := &graph.Graph{Name: layer.name, Opset: map[string]int{"": graph.LatestOpset}}
+				q := quantiser{graph.NewBuilder(g, "t"), r}
+				x := random(r, tensor.Float32, layer.shape...)
+				y := layer.build(q, q.bytes(q.b.Input("x", x.Type()), 0.02, 100), q.b.Const(tensor.Of(bias, 3)))
+				if rounded {
+					y = q.bytes(y, 0.05, 90)
+				}
+				g.Outputs = []*graph.Value{y}
+				if err := q.b.Err(); err != nil {
+					t.Fatal(err)
+				}
+				_, want := compiled(t, g, Options{Unfused: true}, x)
+				p, got := compiled(t, g, Options{}, x)
+				if n := count(p, graph.DomainInternal+"."+layer.op); n > 0 {
+					t.Errorf("%s, bias %v: steps of %s: got %d, want none", layer.name, bias, layer.op, n)
+				}
+				for i := range want[0].Len() {
+					w, h := want[0].At(i), got[0].At(i)
+					if w != h && !(math.IsNaN(w) && math.IsNaN(h)) && !(math.Abs(w-h) <= 1e-5*(1+math.Abs(w))) {
+						t.Errorf("%s, bias %v, rounded %t: output %d: got %v, want %v", layer.name, bias, rounded, i, h, w)
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// Roundings pass long chains of operators, and long chains of roundings vanish,
+// in time linear in the nodes: were it quadratic, the test would take minutes.
+func TestRoundingPassesLongChains(t *testing.T) {
+	const length = 20000
+	for _, c := range []struct {
+		name string
+		link func(q quantiser, x *graph.Value) *graph.Value
+		ops  map[string]int // of the graph that is left
+	}{
+		{"moves", func(q quantiser, x *graph.Value) *graph.Value { return q.b.Op("Identity", x) },
+			map[string]int{"Relu": 1, "QuantizeLinear": 1, "Identity": length, "DequantizeLinear": 1}},
+		{"roundings", func(q quantiser, x *graph.Value) *graph.Value { return q.bytes(x, 0.5, 7) },
+			map[string]int{"Relu": 1, "QuantizeLinear": 1, "DequantizeLinear": length + 1}},
+	} {
+		g := &graph.Graph{Name: c.name, Opset: map[string]int{"": graph.LatestOpset}}
+		q := quantiser{graph.NewBuilder(g, "t"), rand.New(rand.NewPCG(1, 2))}
+		y := q.b.Op("Relu", q.b.Input("x", random(q.r, tensor.Float32, 3).Type()))
+		for range length {
+			y = c.link(q, y)
+		}
+		g.Outputs = []*graph.Value{q.bytes(y, 0.5, 7)}
+		comp, err := newCompiler(g, Options{})
+		if err != nil || q.b.Err() != nil {
+			t.Fatal(err, q.b.Err())
+		}
+		if err := comp.g.Infer(); err != nil {
+			t.Fatal(err)
+		}
+		comp.facts = graph.NewFacts(comp.g)
+		comp.quantizeEarly()
+		got := make(map[string]int)
+		for _, n := range comp.g.Nodes {
+			got[n.Kind()]++
+		}
+		if comp.g.Nodes[1].Kind() != "QuantizeLinear" {
+			t.Errorf("%s: behind Relu: got %s, want QuantizeLinear", c.name, comp.g.Nodes[1])
+		}
+		if !maps.Equal(got, c.ops) {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.ops)
+		}
+		if err := comp.g.Validate(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }

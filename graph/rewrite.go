@@ -81,7 +81,11 @@ func (g *Graph) InsertBefore(before, n *Node) {
 
 // Remove takes nodes out; their outputs must have no readers left.
 func (g *Graph) Remove(nodes ...*Node) {
-	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *Node) bool { return slices.Contains(nodes, n) })
+	gone := make(map[*Node]bool, len(nodes))
+	for _, n := range nodes {
+		gone[n] = true
+	}
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *Node) bool { return gone[n] })
 }
 
 // RemoveParams takes parameters out.
