@@ -139,7 +139,9 @@ func TestExportCheckModels(t *testing.T) {
 			g, bytes, examples := m.open(t)
 			inputs := inputsOf(t, g, examples)
 			job := Job{Model: g, ModelBytes: bytes, Train: examples, Finetune: m.tune}
-			addExport(t, e, m.name+"-job", compressed(t, job), roundingTolerance, inputs...)
+			file := compressed(t, job)
+			addExport(t, e, m.name+"-job", file, roundingTolerance, inputs...)
+			addNodes(t, e, m.name+"-job", file, roundingTolerance, inputs[0])
 			addWidths(t, e, m.name, g, examples)
 		})
 	}
@@ -173,7 +175,9 @@ func TestExportCheckTrained(t *testing.T) {
 	job := Job{Model: g, ModelBytes: len(file), Train: examples, Finetune: 1}
 	addExport(t, e, "lenet5-job", compressed(t, job), roundingTolerance, inputs...)
 	job.Activation = true
-	addExport(t, e, "lenet5-job-activations", compressed(t, job), flipTolerance, inputs...)
+	file = compressed(t, job)
+	addExport(t, e, "lenet5-job-activations", file, flipTolerance, inputs...)
+	addNodes(t, e, "lenet5-job-activations", file, flipTolerance, inputs[0])
 	addWidths(t, e, "lenet5", g, examples)
 }
 
@@ -197,6 +201,9 @@ func addWidths(t *testing.T, e *testkit.Exports, name string, g *graph.Graph, ex
 			t.Fatal(err)
 		}
 		addExport(t, e, fmt.Sprintf("%s-%dbit-activations", name, bits), file, flipTolerance, inputs...)
+		if bits == exportWidths[0] {
+			addNodes(t, e, fmt.Sprintf("%s-%dbit-activations", name, bits), file, flipTolerance, inputs[0])
+		}
 	}
 }
 
