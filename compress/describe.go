@@ -76,7 +76,7 @@ func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
 	}
 	d.Bits, d.BytesAfter = paths.StoredBits(bits), q.StoredBytes()+s.StoredBytes()
 	var power, noise float64
-	channel, stored := paths.ChannelOf(l), paths.StoredIndex(l, bits)
+	channel, stored := paths.ChannelOf(l), paths.StoredIndex(l, paths.Scheme{Bits: bits})
 	for i, n := 0, q.Data.Len(); i < n; i++ {
 		v := q.Data.At(stored(i))
 		if v == 0 {

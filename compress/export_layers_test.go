@@ -113,14 +113,11 @@ func normal(index uint64, shape ...int) tensor.Tensor {
 // quantized stores every layer of g at the given width.
 func quantized(t *testing.T, g *graph.Graph, bits int) *graph.Graph {
 	t.Helper()
-	widths := make(map[string]int)
-	for _, l := range g.Layers() {
-		widths[l.Name()] = bits
-	}
+	widths := paths.Uniform(g, paths.Scheme{Bits: bits})
 	if len(widths) == 0 {
 		t.Fatalf("graph %q: no layers", g.Name)
 	}
-	q, err := paths.QuantizeWeights(g, widths)
+	q, err := paths.QuantizeWeights(nil, g, widths)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,11 +107,7 @@ func (f *Form) measure(ctx context.Context, m formMaker, g *graph.Graph, o engin
 // withBits rounds the weights of all layers.
 func withBits(bits int) func(*graph.Graph) (*graph.Graph, error) {
 	return func(g *graph.Graph) (*graph.Graph, error) {
-		all := make(map[string]int)
-		for _, l := range g.Layers() {
-			all[l.Name()] = bits
-		}
-		return paths.QuantizeWeights(g, all)
+		return paths.QuantizeWeights(nil, g, paths.Uniform(g, paths.Scheme{Bits: bits}))
 	}
 }
 

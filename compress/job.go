@@ -105,11 +105,7 @@ func (w *work) estimateMemory() error {
 	if !w.tunable() || w.tuneEpochs() == 0 {
 		return nil
 	}
-	bits := make(map[string]int)
-	for _, l := range w.graph.Layers() {
-		bits[l.Name()] = 8
-	}
-	soft, err := paths.FakeQuantizeWeights(w.graph, bits)
+	soft, err := paths.FakeQuantizeWeights(w.Pool, w.graph, paths.Uniform(w.graph, paths.Scheme{Bits: 8}))
 	if err != nil {
 		return nil // the search will say why these weights cannot be tuned
 	}

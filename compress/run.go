@@ -202,7 +202,7 @@ func ceilTwoDigits(x float64) float64 {
 // the profiles the report shows.
 func (w *work) walk(ctx context.Context) error {
 	for _, kind := range w.kinds() {
-		p, err := paths.New(kind, w.graph, paths.Options{})
+		p, err := paths.New(kind, w.graph, paths.Options{Pool: w.Pool})
 		if err != nil {
 			return err
 		}

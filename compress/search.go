@@ -30,7 +30,7 @@ func (w *work) sensitivities(ctx context.Context) (map[string]sensitivity, error
 	for i, l := range layers {
 		s := make(sensitivity)
 		for k, bits := range rungs[1:] {
-			g, err := paths.QuantizeWeights(w.graph, map[string]int{l.Name(): bits})
+			g, err := paths.QuantizeWeights(w.Pool, w.graph, map[string]paths.Scheme{l.Name(): {Bits: bits}})
 			if err != nil {
 				return nil, err
 			}
@@ -163,7 +163,7 @@ func (w *work) try(ctx context.Context, c combination, epochs int, stage func(fl
 		}
 	}
 	if t.epochs == 0 {
-		t.model, err = paths.QuantizeWeights(base, c.bits)
+		t.model, err = paths.QuantizeWeights(w.Pool, base, schemes(c.bits))
 	}
 	if err == nil && w.Activation {
 		t.model, err = w.roundActivations(ctx, t.model)
@@ -197,7 +197,7 @@ func (w *work) pruned(fraction float64) (*graph.Graph, map[string]*train.Mask, e
 	if fraction == 0 {
 		return w.graph, nil, nil
 	}
-	p, err := paths.NewPrune(w.graph, paths.Options{})
+	p, err := paths.NewPrune(w.graph, paths.Options{Pool: w.Pool})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -210,6 +210,15 @@ func (w *work) pruned(fraction float64) (*graph.Graph, map[string]*train.Mask, e
 type combination struct {
 	bits     map[string]int
 	fraction float64
+}
+
+// schemes are the plain ones of so many bits each.
+func schemes(bits map[string]int) map[string]paths.Scheme {
+	all := make(map[string]paths.Scheme, len(bits))
+	for name, n := range bits {
+		all[name] = paths.Scheme{Bits: n}
+	}
+	return all
 }
 
 // search finds the smallest combination that fits. Down the list models get

@@ -71,11 +71,7 @@ func newModel(b *testing.B, arch string, set *data.Set) *graph.Graph {
 // onGrids puts every layer on a grid of so many bits.
 func onGrids(b *testing.B, g *graph.Graph, n int) *graph.Graph {
 	b.Helper()
-	bits := make(map[string]int)
-	for _, l := range g.Layers() {
-		bits[l.Name()] = n
-	}
-	g, err := paths.FakeQuantizeWeights(g, bits)
+	g, err := paths.FakeQuantizeWeights(nil, g, paths.Uniform(g, paths.Scheme{Bits: n}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func multiplyAdds(g *graph.Graph) float64 {
 // tune trains a model with fake-quantised weights and masks to imitate the
 // original, and returns it with integers in place of the grids.
 func (w *work) tune(ctx context.Context, bits map[string]int, masks map[string]*train.Mask, epochs int, stage func(float64)) (*graph.Graph, error) {
-	soft, err := paths.FakeQuantizeWeights(w.graph, bits)
+	soft, err := paths.FakeQuantizeWeights(w.Pool, w.graph, schemes(bits))
 	if err != nil {
 		return nil, err
 	}

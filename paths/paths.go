@@ -12,6 +12,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -24,8 +25,9 @@ type Kind struct {
 
 // Options are the settings a path may be given by name. Zero values work.
 type Options struct {
-	PerLayer bool // prune: the same fraction of every layer instead of the smallest weights overall
-	Tune     Tune // what to do with a model before it is measured; nil means nothing
+	PerLayer bool         // prune: the same fraction of every layer instead of the smallest weights overall
+	Tune     Tune         // what to do with a model before it is measured; nil means nothing
+	Pool     *kernel.Pool // nil means one thread
 }
 
 // Kinds is the list of all paths.

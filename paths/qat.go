@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -16,27 +17,22 @@ import (
 
 // FakeQuantizeWeights puts a FakeQuantize with a learned scale per output
 // channel in front of the readers of the named layers, at 2 to 8 bits each. One
-// bit has no zero to train through and is refused.
-func FakeQuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, error) {
+// bit has no zero to train through and is refused. A nil pool is one thread.
+func FakeQuantizeWeights(p *kernel.Pool, g *graph.Graph, schemes map[string]Scheme) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "fq_")
 	for _, l := range c.Layers() {
-		n, ok := bits[l.Name()]
-		if !ok || n == floatBits {
+		s, ok := schemes[l.Name()]
+		if !ok || s.IsFloat() {
 			continue
 		}
-		if n < 2 || n > 8 {
-			return nil, fmt.Errorf("train weight %q on a grid: bits: got %d, want 2 to 8", l.Name(), n)
+		if err := s.check(2); err != nil {
+			return nil, fmt.Errorf("train weight %q on a grid: %w", l.Name(), err)
 		}
 		if err := checkFloat32(l); err != nil {
 			return nil, fmt.Errorf("train on a grid: %w", err)
 		}
-		rows := toChannels(l)
-		scales := make([]float32, len(rows))
-		for i, row := range rows {
-			scales[i] = Grid{n}.BestScale(row)
-		}
-		fakeQuantize(c, b, l, n, scales)
+		fakeQuantize(c, b, l, s.Bits, bestScales(p, Grid{s.Bits}, toChannels(l)))
 	}
 	return c, b.Err()
 }
@@ -78,7 +74,7 @@ func Harden(g *graph.Graph) (*graph.Graph, error) {
 		c.Replace(n.Out[0], w.Value)
 		c.Remove(n)
 		l := graph.Layer{Param: w, Nodes: c.Consumers()[w.Value], Axis: n.Attrs.Int("axis", 0)}
-		dequantize(c, b, l, n.Attrs.Int("bits", 8), toChannels(l), absolute(tensor.Data[float32](s.Data)))
+		dequantize(c, b, l, Scheme{Bits: n.Attrs.Int("bits", 8)}, toChannels(l), absolute(tensor.Data[float32](s.Data)))
 		c.RemoveParams(func(p *graph.Param) bool { return p == s })
 	}
 	return c, b.Err()

@@ -7,11 +7,9 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
-
-// floatBits is the width of weights that are not quantised.
-const floatBits = 32
 
 // Quantize is the path of fewer bits: at b bits the weights of every layer are
 // on a symmetric grid with one scale per output channel, chosen for least
@@ -21,6 +19,7 @@ const floatBits = 32
 type Quantize struct {
 	g    *graph.Graph
 	tune Tune
+	pool *kernel.Pool
 }
 
 // NewQuantize makes the path.
@@ -28,7 +27,7 @@ func NewQuantize(g *graph.Graph, o Options) (*Quantize, error) {
 	if _, err := layersOf("quantize", g); err != nil {
 		return nil, err
 	}
-	return &Quantize{g: g, tune: o.Tune}, nil
+	return &Quantize{g: g, tune: o.Tune, pool: o.Pool}, nil
 }
 
 // Param is the number of bits at t.
@@ -70,43 +69,50 @@ func (p *Quantize) At(ctx context.Context, t float64) (*graph.Graph, error) {
 	if b == floatBits {
 		return p.g, nil
 	}
-	bits := make(map[string]int)
-	for _, l := range p.g.Layers() {
-		bits[l.Name()] = b
-	}
-	g, err := QuantizeWeights(p.g, bits)
+	g, err := QuantizeWeights(p.pool, p.g, Uniform(p.g, Scheme{Bits: b}))
 	if err != nil || p.tune == nil || t == 1 {
 		return g, err
 	}
 	return p.tune(ctx, g, nil)
 }
 
-// QuantizeWeights stores the named layers' weights as integers of the given
-// numbers of bits (1 to 8; 32 leaves a layer alone) with a DequantizeLinear in
-// front of their readers. The scales are those of [Grid.BestScale].
-// Layers not named stay as they are. The result shares all else with g.
-func QuantizeWeights(g *graph.Graph, bits map[string]int) (*graph.Graph, error) {
+// QuantizeWeights stores the named layers' weights as integers, each by its
+// scheme, with a DequantizeLinear in front of their readers. Layers not named stay
+// as they are. The result shares all else with g. A nil pool is one thread.
+func QuantizeWeights(p *kernel.Pool, g *graph.Graph, schemes map[string]Scheme) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "q_")
 	for _, l := range c.Layers() {
-		n, ok := bits[l.Name()]
-		if !ok || n == floatBits {
+		s, ok := schemes[l.Name()]
+		if !ok || s.IsFloat() {
 			continue
 		}
-		if n < 1 || n > 8 {
-			return nil, fmt.Errorf("quantize weight %q: bits: got %d, want 1 to 8 or 32", l.Name(), n)
+		if err := s.check(1); err != nil {
+			return nil, fmt.Errorf("quantize weight %q: %w", l.Name(), err)
 		}
 		if err := checkFloat32(l); err != nil {
 			return nil, fmt.Errorf("quantize: %w", err)
 		}
 		w := toChannels(l)
-		scales := make([]float32, len(w))
-		for i, row := range w {
-			scales[i] = Grid{n}.BestScale(row)
-		}
-		dequantize(c, b, l, n, w, scales)
+		dequantize(c, b, l, s, w, bestScales(p, Grid{s.Bits}, w))
 	}
 	return c, b.Err()
+}
+
+// bestScales are those of [Grid.BestScale], of every channel.
+func bestScales(p *kernel.Pool, q Grid, rows [][]float32) []float32 {
+	scales := make([]float32, len(rows))
+	body := func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			scales[i] = q.BestScale(rows[i])
+		}
+	}
+	if p == nil {
+		body(0, 0, len(rows))
+	} else if err := p.For(len(rows), 1, body); err != nil {
+		panic(err)
+	}
+	return scales
 }
 
 // toChannels gathers the weights by output channel.

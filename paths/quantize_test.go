@@ -16,10 +16,10 @@ import (
 // taken in another order, by other kernels.
 const sumTolerance = 1e-5
 
-func allAt(bits int) map[string]int {
-	m := make(map[string]int)
+func allAt(bits int) map[string]Scheme {
+	m := make(map[string]Scheme)
 	for _, name := range layerNames {
-		m[name] = bits
+		m[name] = Scheme{Bits: bits}
 	}
 	return m
 }
@@ -60,14 +60,15 @@ func TestWidths(t *testing.T) {
 
 // rounded is g with the named layers' weights replaced by the floats that
 // integer and scale make: quantisation written out.
-func rounded(t *testing.T, g *graph.Graph, bits map[string]int) *graph.Graph {
+func rounded(t *testing.T, g *graph.Graph, schemes map[string]Scheme) *graph.Graph {
 	t.Helper()
 	c, _ := g.Clone()
 	for _, l := range c.Layers() {
-		b, ok := bits[l.Name()]
-		if !ok || b == floatBits {
+		scheme, ok := schemes[l.Name()]
+		if !ok || scheme.IsFloat() {
 			continue
 		}
+		b := scheme.Bits
 		w := tensor.Data[float32](l.Param.Data)
 		channel := ChannelOf(l)
 		rows := make([][]float32, l.Channels())
@@ -91,7 +92,7 @@ func rounded(t *testing.T, g *graph.Graph, bits map[string]int) *graph.Graph {
 func TestQuantizeWeightsComputesTheRounding(t *testing.T) {
 	g := everyLayer(t)
 	for bits := 1; bits <= 8; bits++ {
-		q, err := QuantizeWeights(g, allAt(bits))
+		q, err := QuantizeWeights(nil, g, allAt(bits))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +128,8 @@ func checkIntegers(t *testing.T, q *graph.Graph, bits int) {
 
 func TestQuantizeWeightsByLayer(t *testing.T) {
 	g := everyLayer(t)
-	bits := map[string]int{"conv": 4, "matmul": 2, "up": 32, "no such layer": 8}
-	q, err := QuantizeWeights(g, bits)
+	bits := map[string]Scheme{"conv": {Bits: 4}, "matmul": {Bits: 2}, "up": {Bits: 32}, "no such layer": {Bits: 8}}
+	q, err := QuantizeWeights(nil, g, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestQuantizeWeightsByLayer(t *testing.T) {
 		}
 	}
 	for _, b := range []int{0, -1, 9, 16} {
-		if _, err := QuantizeWeights(g, map[string]int{"conv": b}); err == nil || !strings.Contains(err.Error(), `weight "conv": bits: got`) {
+		if _, err := QuantizeWeights(nil, g, map[string]Scheme{"conv": {Bits: b}}); err == nil || !strings.Contains(err.Error(), `weight "conv": bits: got`) {
 			t.Errorf("%d bits: got error %v, want one that names the weight", b, err)
 		}
 	}
@@ -152,7 +153,7 @@ func TestQuantizeWeightsByLayer(t *testing.T) {
 func TestZeroChannelsStayZero(t *testing.T) {
 	for bits := 1; bits <= 8; bits++ {
 		g := product(t, tensor.Of([]float32{1, 0, -2, 0, 3, 0}, 3, 2))
-		q, err := QuantizeWeights(g, map[string]int{"w1": bits})
+		q, err := QuantizeWeights(nil, g, map[string]Scheme{"w1": {Bits: bits}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +192,7 @@ func TestHardenComputesTheSame(t *testing.T) {
 	g := everyLayer(t)
 	r := rand.New(rand.NewPCG(15, 16))
 	for bits := 2; bits <= 8; bits++ {
-		soft, err := FakeQuantizeWeights(g, allAt(bits))
+		soft, err := FakeQuantizeWeights(nil, g, allAt(bits))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +238,7 @@ func TestHardenDividesAsTraining(t *testing.T) {
 				apart++
 			}
 		}
-		soft, err := FakeQuantizeWeights(vector(t, w...), map[string]int{"w1": 4})
+		soft, err := FakeQuantizeWeights(nil, vector(t, w...), map[string]Scheme{"w1": {Bits: 4}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +260,7 @@ func TestHardenDividesAsTraining(t *testing.T) {
 
 func TestHardenMakesScalesPositive(t *testing.T) {
 	for _, s := range []float32{-0.5, 0, float32(math.Copysign(0, -1))} {
-		soft, err := FakeQuantizeWeights(vector(t, 1, -2, 0.5), map[string]int{"w1": 4})
+		soft, err := FakeQuantizeWeights(nil, vector(t, 1, -2, 0.5), map[string]Scheme{"w1": {Bits: 4}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,15 +277,15 @@ func TestHardenMakesScalesPositive(t *testing.T) {
 
 func TestFakeQuantizeRefuses(t *testing.T) {
 	for _, bits := range []int{0, 1, 9} {
-		if _, err := FakeQuantizeWeights(vector(t, 1), map[string]int{"w1": bits}); err == nil || !strings.Contains(err.Error(), "want 2 to 8") {
+		if _, err := FakeQuantizeWeights(nil, vector(t, 1), map[string]Scheme{"w1": {Bits: bits}}); err == nil || !strings.Contains(err.Error(), "want 2 to 8") {
 			t.Errorf("%d bits: got error %v, want one that says 2 to 8", bits, err)
 		}
 	}
 	double := product(t, tensor.Of([]float64{1, 2}, 2, 1))
-	if _, err := FakeQuantizeWeights(double, map[string]int{"w1": 4}); err == nil || !strings.Contains(err.Error(), "want float32") {
+	if _, err := FakeQuantizeWeights(nil, double, map[string]Scheme{"w1": {Bits: 4}}); err == nil || !strings.Contains(err.Error(), "want float32") {
 		t.Errorf("float64 weights: got error %v, want one that names the type", err)
 	}
-	if _, err := QuantizeWeights(double, map[string]int{"w1": 4}); err == nil || !strings.Contains(err.Error(), "want float32") {
+	if _, err := QuantizeWeights(nil, double, map[string]Scheme{"w1": {Bits: 4}}); err == nil || !strings.Contains(err.Error(), "want float32") {
 		t.Errorf("float64 weights: got error %v, want one that names the type", err)
 	}
 }

@@ -51,9 +51,9 @@ func transposed(l graph.Layer, bits int) bool {
 }
 
 // StoredIndex maps a row-major index of a layer's weight to that of the integer
-// stored for it at the given bits.
-func StoredIndex(l graph.Layer, bits int) func(i int) int {
-	if !transposed(l, bits) {
+// stored for it.
+func StoredIndex(l graph.Layer, s Scheme) func(i int) int {
+	if !transposed(l, s.Bits) {
 		return func(i int) int { return i }
 	}
 	rows, columns := l.Param.Data.Shape()[0], l.Param.Data.Shape()[1]
@@ -63,17 +63,17 @@ func StoredIndex(l graph.Layer, bits int) func(i int) int {
 // dequantize replaces the layer's parameter by integers, scales and a
 // DequantizeLinear in front of the first reader. rows holds the weights by
 // output channel.
-func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, rows [][]float32, scales []float32) {
+func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, s Scheme, rows [][]float32, scales []float32) {
 	shape, axis := l.Param.Data.Shape(), l.Axis
-	turn := transposed(l, bits)
+	turn := transposed(l, s.Bits)
 	if turn {
 		shape, axis = []int{shape[1], shape[0]}, 0
 	}
-	integers := tensor.New(storedType(bits), shape...)
+	integers := tensor.New(storedType(s.Bits), shape...)
 	at := channelIndex(shape, axis)
 	for c, row := range rows {
 		q := make([]int8, len(row))
-		Grid{bits}.Round(q, row, scales[c])
+		Grid{s.Bits}.Round(q, row, scales[c])
 		for k, v := range q {
 			integers.Set(at(c, k), float64(v))
 		}

@@ -58,7 +58,7 @@ func TestStoredForm(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			g := products(t, c.n, c.ops...)
-			q, err := QuantizeWeights(g, map[string]int{"w": c.bits})
+			q, err := QuantizeWeights(nil, g, map[string]Scheme{"w": {Bits: c.bits}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestStoredForm(t *testing.T) {
 func TestHardenStoresAlike(t *testing.T) {
 	for _, op := range []string{"MatMul", "Gemm"} {
 		g := products(t, 10, op)
-		soft, err := FakeQuantizeWeights(g, map[string]int{"w": 2})
+		soft, err := FakeQuantizeWeights(nil, g, map[string]Scheme{"w": {Bits: 2}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestHardenStoresAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := QuantizeWeights(g, map[string]int{"w": 2})
+		want, err := QuantizeWeights(nil, g, map[string]Scheme{"w": {Bits: 2}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,12 +120,12 @@ func checkStored(t *testing.T, q *graph.Graph, shape []int, nodes []string) {
 // and those with the stored integers, found through StoredIndex.
 func checkMeaning(t *testing.T, g, q *graph.Graph, bits int) {
 	t.Helper()
-	want := rounded(t, g, map[string]int{"w": bits})
+	want := rounded(t, g, map[string]Scheme{"w": {Bits: bits}})
 	if err := testkit.Close(evaluate(t, q), evaluate(t, want), sumTolerance); err != nil {
 		t.Error(err)
 	}
 	l := g.Layers()[0]
-	stored, channel := StoredIndex(l, bits), ChannelOf(l)
+	stored, channel := StoredIndex(l, Scheme{Bits: bits}), ChannelOf(l)
 	for i, w := range tensor.Data[float32](want.Params[0].Data) {
 		got := float32(q.Params[0].Data.At(stored(i))) * float32(q.Params[1].Data.At(channel(i)))
 		if got != w {
@@ -138,7 +138,7 @@ func checkMeaning(t *testing.T, g, q *graph.Graph, bits int) {
 // is not rounded, and what enters one of 4-bit weights is.
 func TestActivationsBeforeTwoBits(t *testing.T) {
 	for bits, want := range map[int]int{1: 0, 2: 0, 4: 1, 8: 1} {
-		q, err := QuantizeWeights(products(t, 8, "MatMul"), map[string]int{"w": bits})
+		q, err := QuantizeWeights(nil, products(t, 8, "MatMul"), map[string]Scheme{"w": {Bits: bits}})
 		if err != nil {
 			t.Fatal(err)
 		}

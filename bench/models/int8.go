@@ -19,15 +19,11 @@ func toInt8(g *graph.Graph) (*graph.Graph, error) {
 	}
 	single, _ := g.Clone()
 	fix(single, 1)
-	bits := make(map[string]int)
-	for _, l := range g.Layers() {
-		bits[l.Name()] = 8
-	}
 	ranges, err := calibrate(single)
 	if err != nil {
 		return nil, err
 	}
-	if g, err = paths.QuantizeWeights(g, bits); err != nil {
+	if g, err = paths.QuantizeWeights(nil, g, paths.Uniform(g, paths.Scheme{Bits: 8})); err != nil {
 		return nil, err
 	}
 	return paths.QuantizeActivations(g, ranges)

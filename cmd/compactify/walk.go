@@ -105,7 +105,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	if err != nil {
 		return err
 	}
-	path, err := k.New(g, paths.Options{PerLayer: f.perLayer})
+	path, err := k.New(g, paths.Options{PerLayer: f.perLayer, Pool: a.pool})
 	if err != nil {
 		return err
 	}

@@ -144,11 +144,7 @@ func inBytes(t *testing.T, g *graph.Graph, in []tensor.Tensor) *graph.Graph {
 		}
 		ranges[v.Name] = r
 	}
-	bits := make(map[string]int)
-	for _, l := range g.Layers() {
-		bits[l.Name()] = 8
-	}
-	q, err := paths.QuantizeWeights(g, bits)
+	q, err := paths.QuantizeWeights(nil, g, paths.Uniform(g, paths.Scheme{Bits: 8}))
 	if err == nil {
 		q, err = paths.QuantizeActivations(q, ranges)
 	}
