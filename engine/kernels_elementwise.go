@@ -218,65 +218,6 @@ func divLoops[T number]() loops[T, T] {
 		}}
 }
 
-func bindCompare[T number](op string) prepare {
-	return func(s *site) (func() error, error) { return bindBinary(s, compareLoops[T](op)) }
-}
-
-// compareKernel compares numbers, and for Equal also Booleans and strings.
-func compareKernel(op string) prepare {
-	numbers := variants{
-		tensor.Float32: bindCompare[float32](op), tensor.Float64: bindCompare[float64](op),
-		tensor.Int8: bindCompare[int8](op), tensor.Uint8: bindCompare[uint8](op),
-		tensor.Int16: bindCompare[int16](op), tensor.Uint16: bindCompare[uint16](op),
-		tensor.Int32: bindCompare[int32](op), tensor.Uint32: bindCompare[uint32](op),
-		tensor.Int64: bindCompare[int64](op), tensor.Uint64: bindCompare[uint64](op),
-	}.by(0)
-	if op != "Equal" {
-		return numbers
-	}
-	truth := prepareLogic("Equal")
-	return func(s *site) (func() error, error) {
-		switch s.inDType(0) {
-		case tensor.Bool:
-			return truth(s)
-		case tensor.String:
-			return prepareEqualStrings(s)
-		}
-		return numbers(s)
-	}
-}
-
-func compareLoops[T number](op string) loops[T, bool] {
-	switch op {
-	case "Equal":
-		return loopsOf(func(x, y T) bool { return x == y })
-	case "Less":
-		return loopsOf(func(x, y T) bool { return x < y })
-	case "LessOrEqual":
-		return loopsOf(func(x, y T) bool { return x <= y })
-	case "Greater":
-		return loopsOf(func(x, y T) bool { return x > y })
-	}
-	return loopsOf(func(x, y T) bool { return x >= y })
-}
-
-func prepareEqualStrings(s *site) (func() error, error) {
-	out := s.outShape(0)
-	n, err := newNest(out, broadcastStrides(s.inShape(0), out), broadcastStrides(s.inShape(1), out))
-	if err != nil {
-		return nil, s.errorf("%w", err)
-	}
-	return func() error {
-		x, y, z := s.in[0].Strings(), s.in[1].Strings(), tensor.Data[bool](*s.out[0])
-		for w := n.from(0, n.size); w.next(); {
-			for i := range w.len {
-				z[w.pos+i] = x[w.off[0]+i*n.step(0)] == y[w.off[1]+i*n.step(1)]
-			}
-		}
-		return nil
-	}, nil
-}
-
 // prepareLogic sees Booleans as bytes, of which a file may hold any: all but 0
 // are true.
 func prepareLogic(op string) prepare {

@@ -263,6 +263,32 @@ func extreme[T number](least bool) fold[T, T] {
 		finish: func(acc T, _ int) T { return acc }}
 }
 
+// bindExtremeFloats reduces dense rows, and rows of outputs, with vectors.
+func bindExtremeFloats[T float](least bool) prepare {
+	return func(s *site) (func() error, error) {
+		r, err := s.reduction()
+		if err != nil {
+			return nil, err
+		}
+		e, set := kernel.NewExtremes[T](least), s.pool.Set()
+		if !r.dense() {
+			f := extreme[T](least)
+			f.add = func(acc, x []T) { e.Into(set, acc, x) }
+			return bindFold(f)(s)
+		}
+		return s.parallel(r.outputs, r.grain(), func(_, lo, hi int) {
+			x, y := tensor.Data[T](*s.in[0]), tensor.Data[T](*s.out[0])
+			e.Rows(set, y[lo:hi], x[lo*r.count:hi*r.count], r.count)
+		}), nil
+	}
+}
+
+// dense reports whether the inputs are the rows of a matrix, one for each output.
+func (r *reduction) dense() bool {
+	return r.count > 0 && r.row == 1 && len(r.within.dims) == 1 && r.within.step(0) == 1 &&
+		(r.outputs == 1 || len(r.starts.dims) == 1 && r.starts.step(0) == r.count)
+}
+
 // highest is the identity of min.
 func highest[T number]() T {
 	if T(1)/2 != 0 {
@@ -300,7 +326,7 @@ func extremeKernel(least bool) prepare {
 		truth.first = 1
 	}
 	return variants{
-		tensor.Float32: bindFold(extreme[float32](least)), tensor.Float64: bindFold(extreme[float64](least)),
+		tensor.Float32: bindExtremeFloats[float32](least), tensor.Float64: bindExtremeFloats[float64](least),
 		tensor.Int8: bindFold(extreme[int8](least)), tensor.Uint8: bindFold(extreme[uint8](least)),
 		tensor.Int16: bindFold(extreme[int16](least)), tensor.Uint16: bindFold(extreme[uint16](least)),
 		tensor.Int32: bindFold(extreme[int32](least)), tensor.Uint32: bindFold(extreme[uint32](least)),

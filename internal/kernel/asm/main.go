@@ -27,6 +27,7 @@ var families = map[string]func(){
 	"forms":     compactForms, // matrices in compact forms
 	"int8":      integers,     // 8-bit integers
 	"functions": functions,    // of real numbers
+	"extremes":  extremes,     // of rows
 }
 
 func main() {
