@@ -51,6 +51,7 @@ type work struct {
 	choosing *Evaluator
 	probing  *Evaluator
 	teacher  *imitation
+	twice    bool       // the notes say that fine-tuning computes some tensors twice
 	varied   *Evaluator // the selection examples, changed a little; nil if they cannot be
 	varying  Outcome    // of the simplified model on them
 	original Outcome    // of the simplified model on the selection examples

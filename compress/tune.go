@@ -8,6 +8,7 @@ import (
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/tensor"
 	"github.com/compactify/compactify/train"
@@ -123,6 +124,12 @@ func (w *work) tune(ctx context.Context, bits map[string]int, masks map[string]*
 	soft, _, err = train.Run(ctx, soft, w.training, train.Options{
 		Epochs: epochs, Batch: batch, Rate: tuneRate, Decay: train.Cosine, Relative: true, Seed: w.Seed, Pool: w.Pool,
 		Output: w.Output, Masks: masks, Teacher: w.teacher, Vary: vary, Step: stage,
+		Recomputed: func(r engine.Recomputation) {
+			if !w.twice {
+				w.twice = true
+				w.notes = append(w.notes, words.Recomputed("fine-tuning", r.Steps, r.Saved))
+			}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fine-tune: %w", err)

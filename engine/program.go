@@ -21,6 +21,8 @@ type Program struct {
 	steps   []step
 	arena   []byte
 	running *running
+
+	recomputed Recomputation
 }
 
 // running is what the nodes of a program know of the run under way: loops stop
@@ -68,6 +70,10 @@ func (p *Program) Memory() int { return len(p.arena) }
 
 // Steps is the number of kernels one run calls.
 func (p *Program) Steps() int { return len(p.steps) }
+
+// Recomputed is what the program computes twice because it would not have fitted
+// in memory otherwise.
+func (p *Program) Recomputed() Recomputation { return p.recomputed }
 
 // Run computes the outputs. in holds one tensor per input, of the types
 // [Program.Inputs] gives; out receives one tensor per output, views that stay

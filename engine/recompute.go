@@ -7,6 +7,13 @@ import (
 	"github.com/compactify/compactify/graph"
 )
 
+// Recomputation says what a program computes twice to fit in memory. The zero
+// value is nothing.
+type Recomputation struct {
+	Steps int // of one run, views and copies included
+	Saved int // bytes of intermediate tensors
+}
+
 // shrink binds the program with some tensors computed twice, as many as it takes
 // to fit the memory that the error says there is. It returns that error, with the
 // least need that was found, if nothing helps.
@@ -15,7 +22,7 @@ func (c *compiler) shrink(refused error) (*Program, *plan, error) {
 	if !errors.As(refused, &short) {
 		return nil, nil, refused
 	}
-	room := short.Limit - short.Used
+	room, first, steps := short.Limit-short.Used, short.Need, len(c.g.Nodes)
 	for need := short.Need; room > 0; {
 		// Scratch memory and gaps between tensors keep the share they have.
 		_, bytes := c.lives().peak()
@@ -29,8 +36,12 @@ func (c *compiler) shrink(refused error) (*Program, *plan, error) {
 		}
 		if need <= room {
 			p, plan, err := c.arranged()
-			if err != nil || plan.total <= room {
-				return p, plan, err
+			if err != nil {
+				return nil, nil, err
+			}
+			if plan.total <= room {
+				p.recomputed = Recomputation{Steps: len(c.g.Nodes) - steps, Saved: first - plan.total}
+				return p, plan, nil
 			}
 			need = plan.total
 		}

@@ -49,6 +49,9 @@ func TestRecomputing(t *testing.T) {
 	for _, residual := range []bool{false, true} {
 		g, in := deepNet(t, residual)
 		plain, want := compiled(t, g, Options{}, in...)
+		if plain.Recomputed() != (Recomputation{}) {
+			t.Errorf("residual %t: recomputed with all the memory there is: got %+v, want nothing", residual, plain.Recomputed())
+		}
 		for _, share := range []float64{0.9, 0.8, 0.7} {
 			room := int(share * float64(plain.Memory()))
 			c, err := newCompiler(g, Options{})
@@ -68,6 +71,9 @@ func TestRecomputing(t *testing.T) {
 			if p.Memory() > room || p.Steps() <= plain.Steps() {
 				t.Errorf("residual %t, %.0f %%: got %d bytes in %d steps, want at most %d in more than %d",
 					residual, 100*share, p.Memory(), p.Steps(), room, plain.Steps())
+			}
+			if got, want := p.Recomputed(), (Recomputation{p.Steps() - plain.Steps(), need - p.Memory()}); got != want {
+				t.Errorf("residual %t, %.0f %%: recomputed: got %+v, want %+v", residual, 100*share, got, want)
 			}
 			t.Logf("residual %t: %d bytes in %d steps, from %d in %d", residual, p.Memory(), p.Steps(), plain.Memory(), plain.Steps())
 			got := make([]tensor.Tensor, len(want))

@@ -44,6 +44,9 @@ type Options struct {
 	Teacher   Teacher          // where targets come from instead of labels; nil means labels
 	Vary      float64          // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
 
+	// Recomputed, if set, is called before the first step with what every step
+	// computes twice, if it would not fit in memory otherwise.
+	Recomputed func(engine.Recomputation)
 	// Step, if set, is called after every step with the share of the work done.
 	Step func(done float64)
 	// Epoch, if set, is called after every epoch.
@@ -137,6 +140,9 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("train graph %q: %w: %w", g.Name, ErrUntrainable, err)
+	}
+	if r := t.program.Recomputed(); r.Steps > 0 && t.o.Recomputed != nil {
+		t.o.Recomputed(r)
 	}
 	epochs, err := t.run(ctx)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
@@ -189,6 +190,7 @@ type trainResult struct {
 	HeldOut    int           `json:"held_out"`
 	Lyapunov   lyapunov      `json:"lyapunov"`
 	Boundary   boundary      `json:"boundary"`
+	Recomputed *recomputed   `json:"recomputed,omitempty"`
 	Files      trainFiles    `json:"files"`
 	Bytes      int           `json:"bytes"`
 	Seed       uint64        `json:"seed"`
@@ -216,6 +218,12 @@ type boundary struct {
 	Threshold  jsonnum.Float `json:"threshold"`
 }
 
+// recomputed says what every training step computes twice to fit in memory.
+type recomputed struct {
+	Operations int `json:"operations"` // per step
+	BytesSaved int `json:"bytes_saved"`
+}
+
 type trainFiles struct {
 	Model string `json:"model"`
 }
@@ -238,12 +246,18 @@ func (a *app) train(ctx context.Context, f trainFlags) error {
 		set, heldOut = compress.HoldOut(set, a.seed)
 	}
 	o.Step = func(done float64) { a.report.progress("training "+f.arch, done) }
+	var twice *recomputed
+	o.Recomputed = func(r engine.Recomputation) {
+		twice = &recomputed{r.Steps, r.Saved}
+		a.note("%s", words.Recomputed("training", r.Steps, r.Saved))
+	}
 	t, err := f.train(ctx, set, a.seed, o)
 	stopped := errors.Is(err, context.Canceled) && t.steps > 0
 	if err != nil && !stopped {
 		return err
 	}
 	r := newTrainResult(f, t, o, a.seed)
+	r.Recomputed = twice
 	if r.Files.Model, r.Bytes, err = a.keepModel(t.model); err != nil {
 		return err
 	}

@@ -114,6 +114,12 @@ func Count(n int, one, many string) string {
 	return Grouped(n) + " " + many
 }
 
+// Recomputed says that each step of some work does so many operations twice, and
+// how many bytes that saves.
+func Recomputed(work string, operations, saved int) string {
+	return fmt.Sprintf("to fit in memory, %s computes %s of every step twice, which saves %s", work, Count(operations, "operation", "operations"), Size(saved))
+}
+
 // Smaller says by how much a size shrank.
 func Smaller(before, after int) string {
 	switch {
