@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -256,6 +257,9 @@ func (a *app) train(ctx context.Context, f trainFlags) error {
 	if err != nil && !stopped {
 		return err
 	}
+	// The tensors of training are garbage: what follows takes their place instead of
+	// more memory.
+	runtime.GC()
 	r := newTrainResult(f, t, o, a.seed)
 	r.Recomputed = twice
 	if r.Files.Model, r.Bytes, err = a.keepModel(t.model); err != nil {
