@@ -10,8 +10,8 @@ import (
 // all derivatives, so that rules never see what it makes; outputs stay the same
 // but for rounding and the sign of zeros. Where numbers are not finite they may
 // differ: Winograd's transform spreads a NaN, an infinity or a number near the
-// largest over its tile, and a NaN is rounded to a byte before a pooling that it
-// would have won.
+// largest over its tile, a NaN is rounded to a byte before a pooling that it would
+// have won, and a row looked up in a table is all that is read of it.
 func (c *compiler) fuse() error {
 	c.mergeEqual()
 	c.integers()
@@ -19,8 +19,11 @@ func (c *compiler) fuse() error {
 		return err
 	}
 	c.mergeEqual()
+	c.lookUp()
+	c.dropMoves()
 	c.dropExpands()
 	c.channelsLast()
+	c.dropMoves()
 	c.sparsePoints()
 	c.poolBeforeRelu()
 	c.shortenIndices()

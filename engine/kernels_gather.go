@@ -9,6 +9,7 @@ func gatherKernels() map[string]prepare {
 		"Gather": movement(prepareGather), "GatherElements": movement(prepareGatherElements), "GatherND": movement(prepareGatherND),
 		"Compress": movement(prepareCompress), "ReverseSequence": movement(prepareReverseSequence),
 		"Trilu": movement(prepareTrilu), "OneHot": movement(prepareOneHot), "NonZero": prepareNonZero,
+		lastKind(lookup): movement(prepareLookup),
 	}
 }
 
@@ -70,6 +71,24 @@ func prepareGather(s *site) (func() error, error) {
 		x, y, index := *s.in[0], *s.out[0], positionsOf(*s.in[1])
 		for r := lo; r < hi; r++ {
 			copyRun(y, r*l.inner, x, (r/count*l.n+index.at(r%count, l.n))*l.inner, l.inner)
+		}
+	}), nil
+}
+
+// prepareLookup copies rows of a table, or clears the row of the output, see
+// [lookup].
+func prepareLookup(s *site) (func() error, error) {
+	rows, n := s.inShape(0)[0], s.inShape(0)[1]
+	return s.parallel(elements(s.inShape(1)), 1+elementGrain/max(1, n), func(_, lo, hi int) {
+		table, out, index := s.in[0].Raw(), s.out[0].Raw(), positionsOf(*s.in[1])
+		bytes := n * s.out[0].DType().Bits() / 8
+		for i := lo; i < hi; i++ {
+			to := out[i*bytes:][:bytes]
+			if k := index.at(i, 0); k >= 0 && k < rows {
+				copy(to, table[k*bytes:])
+			} else {
+				clear(to)
+			}
 		}
 	}), nil
 }
