@@ -111,7 +111,7 @@ func describePruned(d *Layer, before, after *graph.Param) {
 func nonzero(g *graph.Graph) int {
 	ledger := g.Ledger(0)
 	n := 0
-	for i, p := range g.Params {
+	for i, p := range g.AllParams() {
 		if ledger.Tensors[i].Role != graph.RoleWeight {
 			continue
 		}
@@ -124,12 +124,12 @@ func nonzero(g *graph.Graph) int {
 	return n
 }
 
-// leftAlone lists every stored tensor that is neither an integer weight, nor its
+// leftAlone lists every stored tensor, of the graph and of bodies in it, that is neither an integer weight, nor its
 // scale, nor sparse, with the reason.
 func leftAlone(after *graph.Graph, layers []graph.Layer) []Alone {
 	ledger := after.Ledger(0)
 	var list []Alone
-	for i, p := range after.Params {
+	for i, p := range after.AllParams() {
 		e := ledger.Tensors[i]
 		integers := e.Role == graph.RoleWeight && !e.DType.IsFloat()
 		if integers || e.Sparse || e.Role == graph.RoleScale || e.Role == graph.RoleZeroPoint {
@@ -152,5 +152,5 @@ func whyAlone(p *graph.Param, role graph.Role, layers []graph.Layer) string {
 	case p.Data.Rank() <= 1:
 		return "a bias or a vector: few bytes, and answers are sensitive to it"
 	}
-	return "not the weight of a convolution or a matrix product, or shared in a way that forbids it"
+	return "not the weight of a convolution, matrix product, recurrent layer or table, or shared in a way that forbids it"
 }

@@ -28,6 +28,7 @@ func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
 	}{
 		{"computed %d operators that depend on constants alone", foldConstants},
 		{"took %d branches whose condition is constant", takeBranches},
+		{"moved %d weights out of the bodies of control flow", func(g *graph.Graph) (int, error) { return g.HoistWeights(), nil }},
 		{"removed %d operators that pass their input on", dropIdentities},
 		{"folded %d batch normalisations into the weights before them", foldBatchNorms},
 	}
@@ -52,8 +53,8 @@ func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
 // folding must not make a file larger.
 const foldSlack = 256
 
-// foldConstants computes nodes whose inputs are all constant and stores the
-// results as parameters.
+// foldConstants computes nodes whose inputs are all constant, also in the bodies of
+// control flow, and stores the results as parameters.
 func foldConstants(g *graph.Graph) (int, error) {
 	c := &compiler{g: g, o: Options{Pool: kernel.NewPool(1, kernel.Best())}, facts: graph.NewFacts(g)}
 	count := 0
@@ -69,6 +70,7 @@ func foldConstants(g *graph.Graph) (int, error) {
 		if ok {
 			count++
 		} else {
+			count += c.foldBodies(n)
 			kept = append(kept, n)
 		}
 	}
@@ -76,11 +78,42 @@ func foldConstants(g *graph.Graph) (int, error) {
 	return count, nil
 }
 
+// foldBodies does the same in the bodies that a node holds. What cannot be
+// computed there is left to the run that reaches it, if one does.
+func (c *compiler) foldBodies(n *graph.Node) int {
+	count := 0
+	for _, a := range n.Attrs {
+		for _, body := range a.Subgraphs() {
+			inner := *c
+			inner.g = body
+			inner.facts.AddParams(body)
+			var kept []*graph.Node
+			for _, m := range body.Nodes {
+				if ok, err := inner.foldIntoParams(m); ok && err == nil {
+					count++
+					continue
+				}
+				count += inner.foldBodies(m)
+				kept = append(kept, m)
+			}
+			body.Nodes = kept
+			body.RemoveDead()
+		}
+	}
+	return count
+}
+
 func (c *compiler) foldIntoParams(n *graph.Node) (bool, error) {
 	if n.Kind() == "DequantizeLinear" || kernels[n.Kind()] == nil {
 		return false, nil
 	}
+	if c.foldSizes(n) {
+		return true, nil
+	}
 	limit := foldSlack
+	if n.Kind() == "Constant" {
+		limit = math.MaxInt // its bytes are in the file as they are
+	}
 	for _, v := range n.Reads() {
 		if t, ok := c.facts.Data(v); ok {
 			limit += len(t.Raw())
@@ -104,6 +137,30 @@ func (c *compiler) foldIntoParams(n *graph.Node) (bool, error) {
 		c.g.Params = append(c.g.Params, &graph.Param{Value: v, Data: t})
 	}
 	return true, nil
+}
+
+// foldSizes stores what a node makes of the sizes of tensors, where inference
+// followed it to known numbers although the tensors' other sizes are open.
+func (c *compiler) foldSizes(n *graph.Node) bool {
+	if len(n.Out) != 1 || n.Out[0] == nil || impure[n.Kind()] {
+		return false
+	}
+	v := n.Out[0]
+	dims, ok := c.facts.Dims(v)
+	sizes, static := v.Type.Static()
+	if count, _ := tensor.Size(sizes); !ok || !static || count != len(dims) || v.Type.DType != tensor.Int64 {
+		return false
+	}
+	t := tensor.New(tensor.Int64, sizes...)
+	for i, d := range dims {
+		if !d.Known() {
+			return false
+		}
+		t.Set(i, float64(d.Size))
+	}
+	c.facts.SetData(v, t)
+	c.g.Params = append(c.g.Params, &graph.Param{Value: v, Data: t})
+	return true
 }
 
 // dropIdentities removes nodes that pass their first input on, except where

@@ -61,7 +61,7 @@ func TestLayers(t *testing.T) {
 			x = b.Op("Conv", x, zeros(b, "conv", 4, 1, 1, 1), zeros(b, "bias", 4))
 			x = b.Op("ConvTranspose", x, zeros(b, "up", 4, 6, 2, 2))
 			return []*Value{b.With("ConvTranspose", Attributes{Int("group", 2)}, x, zeros(b, "grouped", 6, 2, 1, 1))}
-		}, []string{"conv 0 1", "up 1 1"}},
+		}, []string{"conv 0 1", "up 1 1", "grouped 0 1"}},
 		{"shared along one axis", func(b *Builder, x *Value) []*Value {
 			w := zeros(b, "w", 4, 4)
 			return []*Value{b.Op("MatMul", b.Op("Gemm", x, w), w)}
@@ -86,11 +86,36 @@ func TestLayers(t *testing.T) {
 			w := zeros(b, "w", 4, 4)
 			return []*Value{b.Op("MatMul", x, w), branch(b, x, w)}
 		}, nil},
+		{"recurrent layers", func(b *Builder, x *Value) []*Value {
+			x = b.Op("Unsqueeze", x, b.Const(tensor.Ints(0)))
+			x = b.With("LSTM", Attributes{Int("hidden_size", 2)}, x, zeros(b, "W", 1, 8, 4), zeros(b, "R", 1, 8, 2), zeros(b, "B", 1, 16))
+			x = b.Op("Squeeze", x, b.Const(tensor.Ints(1)))
+			x = b.With("GRU", Attributes{Int("hidden_size", 3), Text("direction", "bidirectional")}, x, zeros(b, "W2", 2, 9, 2), zeros(b, "R2", 2, 9, 3))
+			return []*Value{x}
+		}, []string{"W 1 1", "R 1 1", "W2 1 1", "R2 1 1"}},
+		{"a table, read by rows and by columns", func(b *Builder, x *Value) []*Value {
+			rows := b.Op("Gather", zeros(b, "rows", 9, 4), b.With("Cast", Attributes{Int("to", int(tensor.Int64))}, x))
+			return []*Value{rows, b.With("Gather", Attributes{Int("axis", -1)}, zeros(b, "columns", 4, 9), b.Const(tensor.Ints(1)))}
+		}, []string{"rows 0 1", "columns 1 1"}},
+		{"products of Einstein's sum", func(b *Builder, x *Value) []*Value {
+			y := b.With("Einsum", Attributes{Text("equation", "nk,kjm->njm")}, x, zeros(b, "right", 4, 2, 3))
+			return []*Value{y, b.With("Einsum", Attributes{Text("equation", "mk,nk->nm")}, zeros(b, "left", 5, 4), x),
+				b.With("Einsum", Attributes{Text("equation", "nk,kj->n")}, x, zeros(b, "summed", 4, 2))}
+		}, []string{"right 2 1", "left 0 1"}},
+		{"in a branch", func(b *Builder, x *Value) []*Value {
+			w := zeros(b, "w", 4, 4)
+			sub := &Graph{Name: "then", Opset: b.Graph().Opset}
+			sub.Outputs = []*Value{NewBuilder(sub, "then").Op("MatMul", x, w)}
+			other := &Graph{Name: "else", Opset: b.Graph().Opset}
+			other.Outputs = []*Value{NewBuilder(other, "else").Op("Identity", x)}
+			yes := b.Op("Greater", b.With("ReduceMax", Attributes{Int("keepdims", 0)}, x), b.Const(tensor.Scalar(float32(0))))
+			return []*Value{b.With("If", Attributes{Subgraph("then_branch", sub), Subgraph("else_branch", other)}, yes)}
+		}, []string{"w 1 1"}},
 		{"vectors, integers and the left operand", func(b *Builder, x *Value) []*Value {
 			q := b.Op("DequantizeLinear", b.Param("q", tensor.New(tensor.Int8, 4, 2)), b.Const(tensor.Scalar(float32(1))))
 			y := b.Op("MatMul", x, q)
 			return []*Value{y, b.Op("MatMul", x, zeros(b, "vector", 4)), b.Op("MatMul", zeros(b, "left", 2, 2), b.Op("Transpose", y))}
-		}, nil},
+		}, []string{"left 0 1"}},
 	} {
 		var got []string
 		for _, l := range sketch(t, c.body).Layers() {

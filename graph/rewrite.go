@@ -46,6 +46,14 @@ func (g *Graph) eachParam(visit func(*Param)) {
 	}
 }
 
+// AllParams lists the graph's parameters and then those of the bodies in it, in
+// the order of [Graph.Ledger].
+func (g *Graph) AllParams() []*Param {
+	var list []*Param
+	g.eachParam(func(p *Param) { list = append(list, p) })
+	return list
+}
+
 // Replace makes every reader of old read new instead, in subgraphs and among
 // the graph's outputs too. The producer of old is left in place.
 func (g *Graph) Replace(old, new *Value) {
@@ -73,10 +81,23 @@ func (g *Graph) InsertAfter(after, n *Node) {
 	g.Nodes = slices.Insert(g.Nodes, i+1, n)
 }
 
-// InsertBefore places a node directly in front of another.
+// InsertBefore places a node directly in front of another, or of the node of g in
+// whose bodies the other is.
 func (g *Graph) InsertBefore(before, n *Node) {
-	i := max(0, slices.Index(g.Nodes, before))
-	g.Nodes = slices.Insert(g.Nodes, i, n)
+	i := slices.IndexFunc(g.Nodes, func(m *Node) bool { return m == before || m.holds(before) })
+	g.Nodes = slices.Insert(g.Nodes, max(0, i), n)
+}
+
+// holds reports whether n is in a body that m holds.
+func (m *Node) holds(n *Node) bool {
+	for _, a := range m.Attrs {
+		for _, body := range a.Subgraphs() {
+			if slices.ContainsFunc(body.Nodes, func(k *Node) bool { return k == n || k.holds(n) }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Remove takes nodes out; their outputs must have no readers left.

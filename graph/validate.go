@@ -104,31 +104,44 @@ func (p *Param) check() error {
 	return nil
 }
 
-// CheckFinite reports the first floating-point parameter that holds a NaN or an
-// infinity: such a model cannot be compressed or compared.
+// CheckFinite reports the first floating-point parameter, of the graph or of a body
+// in it, that holds a NaN, or an infinity although it is a weight. Infinities are
+// good constants elsewhere: a maximum may start from −Inf, and masks add it.
 func (g *Graph) CheckFinite() error {
-	for _, p := range g.Params {
-		if !p.Data.DType().IsFloat() {
-			continue
+	weights := make(map[*Value]bool)
+	g.eachNode(func(n *Node) {
+		if n.Op == "Add" || n.Op == "Mul" {
+			return
 		}
-		if i, ok := firstNonFinite(p.Data); ok {
-			return fmt.Errorf("parameter %q: element %d: got %v, want a finite number", p.Name, i, p.Data.At(i))
+		for _, i := range weightOperands[n.Kind()] {
+			weights[n.Input(i)] = true
 		}
-	}
-	return nil
+	})
+	var err error
+	g.eachParam(func(p *Param) {
+		if err != nil || !p.Data.DType().IsFloat() {
+			return
+		}
+		if i, ok := firstNonFinite(p.Data, weights[p.Value]); ok {
+			err = fmt.Errorf("parameter %q: element %d: got %v, want a finite number", p.Name, i, p.Data.At(i))
+		}
+	})
+	return err
 }
 
-func firstNonFinite(t tensor.Tensor) (int, bool) {
+// firstNonFinite finds a NaN or, if infinities count, the first of either.
+func firstNonFinite(t tensor.Tensor, infinities bool) (int, bool) {
+	bad := func(x float64) bool { return x != x || infinities && x-x != 0 }
 	if t.DType() == tensor.Float32 {
 		for i, x := range tensor.Data[float32](t) {
-			if x-x != 0 {
+			if x-x != 0 && bad(float64(x)) {
 				return i, true
 			}
 		}
 		return 0, false
 	}
 	for i, n := 0, t.Len(); i < n; i++ {
-		if x := t.At(i); x-x != 0 {
+		if bad(t.At(i)) {
 			return i, true
 		}
 	}

@@ -99,11 +99,11 @@ func insertBefore(g *graph.Graph, b *graph.Builder, before *graph.Node, op strin
 }
 
 // readTransposed lets the readers of a layer [K, N] read w [N, K]: a Gemm by its
-// attribute, products without one through a Transpose that they share.
+// attribute, all others through a Transpose that they share.
 func readTransposed(g *graph.Graph, b *graph.Builder, l graph.Layer, w *graph.Value) {
 	var straight *graph.Value
 	for _, n := range l.Nodes {
-		if n.Kind() == "Gemm" {
+		if n.Kind() == "Gemm" && n.In[1] == l.Param.Value {
 			n.Attrs = n.Attrs.With(graph.Int("transB", 1))
 			n.In[1] = w
 			continue
@@ -111,6 +111,10 @@ func readTransposed(g *graph.Graph, b *graph.Builder, l graph.Layer, w *graph.Va
 		if straight == nil {
 			straight = insertBefore(g, b, l.Nodes[0], "Transpose", graph.Attributes{graph.Ints("perm", 1, 0)}, w)
 		}
-		n.In[1] = straight
+		for i, v := range n.In {
+			if v == l.Param.Value {
+				n.In[i] = straight
+			}
+		}
 	}
 }

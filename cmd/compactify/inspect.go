@@ -151,12 +151,13 @@ func (a *app) inspect(ctx context.Context, path string, withLatency, withForms b
 }
 
 // layers lists the layers of the model in its newest form, where their axes are
-// known; of a model that has none, those of the file as it is.
+// known, the weights in bodies of control flow among them; of a model that has none, those of the file as it is.
 func layers(g *graph.Graph) []graph.Layer {
 	c, _ := g.Clone()
 	if c.Upgrade(graph.LatestOpset) != nil || c.Infer() != nil {
 		return g.Layers()
 	}
+	c.HoistWeights()
 	return c.Layers()
 }
 
