@@ -3,14 +3,12 @@ package compress
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
-	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
@@ -43,64 +41,6 @@ func chooseEncodings(g *graph.Graph) {
 		l.Param.Sparse = true
 		l.Param.Sparse = l.Param.StoredBytes() < dense
 	}
-}
-
-// verifyTolerance is the largest difference allowed between the reloaded file on
-// the portable, unfused executor and the model in memory, relative to the
-// largest output: both round every sum in another order.
-const verifyTolerance = 1e-4
-
-// verifyExamples is how many examples the two are compared on.
-const verifyExamples = 64
-
-// verify runs the decoded file on the portable kernels without fusion, and the
-// model in memory as the search ran it, on the same examples.
-func (w *work) verify(ctx context.Context, file, memory *graph.Graph) (Verify, error) {
-	n := min(verifyExamples, w.probe.Len())
-	if w.stopped {
-		n = min(n, stoppedVerify)
-	}
-	idx := make([]int, n)
-	for i := range idx {
-		idx[i] = i
-	}
-	shape := w.choosing.set.Shape()
-	set, err := w.probe.Subset(idx).Adapt(shape)
-	if err != nil {
-		return Verify{}, err
-	}
-	portable := kernel.NewPool(1, kernel.Portable)
-	defer portable.Close()
-	v := Verify{Examples: n}
-	top := 0.0
-	want := make([][]float32, n)
-	err = newRunner(memory, w.choosing.Output(), w.Pool).each(ctx, set, func(i int, y []float32) {
-		want[i] = slices.Clone(y)
-		for _, x := range y {
-			top = max(top, math.Abs(float64(x)))
-		}
-	})
-	if err != nil {
-		return v, err
-	}
-	r := newRunner(file, w.choosing.Output(), portable)
-	r.unfused = true
-	worst := 0.0
-	err = r.each(ctx, set, func(i int, y []float32) {
-		if len(y) != len(want[i]) {
-			worst = math.Inf(1)
-			return
-		}
-		for k := range y {
-			d := math.Abs(float64(y[k]) - float64(want[i][k]))
-			if !(d <= worst) {
-				worst = d // a NaN ends up here too
-			}
-		}
-	})
-	v.MaxAbsErr, v.Tolerance = jsonnum.Float(worst), jsonnum.Float(verifyTolerance*top)
-	v.OK = worst <= verifyTolerance*top
-	return v, err
 }
 
 // latencyRuns is how many one-example runs a latency is the median of.

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/compactify/compactify/format/onnx"
-	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/testkit"
 	"github.com/compactify/compactify/tensor"
 )
@@ -19,13 +18,12 @@ func addNodes(t *testing.T, e *testkit.Exports, name string, file []byte, tolera
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Upgrade(graph.LatestOpset); err != nil {
+	outputs := len(g.Outputs)
+	g, names, err := exposed(g)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Infer(); err != nil {
-		t.Fatal(err)
-	}
-	if exposeNodes(g) == 0 {
+	if len(names) == outputs {
 		t.Fatalf("%s: no value between nodes to compare", name)
 	}
 	all, err := onnx.Encode(g, onnx.Options{Oldest: true})
@@ -33,23 +31,4 @@ func addNodes(t *testing.T, e *testkit.Exports, name string, file []byte, tolera
 		t.Fatal(err)
 	}
 	addExport(t, e, name+"-nodes", all, tolerance, inputs...)
-}
-
-// exposeNodes makes every floating-point value of the top graph an output, and
-// counts those that were none.
-func exposeNodes(g *graph.Graph) int {
-	before := len(g.Outputs)
-	known := make(map[*graph.Value]bool)
-	for _, v := range g.Outputs {
-		known[v] = true
-	}
-	for _, n := range g.Nodes {
-		for _, v := range n.Out {
-			if v != nil && !known[v] && v.Type.DType.IsFloat() {
-				known[v] = true
-				g.Outputs = append(g.Outputs, v)
-			}
-		}
-	}
-	return len(g.Outputs) - before
 }

@@ -45,7 +45,7 @@ func newResult(job Job) *Result {
 		Compact:  Compact{Metric: nan, Loss: nan, LatencyMS: nan, KL: nan},
 		Budget:   Contract{Kind: string(job.Budget.Kind), Limit: jsonnum.Float(job.Budget.Limit), Measured: nan, CI95: [2]jsonnum.Float{nan, nan}, Verdict: NotMet},
 		Paths:    []Leg{}, Profiles: []Curve{}, Trials: []Trial{}, Layers: []Layer{}, Alone: []Alone{},
-		Verify: Verify{MaxAbsErr: nan, Tolerance: nan}}
+		Verify: Verify{MaxAbsErr: nan, Tolerance: nan, NodesMaxErr: nan, Fast: nan, FastLimit: nan}}
 	if job.Model != nil {
 		r.Baseline.Params = job.Model.NumParams()
 	}
@@ -80,12 +80,20 @@ type Leg struct {
 }
 
 // Verify compares the reloaded file on the portable, unfused executor with the
-// model in memory.
+// model in memory: on the same executor, where the two must agree at every node,
+// and as the search ran it, on the fast and fused kernels.
 type Verify struct {
-	MaxAbsErr jsonnum.Float `json:"max_abs_err"`
+	MaxAbsErr jsonnum.Float `json:"max_abs_err"` // of the answers, both on the portable executor
 	Tolerance jsonnum.Float `json:"tolerance"`
-	OK        bool          `json:"ok"`
+	OK        bool          `json:"ok"` // all that follows included
 	Examples  int           `json:"examples"`
+
+	Nodes        int           `json:"nodes"`                // values between nodes that were compared; 0 where the graphs do not match node by node
+	NodesMaxErr  jsonnum.Float `json:"nodes_max_rel_err"`    // the largest difference of one, relative to its largest element
+	WorstNode    string        `json:"worst_node,omitempty"` // where that was, if anything differed
+	Fast         jsonnum.Float `json:"fast_max_abs_err"`     // of the answers, the file on the portable executor against memory on the fast kernels
+	FastLimit    jsonnum.Float `json:"fast_tolerance"`
+	RoundsValues bool          `json:"rounds_activations"` // then a value near the edge of two steps may fall on either side, and Fast allows for it
 }
 
 // Files are the artefacts, as paths from the caller's directory.

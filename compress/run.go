@@ -364,7 +364,7 @@ func (w *work) keep(file []byte) error {
 	name, reason := ModelFile, ""
 	switch {
 	case !r.Verify.OK:
-		reason = fmt.Sprintf("verification: the written file differs from the model in memory by %.3g, want at most %.3g", float64(r.Verify.MaxAbsErr), float64(r.Verify.Tolerance))
+		reason = "verification: " + r.Verify.problem()
 	case r.Budget.Verdict == NotMet:
 		reason = fmt.Sprintf("budget %v: the held-out examples show %.4g, want at most %.4g", w.Budget, float64(r.Budget.Measured), w.Budget.Limit)
 	case w.MaxBytes > 0 && len(file) > w.MaxBytes:

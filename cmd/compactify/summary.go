@@ -37,7 +37,10 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 		}
 		fmt.Fprintf(w, "%s%s\n", head, legText(leg))
 	}
-	fmt.Fprintf(w, "verified  the file, read back: largest difference %s, allowed %s\n", words.Number(float64(r.Verify.MaxAbsErr)), words.Number(float64(r.Verify.Tolerance)))
+	v := r.Verify
+	fmt.Fprintf(w, "verified  the file, read back: largest difference %s, allowed %s; %s between nodes compared\n",
+		words.Number(float64(v.MaxAbsErr)), words.Number(float64(v.Tolerance)), words.Count(v.Nodes, "value", "values"))
+	fmt.Fprintf(w, "          fast kernels against portable ones: largest difference %s, allowed %s\n", words.Number(float64(v.Fast)), words.Number(float64(v.FastLimit)))
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}

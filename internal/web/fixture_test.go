@@ -20,7 +20,7 @@ func lenet() *compress.Result {
 		Budget: compress.Contract{Kind: "pp", Limit: 1, Measured: 0.23, CI95: [2]jsonnum.Float{-0.04, 0.51}, Verdict: compress.Met,
 			Examples: 10000},
 		Paths:  []compress.Leg{{Kind: "prune", T: 0.5, Param: 0.5}, {Kind: "quantize", T: num(29.4 / 31), Param: 2.6}},
-		Verify: compress.Verify{MaxAbsErr: 2.4e-6, Tolerance: 2.1e-3, OK: true, Examples: 64},
+		Verify: compress.Verify{MaxAbsErr: 2.4e-6, Tolerance: 2.1e-3, OK: true, Examples: 64, Nodes: 14, Fast: 2.4e-6, FastLimit: 2.1e-3},
 		Files:  compress.Files{Model: "compactify-out-1/model.onnx", Report: "compactify-out-1/report.html", Certificate: "compactify-out-1/certificate.json"},
 		Seed:   1, SHA256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 		Data: compress.DataUsed{Source: "../data/mnist", Training: 48000, Calibration: 512, Selection: 10000, HeldOut: 10000, HeldOutFrom: "the source's own test examples"},

@@ -227,8 +227,17 @@ func verify(r *compress.Result) string {
 	if !v.OK {
 		verb = "does NOT agree"
 	}
-	return fmt.Sprintf("The file was read back from disk and run by a second, plain implementation. On %s its outputs differ from those of the model in memory by at most %s, with %s allowed: it %s.",
+	text := fmt.Sprintf("The file was read back from disk and run by a second, plain implementation. On %s its outputs differ from those of the model in memory by at most %s, with %s allowed: it %s.",
 		words.Count(v.Examples, "example", "examples"), words.Number(float64(v.MaxAbsErr)), words.Number(float64(v.Tolerance)), verb)
+	if v.Nodes > 0 {
+		text += fmt.Sprintf(" All %s between its nodes were compared as well; the largest difference of one is %s of its largest element.",
+			words.Count(v.Nodes, "value", "values"), words.Number(float64(v.NodesMaxErr)))
+	}
+	text += fmt.Sprintf(" From the fast kernels, on which the model was measured, it differs by at most %s, with %s allowed", words.Number(float64(v.Fast)), words.Number(float64(v.FastLimit)))
+	if v.RoundsValues {
+		text += ": activations are rounded, and a sum near the edge of two steps may fall on either side"
+	}
+	return text + "."
 }
 
 // caveats lists what the figures do not show.
