@@ -134,7 +134,7 @@ func (w *work) tune(ctx context.Context, bits map[string]int, masks map[string]*
 	if err != nil {
 		return nil, fmt.Errorf("fine-tune: %w", err)
 	}
-	return paths.Harden(soft)
+	return paths.Harden(w.Pool, soft)
 }
 
 // tunable reports whether the model can be fine-tuned: it answers with a

@@ -4,18 +4,27 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/compactify/compactify/internal/kernel"
 )
 
-// sqError is Σ(w − s·round(w/s))² on the grid.
-func (q Grid) sqError(w []float32, s float32) float64 {
-	ints := make([]int8, len(w))
-	q.Round(ints, w, s)
+// sqError is Σ(w − s·(q − z))² of the weights as they are rounded.
+func (q grid) sqError(w []float32, at level) float64 {
+	codes := make([]byte, len(w))
+	q.round(kernel.Portable, codes, w, at)
 	sum := 0.0
 	for i, x := range w {
-		d := float64(x) - float64(s)*float64(ints[i])
+		d := float64(x) - float64(at.scale)*float64(q.integer(codes[i])-at.zero)
 		sum += d * d
 	}
 	return sum
+}
+
+// bitGrid and bestScale are those of the plain scheme.
+func bitGrid(bits int) grid { return Scheme{Bits: bits}.grid() }
+
+func bestScale(bits int, w []float32) float32 {
+	return newFitter(Scheme{Bits: bits}, kernel.Best()).level(w).scale
 }
 
 func squares(w []float32) (l1, l2 float64) {
@@ -55,8 +64,8 @@ func sample(r *rand.Rand, n int, draw func(*rand.Rand) float64) []float32 {
 
 func TestGridRanges(t *testing.T) {
 	for _, c := range []struct{ bits, lo, hi int }{{1, -1, 1}, {2, -2, 1}, {3, -4, 3}, {4, -8, 7}, {8, -128, 127}} {
-		if q := (Grid{c.bits}); q.Lo() != c.lo || q.Hi() != c.hi {
-			t.Errorf("%d bits: got [%d, %d], want [%d, %d]", c.bits, q.Lo(), q.Hi(), c.lo, c.hi)
+		if q := bitGrid(c.bits); q.lo != c.lo || q.hi != c.hi {
+			t.Errorf("%d bits: got [%d, %d], want [%d, %d]", c.bits, q.lo, q.hi, c.lo, c.hi)
 		}
 	}
 }
@@ -74,11 +83,11 @@ func TestRound(t *testing.T) {
 		{4, []int8{-8, -2, 0, 0, 0, 0, 0, 0, 2, 2, 7}},
 		{8, []int8{-9, -2, 0, 0, 0, 0, 0, 0, 2, 2, 9}},
 	} {
-		got := make([]int8, len(w))
-		Grid{c.bits}.Round(got, w, 1)
+		got := make([]byte, len(w))
+		bitGrid(c.bits).round(kernel.Best(), got, w, level{scale: 1})
 		for i := range w {
-			if got[i] != c.want[i] {
-				t.Errorf("%d bits: %v: got %d, want %d", c.bits, w[i], got[i], c.want[i])
+			if int8(got[i]) != c.want[i] {
+				t.Errorf("%d bits: %v: got %d, want %d", c.bits, w[i], int8(got[i]), c.want[i])
 			}
 		}
 	}
@@ -88,19 +97,19 @@ func TestRound(t *testing.T) {
 // α = mean|θ|, which is the least of all scales.
 func TestOneBitError(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	q := Grid{1}
+	q := bitGrid(1)
 	for _, d := range distributions {
 		w := sample(r, 1000, d.draw)
 		l1, l2 := squares(w)
-		alpha := q.BestScale(w)
+		alpha := bestScale(1, w)
 		if want := l1 / 1000; math.Abs(float64(alpha)-want) > 1e-6*want {
 			t.Errorf("%s: α: got %v, want mean|θ| = %v", d.name, alpha, want)
 		}
-		if got, want := q.sqError(w, alpha), l2-l1*l1/1000; math.Abs(got-want) > 1e-6*l2 {
+		if got, want := q.sqError(w, level{scale: alpha}), l2-l1*l1/1000; math.Abs(got-want) > 1e-6*l2 {
 			t.Errorf("%s: squared error: got %v, want ‖θ‖² − ‖θ‖₁²/d = %v", d.name, got, want)
 		}
 		for _, factor := range []float32{0.9, 0.99, 1.01, 1.1} {
-			if q.sqError(w, factor*alpha) < q.sqError(w, alpha) {
+			if q.sqError(w, level{scale: factor * alpha}) < q.sqError(w, level{scale: alpha}) {
 				t.Errorf("%s: %v·α has a smaller error than α", d.name, factor)
 			}
 		}
@@ -112,7 +121,7 @@ func TestOneBitError(t *testing.T) {
 func TestOneBitGaussian(t *testing.T) {
 	w := sample(rand.New(rand.NewPCG(9, 10)), 1_000_000, (*rand.Rand).NormFloat64)
 	_, l2 := squares(w)
-	got, want := Grid{1}.sqError(w, Grid{1}.BestScale(w))/l2, 1-2/math.Pi
+	got, want := bitGrid(1).sqError(w, level{scale: bestScale(1, w)})/l2, 1-2/math.Pi
 	if math.Abs(got-want) > 0.003 {
 		t.Errorf("relative squared error: got %v, want 1 − 2/π = %v", got, want)
 	}
@@ -123,7 +132,7 @@ func TestOneBitGaussian(t *testing.T) {
 func TestUniformQuantiserVariance(t *testing.T) {
 	w := sample(rand.New(rand.NewPCG(11, 12)), 100_000, distributions[1].draw)
 	const step = 1.0 / 127
-	got, want := Grid{8}.sqError(w, step)/100_000, step*step/12
+	got, want := bitGrid(8).sqError(w, level{scale: step})/100_000, step*step/12
 	if math.Abs(got/want-1) > 0.02 {
 		t.Errorf("error variance: got %v, want Δ²/12 = %v", got, want)
 	}
@@ -137,14 +146,14 @@ func TestBestScale(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
 	for _, d := range distributions {
 		for _, bits := range []int{2, 3, 4, 8} {
-			q := Grid{bits}
+			q := bitGrid(bits)
 			for _, n := range []int{1, 9, 300, 2000} {
 				w := sample(r, n, d.draw)
 				if maxAbs(w) == 0 {
 					continue
 				}
-				got := q.sqError(w, q.BestScale(w))
-				plain := q.sqError(w, float32(maxAbs(w)/float64(q.Hi())))
+				got := q.sqError(w, level{scale: bestScale(bits, w)})
+				plain := q.sqError(w, level{scale: float32(maxAbs(w) / float64(q.hi))})
 				if got > plain*(1+1e-6)+1e-12 {
 					t.Errorf("%s, %d weights at %d bits: squared error: got %v, want at most %v, that of the plain scale", d.name, n, bits, got, plain)
 				}
@@ -153,7 +162,7 @@ func TestBestScale(t *testing.T) {
 				}
 				best := math.Inf(1)
 				for k := 1; k <= 2000; k++ {
-					e, _ := q.fit(w, 1.1*maxAbs(w)/float64(q.Hi())*float64(k)/2000)
+					e := q.sqError(w, level{scale: float32(1.1 * maxAbs(w) / float64(q.hi) * float64(k) / 2000)})
 					best = min(best, e)
 				}
 				if got > slack*best && bits < 8 || got > 1.5*best {
@@ -167,13 +176,13 @@ func TestBestScale(t *testing.T) {
 // TestBestScaleOfAGrid: weights on a grid come back exactly.
 func TestBestScaleOfAGrid(t *testing.T) {
 	for _, bits := range []int{2, 3, 4, 5, 8} {
-		q := Grid{bits}
+		q := bitGrid(bits)
 		var w []float32
-		for v := q.Lo(); v <= q.Hi(); v++ {
+		for v := q.lo; v <= q.hi; v++ {
 			w = append(w, 0.0078125*float32(v))
 		}
-		s := q.BestScale(w)
-		if e := q.sqError(w, s); e > 1e-12 {
+		s := bestScale(bits, w)
+		if e := q.sqError(w, level{scale: s}); e > 1e-12 {
 			t.Errorf("%d bits: the grid itself at scale %v: squared error %v, want 0", bits, s, e)
 		}
 	}
@@ -192,15 +201,16 @@ func TestBestScaleAtTheEdges(t *testing.T) {
 		{"the largest", []float32{math.MaxFloat32, -math.MaxFloat32}},
 	} {
 		for bits := 1; bits <= 8; bits++ {
-			q := Grid{bits}
-			s := q.BestScale(c.w)
+			q := bitGrid(bits)
+			s := bestScale(bits, c.w)
 			if bits > 1 && !(s > 0) || math.IsInf(float64(s), 0) || s != s {
 				t.Errorf("%s at %d bits: scale: got %v, want a positive number", c.name, bits, s)
 			}
-			ints := make([]int8, len(c.w))
-			q.Round(ints, c.w, s)
-			for i, v := range ints {
-				if int(v) < q.Lo() || int(v) > q.Hi() {
+			codes := make([]byte, len(c.w))
+			q.round(kernel.Best(), codes, c.w, level{scale: s})
+			for i, code := range codes {
+				v := q.integer(code)
+				if v < q.lo || v > q.hi {
 					t.Errorf("%s at %d bits: got the integer %d, want one of the grid", c.name, bits, v)
 				}
 				if c.w[i] == 0 && float32(v)*s != 0 && maxAbs(c.w) == 0 {

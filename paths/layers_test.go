@@ -97,33 +97,20 @@ func TestEveryKindOfLayer(t *testing.T) {
 				b.Op("Greater", top, b.Const(tensor.Scalar(float32(0)))))
 		}},
 	} {
-		for _, bits := range []int{8, 4, 2} {
-			t.Run(fmt.Sprintf("%s/%d bits", c.name, bits), func(t *testing.T) {
+		for _, scheme := range everyScheme {
+			t.Run(fmt.Sprintf("%s/%v", c.name, scheme), func(t *testing.T) {
 				g := modelOf(t, c.body)
 				if n := len(g.Layers()); n != c.layers {
 					t.Fatalf("layers: got %d, want %d", n, c.layers)
 				}
-				q, err := QuantizeWeights(nil, g, Uniform(g, Scheme{Bits: bits}))
+				q, err := QuantizeWeights(nil, g, Uniform(g, scheme))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if err := q.Validate(); err != nil {
 					t.Fatal(err)
 				}
-				floats, _ := g.Clone()
-				for _, l := range floats.Layers() {
-					rows := toChannels(l)
-					scales := bestScales(nil, Grid{bits}, rows)
-					at := channelIndex(l.Param.Data.Shape(), l.Axis)
-					l.Param.Data = l.Param.Data.Clone()
-					for ch, row := range rows {
-						z := make([]int8, len(row))
-						Grid{bits}.Round(z, row, scales[ch])
-						for k, v := range z {
-							l.Param.Data.Set(at(ch, k), float64(float32(v)*scales[ch]))
-						}
-					}
-				}
+				floats := writtenOut(t, g, Uniform(g, scheme))
 				if got, want := answer(t, q), answer(t, floats); !slices.Equal(got, want) {
 					t.Errorf("answers: got %v, want %v", got, want)
 				}

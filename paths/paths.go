@@ -28,6 +28,7 @@ type Options struct {
 	PerLayer bool         // prune: the same fraction of every layer instead of the smallest weights overall
 	Tune     Tune         // what to do with a model before it is measured; nil means nothing
 	Pool     *kernel.Pool // nil means one thread
+	Scheme   Scheme       // quantize: how weights are rounded at every width; its Bits are of no meaning
 }
 
 // Kinds is the list of all paths.

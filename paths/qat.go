@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,20 +30,24 @@ func FakeQuantizeWeights(p *kernel.Pool, g *graph.Graph, schemes map[string]Sche
 		if err := s.check(2); err != nil {
 			return nil, fmt.Errorf("train weight %q on a grid: %w", l.Name(), err)
 		}
-		if err := checkFloat32(l); err != nil {
+		r, err := roundLayer(p, l, s)
+		switch {
+		case errors.Is(err, errEmpty):
+		case err != nil:
 			return nil, fmt.Errorf("train on a grid: %w", err)
+		default:
+			fakeQuantize(c, b, l, r)
 		}
-		fakeQuantize(c, b, l, s.Bits, bestScales(p, Grid{s.Bits}, toChannels(l)))
 	}
 	return c, b.Err()
 }
 
-func fakeQuantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, scales []float32) {
-	scale := b.Param(l.Name()+"_step", tensor.Of(scales, len(scales)))
+func fakeQuantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
+	scale := b.Param(l.Name()+"_step", tensor.Of(r.scales, r.groups.shape...))
 	n := &graph.Node{Domain: graph.DomainInternal, Op: "FakeQuantize",
 		In:    []*graph.Value{l.Param.Value, scale},
 		Out:   []*graph.Value{b.Value(l.Param.Type)},
-		Attrs: graph.Attributes{graph.Int("axis", l.Axis), graph.Int("bits", bits), graph.Int("signed", 1)}}
+		Attrs: graph.Attributes{graph.Int("axis", l.Axis), graph.Int("bits", r.scheme.Bits), graph.Int("signed", 1)}}
 	if err := b.Facts().Infer(n); err != nil {
 		b.Fail(err)
 		return
@@ -59,7 +64,7 @@ func fakeQuantize(g *graph.Graph, b *graph.Builder, l graph.Layer, bits int, sca
 
 // Harden replaces every FakeQuantize of a weight by the integers it rounds to
 // and a DequantizeLinear. The model computes the same.
-func Harden(g *graph.Graph) (*graph.Graph, error) {
+func Harden(p *kernel.Pool, g *graph.Graph) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "q_")
 	params := c.ParamsByValue()
@@ -74,7 +79,11 @@ func Harden(g *graph.Graph) (*graph.Graph, error) {
 		c.Replace(n.Out[0], w.Value)
 		c.Remove(n)
 		l := graph.Layer{Param: w, Nodes: c.Consumers()[w.Value], Axis: n.Attrs.Int("axis", 0)}
-		dequantize(c, b, l, Scheme{Bits: n.Attrs.Int("bits", 8)}, toChannels(l), absolute(tensor.Data[float32](s.Data)))
+		r, err := roundTo(p, l, Scheme{Bits: n.Attrs.Int("bits", 8)}, absolute(tensor.Data[float32](s.Data)), nil)
+		if err != nil {
+			return nil, fmt.Errorf("harden: %w", err)
+		}
+		dequantize(c, b, l, r)
 		c.RemoveParams(func(p *graph.Param) bool { return p == s })
 	}
 	return c, b.Err()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/testkit"
 	"github.com/compactify/compactify/tensor"
 )
@@ -39,7 +40,7 @@ func TestLayersOfTheFixture(t *testing.T) {
 func TestWidths(t *testing.T) {
 	p := &Quantize{}
 	for b := 1; b <= 8; b++ {
-		at := TOfBits(b)
+		at := TOfBits(float64(b))
 		if want := float64(32-b) / 31; at != want || p.Param(at) != float64(b) {
 			t.Errorf("%d bits: got t=%v with %v bits, want %v", b, at, p.Param(at), want)
 		}
@@ -58,28 +59,38 @@ func TestWidths(t *testing.T) {
 	}
 }
 
-// rounded is g with the named layers' weights replaced by the floats that
-// integer and scale make: quantisation written out.
-func rounded(t *testing.T, g *graph.Graph, schemes map[string]Scheme) *graph.Graph {
+// everyScheme has every width, granularity, kind of grid and fit.
+var everyScheme = []Scheme{
+	{Bits: 8}, {Bits: 7}, {Bits: 6}, {Bits: 5}, {Bits: 4}, {Bits: 3}, {Bits: 2}, {Bits: 1},
+	{Bits: 2, Ternary: true}, {Bits: 2, Ternary: true, Block: 2}, {Bits: 2, Ternary: true, Block: PerTensor, Fit: FitMinMax},
+	{Bits: 8, Asymmetric: true}, {Bits: 4, Asymmetric: true, Fit: FitMinMax}, {Bits: 3, Asymmetric: true}, {Bits: 2, Asymmetric: true},
+	{Bits: 8, Block: PerTensor}, {Bits: 4, Block: PerTensor, Asymmetric: true}, {Bits: 2, Block: PerTensor, Asymmetric: true}, {Bits: 1, Block: PerTensor},
+	{Bits: 8, Block: 2, Asymmetric: true}, {Bits: 4, Block: 2}, {Bits: 2, Block: 2}, {Bits: 2, Block: 2, Asymmetric: true}, {Bits: 1, Block: 3}, {Bits: 4, Block: 64},
+	{Bits: 8, Fit: FitMinMax}, {Bits: 4, Fit: FitPercentile}, {Bits: 4, Fit: FitPercentile, Asymmetric: true}, {Bits: 4, Fit: FitEntropy}, {Bits: 8, Fit: FitEntropy, Asymmetric: true},
+	{Bits: 4, Fit: FitFixedPoint}, {Bits: 8, Fit: FitFixedPoint, Block: PerTensor}, {Bits: 2, Fit: FitFixedPoint, Block: 2},
+}
+
+// writtenOut is g with the named layers' weights replaced by the floats that
+// integers and scales make: quantisation written out, weight by weight.
+func writtenOut(t *testing.T, g *graph.Graph, schemes map[string]Scheme) *graph.Graph {
 	t.Helper()
 	c, _ := g.Clone()
 	for _, l := range c.Layers() {
-		scheme, ok := schemes[l.Name()]
-		if !ok || scheme.IsFloat() {
+		s, ok := schemes[l.Name()]
+		if !ok || s.IsFloat() {
 			continue
 		}
-		b := scheme.Bits
-		w := tensor.Data[float32](l.Param.Data)
-		channel := ChannelOf(l)
-		rows := make([][]float32, l.Channels())
+		s, _ = s.On(l)
+		w, f, groups := tensor.Data[float32](l.Param.Data), newFitter(s, kernel.Best()), groupsOf(l, s)
+		scale, rows := groups.scaleOf(), make([][]float32, groups.count)
 		for i, x := range w {
-			rows[channel(i)] = append(rows[channel(i)], x)
+			rows[scale(i)] = append(rows[scale(i)], x)
 		}
 		out := make([]float32, len(w))
 		for i, x := range w {
-			q, s := make([]int8, 1), Grid{b}.BestScale(rows[channel(i)])
-			Grid{b}.Round(q, []float32{x}, s)
-			out[i] = float32(q[0]) * s
+			q, at := make([]byte, 1), f.level(rows[scale(i)])
+			f.round(kernel.Portable, q, []float32{x}, at)
+			out[i] = float32(f.integer(q[0])-at.zero) * at.scale
 		}
 		l.Param.Data = tensor.Of(out, l.Param.Data.Shape()...)
 	}
@@ -88,18 +99,20 @@ func rounded(t *testing.T, g *graph.Graph, schemes map[string]Scheme) *graph.Gra
 
 // TestQuantizeWeightsComputesTheRounding: the graph of integers, scales and
 // DequantizeLinear, run by the engine, equals the model with rounded weights,
-// for every kind of layer and every width.
+// for every kind of layer and every scheme.
 func TestQuantizeWeightsComputesTheRounding(t *testing.T) {
 	g := everyLayer(t)
-	for bits := 1; bits <= 8; bits++ {
-		q, err := QuantizeWeights(nil, g, allAt(bits))
+	for _, s := range everyScheme {
+		q, err := QuantizeWeights(nil, g, Uniform(g, s))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := testkit.Close(evaluate(t, q), evaluate(t, rounded(t, g, allAt(bits))), sumTolerance); err != nil {
-			t.Errorf("%d bits: %v", bits, err)
+		if err := testkit.Close(evaluate(t, q), evaluate(t, writtenOut(t, g, Uniform(g, s))), sumTolerance); err != nil {
+			t.Errorf("%v: %v", s, err)
 		}
-		checkIntegers(t, q, bits)
+		if s == (Scheme{Bits: s.Bits}) {
+			checkIntegers(t, q, s.Bits)
+		}
 	}
 }
 
@@ -113,7 +126,7 @@ func checkIntegers(t *testing.T, q *graph.Graph, bits int) {
 			t.Errorf("weight %q at %d bits: stored as %v", name, bits, p)
 		}
 		for k, v := range p.Float64s() {
-			if int(v) < (Grid{bits}).Lo() || int(v) > (Grid{bits}).Hi() || bits == 1 && v == 0 {
+			if int(v) < bitGrid(bits).lo || int(v) > bitGrid(bits).hi || bits == 1 && v == 0 {
 				t.Errorf("weight %q at %d bits, element %d: got %v, want an integer of the grid", name, bits, k, v)
 			}
 		}
@@ -133,7 +146,7 @@ func TestQuantizeWeightsByLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := testkit.Close(evaluate(t, q), evaluate(t, rounded(t, g, bits)), sumTolerance); err != nil {
+	if err := testkit.Close(evaluate(t, q), evaluate(t, writtenOut(t, g, bits)), sumTolerance); err != nil {
 		t.Error(err)
 	}
 	for _, name := range []string{"up", "out in", "in out"} {
@@ -165,23 +178,50 @@ func TestZeroChannelsStayZero(t *testing.T) {
 	}
 }
 
-// TestChannelMaps: ChannelOf and channelIndex are inverse to one another.
-func TestChannelMaps(t *testing.T) {
+// TestGroups: every weight lies in the strip of just one scale, that which scaleOf
+// gives, and gather and scatter undo one another.
+func TestGroups(t *testing.T) {
 	for _, c := range []struct {
-		shape []int
-		axis  int
-	}{{[]int{4, 3}, 0}, {[]int{4, 3}, 1}, {[]int{2, 3, 5, 7}, 0}, {[]int{2, 3, 5, 7}, 1}, {[]int{2, 3, 4}, 2}} {
-		l := graph.Layer{Param: &graph.Param{Data: tensor.New(tensor.Float32, c.shape...)}, Axis: c.axis}
-		n, channel, at := l.Param.Data.Len(), ChannelOf(l), channelIndex(c.shape, c.axis)
-		seen := make([]bool, n)
-		for ch := range c.shape[c.axis] {
-			for k := range n / c.shape[c.axis] {
-				i := at(ch, k)
-				if seen[i] || channel(i) != ch {
-					t.Errorf("shape %v along %d: position %d of channel %d is element %d of channel %d", c.shape, c.axis, k, ch, i, channel(i))
+		shape       []int
+		axis, block int
+		scales      []int // shape
+		per         int   // weights of the first scale
+	}{
+		{[]int{4, 3}, 0, PerChannel, []int{4}, 3},
+		{[]int{4, 3}, 1, PerChannel, []int{3}, 4},
+		{[]int{2, 3, 5, 7}, 0, PerChannel, []int{2}, 105},
+		{[]int{2, 3, 5, 7}, 1, PerChannel, []int{3}, 70},
+		{[]int{2, 3, 4}, 2, PerChannel, []int{4}, 6},
+		{[]int{2, 3, 4}, 2, PerTensor, nil, 24},
+		{[]int{7, 4}, 0, 3, []int{3, 4}, 3},
+		{[]int{4, 7}, 1, 3, []int{4, 3}, 3},
+		{[]int{2, 8, 3, 3}, 1, 4, []int{2, 2, 3, 3}, 4},
+		{[]int{5, 2, 3}, 0, 2, []int{3, 2, 3}, 2},
+	} {
+		g := newGroups(c.shape, c.axis, c.block)
+		x, y := make([]float32, sizeOf(c.shape)), make([]float32, sizeOf(c.shape))
+		for i := range x {
+			x[i] = float32(i) + 1
+		}
+		if !slices.Equal(g.shape, c.scales) || g.count != sizeOf(c.scales) || g.strip(0).len() != c.per {
+			t.Errorf("%v, %d along %d: got scales %v (%d) for %d weights, want %v for %d", c.shape, c.block, c.axis, g.shape, g.count, g.strip(0).len(), c.scales, c.per)
+		}
+		scale := g.scaleOf()
+		for k := range g.count {
+			at := g.strip(k)
+			row := gather(at, make([]float32, at.len()), x)
+			for _, v := range row {
+				if got := scale(int(v) - 1); got != k {
+					t.Errorf("%v, %d along %d: element %v is of scale %d and of %d", c.shape, c.block, c.axis, v-1, k, got)
 				}
-				seen[i] = true
 			}
+			if at.rows == 1 {
+				copy(y[at.start:], row)
+			}
+			scatter(at, y, row)
+		}
+		if !slices.Equal(x, y) {
+			t.Errorf("%v, %d along %d: scattered: got %v, want %v", c.shape, c.block, c.axis, y, x)
 		}
 	}
 }
@@ -196,7 +236,7 @@ func TestHardenComputesTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := testkit.Close(evaluate(t, soft), evaluate(t, rounded(t, g, allAt(bits))), sumTolerance); err != nil {
+		if err := testkit.Close(evaluate(t, soft), evaluate(t, writtenOut(t, g, allAt(bits))), sumTolerance); err != nil {
 			t.Errorf("%d bits, fake-quantised against rounded: %v", bits, err)
 		}
 		for _, p := range soft.Params {
@@ -207,7 +247,7 @@ func TestHardenComputesTheSame(t *testing.T) {
 				}
 			}
 		}
-		hard, err := Harden(soft)
+		hard, err := Harden(nil, soft)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +283,7 @@ func TestHardenDividesAsTraining(t *testing.T) {
 			t.Fatal(err)
 		}
 		param(t, soft, "w1_step").Set(0, float64(s))
-		hard, err := Harden(soft)
+		hard, err := Harden(nil, soft)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +305,7 @@ func TestHardenMakesScalesPositive(t *testing.T) {
 			t.Fatal(err)
 		}
 		param(t, soft, "w1_step").Set(0, float64(s))
-		hard, err := Harden(soft)
+		hard, err := Harden(nil, soft)
 		if err != nil {
 			t.Fatal(err)
 		}

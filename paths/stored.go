@@ -6,8 +6,8 @@ import (
 )
 
 // How quantised weights are stored: integers of the narrowest ONNX type that
-// holds the grid, one scale per output channel, no zero point, and a
-// DequantizeLinear. This file alone decides the form, so that no path writes one
+// holds the grid, unsigned ones if there is a zero point, and a DequantizeLinear
+// with one scale for the tensor, for each output channel or for each block. This file alone decides the form, so that no path writes one
 // that the reference runtime, ONNX Runtime, gets wrong. Its version 1.30, and
 // 1.32 as well, computes at each level of optimisation what the file says, except
 // that from level "extended" on
@@ -20,16 +20,19 @@ import (
 // so is a Transpose between the DequantizeLinear and the MatMul, as long as there
 // is no zero point. [transposed] layers are stored in one of those forms.
 
-// storedType is the narrowest ONNX integer type that holds a grid of the given
-// bits.
-func storedType(bits int) tensor.DType {
-	switch {
-	case bits <= 2:
-		return tensor.Int2
-	case bits <= 4:
-		return tensor.Int4
+// storedType is the narrowest ONNX integer type that holds a scheme's grid.
+func storedType(s Scheme) tensor.DType {
+	types := [...]tensor.DType{tensor.Int2, tensor.Int4, tensor.Int8}
+	if s.Asymmetric {
+		types = [...]tensor.DType{tensor.Uint2, tensor.Uint4, tensor.Uint8}
 	}
-	return tensor.Int8
+	switch {
+	case s.Bits <= 2:
+		return types[0]
+	case s.Bits <= 4:
+		return types[1]
+	}
+	return types[2]
 }
 
 // StoredBits is the width at which a grid of the given bits is stored: 2, 4 or
@@ -38,54 +41,88 @@ func StoredBits(bits int) int {
 	if bits > 8 {
 		return floatBits
 	}
-	return storedType(bits).Bits()
+	return storedType(Scheme{Bits: bits}).Bits()
 }
 
 // transposed reports whether a layer's weight [K, N] is stored as [N, K]: at 2
 // bits where a row of N integers does not fill whole bytes. It costs no bytes
 // for a Gemm, which gets transB = 1, and one node for a MatMul; 4 bits would cost
 // K·N/4 bytes.
-func transposed(l graph.Layer, bits int) bool {
+func transposed(l graph.Layer, s Scheme) bool {
 	shape := l.Param.Data.Shape()
-	return storedType(bits) == tensor.Int2 && len(shape) == 2 && l.Axis == 1 && shape[1]%4 != 0
+	return storedType(s).Bits() == 2 && len(shape) == 2 && l.Axis == 1 && shape[1]%4 != 0
 }
 
 // StoredIndex maps a row-major index of a layer's weight to that of the integer
 // stored for it.
 func StoredIndex(l graph.Layer, s Scheme) func(i int) int {
-	if !transposed(l, s.Bits) {
+	if !transposed(l, s) {
 		return func(i int) int { return i }
 	}
 	rows, columns := l.Param.Data.Shape()[0], l.Param.Data.Shape()[1]
 	return func(i int) int { return i%columns*rows + i/columns }
 }
 
-// dequantize replaces the layer's parameter by integers, scales and a
-// DequantizeLinear in front of the first reader. rows holds the weights by
-// output channel.
-func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, s Scheme, rows [][]float32, scales []float32) {
-	shape, axis := l.Param.Data.Shape(), l.Axis
-	turn := transposed(l, s.Bits)
+// dequantize replaces the layer's parameter by integers, scales, zero points if
+// the grid is asymmetric, and a DequantizeLinear in front of the first reader.
+func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
+	shape, scaleShape, axis, codes, scales, zeros := l.Param.Data.Shape(), r.groups.shape, r.groups.axis, r.codes, r.scales, r.zeros
+	turn := transposed(l, r.scheme)
 	if turn {
-		shape, axis = []int{shape[1], shape[0]}, 0
-	}
-	integers := tensor.New(storedType(s.Bits), shape...)
-	at := channelIndex(shape, axis)
-	for c, row := range rows {
-		q := make([]int8, len(row))
-		Grid{s.Bits}.Round(q, row, scales[c])
-		for k, v := range q {
-			integers.Set(at(c, k), float64(v))
+		codes = turned(codes, shape)
+		if len(scaleShape) == 2 {
+			scales, zeros = turned(scales, scaleShape), turned(zeros, scaleShape)
+			scaleShape = []int{scaleShape[1], scaleShape[0]}
 		}
+		shape, axis = []int{shape[1], shape[0]}, 1-axis
 	}
-	weights := b.Param(l.Name()+"_q", integers)
-	scale := b.Param(l.Name()+"_s", tensor.Of(scales, len(scales)))
-	w := insertBefore(g, b, l.Nodes[0], "DequantizeLinear", graph.Attributes{graph.Int("axis", axis)}, weights, scale)
+	d := storedType(r.scheme)
+	in := []*graph.Value{b.Param(l.Name()+"_q", packed(d, codes, shape)), b.Param(l.Name()+"_s", tensor.Of(scales, scaleShape...))}
+	if zeros != nil {
+		in = append(in, b.Param(l.Name()+"_z", packed(d, zeros, scaleShape)))
+	}
+	var attrs graph.Attributes
+	if len(scaleShape) > 0 {
+		attrs = append(attrs, graph.Int("axis", axis))
+	}
+	if r.scheme.Block > 1 {
+		attrs = append(attrs, graph.Int("block_size", r.scheme.Block))
+	}
+	w := insertBefore(g, b, l.Nodes[0], "DequantizeLinear", attrs, in...)
 	if turn {
 		readTransposed(g, b, l, w)
 	}
 	g.Replace(l.Param.Value, w)
 	g.RemoveParams(func(p *graph.Param) bool { return p == l.Param })
+}
+
+// turned is the transpose of x [shape[0], shape[1]].
+func turned[T any](x []T, shape []int) []T {
+	if x == nil {
+		return nil
+	}
+	y := make([]T, len(x))
+	for i, v := range x {
+		y[i%shape[1]*shape[0]+i/shape[1]] = v
+	}
+	return y
+}
+
+// packed makes a tensor of bytes whose low bits are the integers.
+func packed(d tensor.DType, codes []byte, shape []int) tensor.Tensor {
+	per := 8 / d.Bits()
+	if per > 1 {
+		mask, bytes := byte(1<<d.Bits()-1), tensor.Bytes((len(codes)+per-1)/per)
+		for i, c := range codes {
+			bytes[i/per] |= c & mask << (i % per * d.Bits())
+		}
+		codes = bytes
+	}
+	t, err := tensor.FromRaw(d, shape, codes)
+	if err != nil {
+		panic(err) // the shape is that of a weight of as many elements
+	}
+	return t
 }
 
 // insertBefore puts a node in front of another and returns its output.

@@ -79,7 +79,7 @@ func TestHardenStoresAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hard, err := Harden(soft)
+		hard, err := Harden(nil, soft)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +120,7 @@ func checkStored(t *testing.T, q *graph.Graph, shape []int, nodes []string) {
 // and those with the stored integers, found through StoredIndex.
 func checkMeaning(t *testing.T, g, q *graph.Graph, bits int) {
 	t.Helper()
-	want := rounded(t, g, map[string]Scheme{"w": {Bits: bits}})
+	want := writtenOut(t, g, map[string]Scheme{"w": {Bits: bits}})
 	if err := testkit.Close(evaluate(t, q), evaluate(t, want), sumTolerance); err != nil {
 		t.Error(err)
 	}

@@ -20,6 +20,7 @@ import (
 // walkFlags are the settings of walk.
 type walkFlags struct {
 	dataFlags
+	gridFlags
 	budget, output         string
 	grid, approach, refine int
 	perLayer, strict       bool
@@ -45,11 +46,18 @@ Kinds:
 		Use:     "walk KIND MODEL",
 		Short:   "Measure what one way of making a model smaller costs, from start to end",
 		Long:    long,
-		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json",
+		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax",
 		Args:    want("KIND", "MODEL"),
-		RunE:    func(c *cobra.Command, args []string) error { return a.walk(c.Context(), f, args[0], args[1]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			scheme, err := f.scheme(c, args[0])
+			if err != nil {
+				return err
+			}
+			return a.walk(c.Context(), f, scheme, args[0], args[1])
+		},
 	}
-	f.add(c)
+	f.dataFlags.add(c)
+	f.gridFlags.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
@@ -64,14 +72,16 @@ Kinds:
 // walkResult is the JSON object of walk.
 type walkResult struct {
 	compress.Curve
-	Model      string    `json:"model"`
-	Budget     string    `json:"budget"`
-	MetricName string    `json:"metric_name"`
-	Examples   int       `json:"examples"`
-	Files      walkFiles `json:"files"`
-	Notes      []string  `json:"notes,omitempty"`
-	Seed       uint64    `json:"seed"`
-	Seconds    float64   `json:"seconds"`
+	Model      string        `json:"model"`
+	Budget     string        `json:"budget"`
+	MetricName string        `json:"metric_name"`
+	Examples   int           `json:"examples"`
+	Files      walkFiles     `json:"files"`
+	Grids      []roundingRow `json:"grids,omitempty"`  // quantize: rounding at each point, all layers together
+	Layers     []roundingRow `json:"layers,omitempty"` // quantize: rounding at the furthest point
+	Notes      []string      `json:"notes,omitempty"`
+	Seed       uint64        `json:"seed"`
+	Seconds    float64       `json:"seconds"`
 }
 
 // walkFiles are the models kept and the page that shows the profile.
@@ -82,7 +92,7 @@ type walkFiles struct {
 }
 
 // walk runs the command. After Ctrl-C the part that was measured is kept.
-func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
+func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, model string) error {
 	start := time.Now()
 	k, err := findKind(kind)
 	if err != nil {
@@ -105,7 +115,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 	if err != nil {
 		return err
 	}
-	path, err := k.New(g, paths.Options{PerLayer: f.perLayer, Pool: a.pool})
+	path, err := k.New(g, paths.Options{PerLayer: f.perLayer, Pool: a.pool, Scheme: scheme})
 	if err != nil {
 		return err
 	}
@@ -127,6 +137,9 @@ func (a *app) walk(ctx context.Context, f walkFlags, kind, model string) error {
 		return a.sealed(folder, err)
 	}
 	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), notes
+	if gridErr := r.roundings(path); gridErr != nil {
+		return errors.Join(err, a.sealed(folder, gridErr))
+	}
 	r.Seed, r.Seconds = a.seed, time.Since(start).Seconds()
 	if sealErr := a.seal(folder); sealErr != nil {
 		return errors.Join(err, sealErr)
@@ -257,6 +270,10 @@ func (r *walkResult) text(w io.Writer) {
 			words.Metric(r.MetricName, float64(p.Metric)), words.Amount(kind, float64(p.Spent)), words.Size(p.Bytes) + mark})
 	}
 	columns(w, rows)
+	r.gridText(w)
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "note      %s\n", note)
+	}
 	fmt.Fprintf(w, "\nat t = 1  %s; loss %s before, %s there: continuity %s\n", r.Limit.Boundary, words.Number(float64(r.Limit.LossLeft)), words.Number(float64(r.Limit.LossAt)), r.Limit.Verdict)
 	fmt.Fprintf(w, "measured  on %s; without fine-tuning\n", words.Count(r.Examples, "selection example", "selection examples"))
 	fmt.Fprintf(w, "report    %s  (opens in a browser)\n", r.Files.Report)

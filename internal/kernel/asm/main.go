@@ -28,6 +28,7 @@ var families = map[string]func(){
 	"int8":      integers,     // 8-bit integers
 	"functions": functions,    // of real numbers
 	"extremes":  extremes,     // of rows
+	"grids":     grids,        // of levels for weights
 }
 
 func main() {
