@@ -1,0 +1,64 @@
+package structure
+
+import (
+	"slices"
+
+	"github.com/compactify/compactify/graph"
+)
+
+// nodeRule is what the analysis keeps of a node. Nil functions have nothing to
+// do.
+type nodeRule struct {
+	zero   func(z zeros)                              // says where the outputs are zero: see zero.go
+	adjust func(r *removal, copied *graph.Node) error // corrects what the node says of sizes, in the smaller graph
+}
+
+// relation ties the slots of one node.
+type relation func(x *axes, n *graph.Node) nodeRule
+
+// relate ties the slots of a node by the table, or fixes all it touches.
+func (x *axes) relate(n *graph.Node) nodeRule {
+	rule := x.relation(n)
+	x.nodes = append(x.nodes, rule)
+	return rule
+}
+
+func (x *axes) relation(n *graph.Node) nodeRule {
+	relate := relations[n.Kind()]
+	switch {
+	case hasBody(n):
+		x.fixNode(n, "computes with it in a body of its own")
+		return nodeRule{}
+	case relate == nil:
+		x.fixNode(n, "is an operator whose channels are not understood")
+		return nodeRule{}
+	}
+	for _, list := range [][]*graph.Value{n.In, n.Out} {
+		for _, v := range list {
+			if v != nil && !v.Type.Ranked() {
+				x.fixNode(n, "has a value of unknown rank")
+				return nodeRule{}
+			}
+		}
+	}
+	return relate(x, n)
+}
+
+// relations is the table: one row per operator.
+var relations = merged(elementwiseRelations(), weightRelations(), normRelations(), reduceRelations(), layoutRelations(),
+	shapeRelations(), recurrentRelations(), attentionRelations())
+
+func merged(families ...map[string]relation) map[string]relation {
+	all := make(map[string]relation)
+	for _, family := range families {
+		for op, r := range family {
+			all[op] = r
+		}
+	}
+	return all
+}
+
+// hasBody reports whether a node has a subgraph, as If, Loop and Scan do.
+func hasBody(n *graph.Node) bool {
+	return slices.ContainsFunc(n.Attrs, func(a graph.Attr) bool { return len(a.Subgraphs()) > 0 })
+}
