@@ -38,7 +38,7 @@ type axes struct {
 	reasons   []string
 	products  []*product
 	layers    []layer
-	inner     map[*graph.Value]bool // weights of layers that another one stands for
+	foreign   []*graph.Node // that were not understood
 	nodes     []nodeRule
 
 	contractions []contraction
@@ -52,8 +52,7 @@ type layer struct {
 }
 
 func newAxes(g *graph.Graph) *axes {
-	return &axes{graph: g, of: make(map[*graph.Value][]axis), params: g.ParamsByValue(), producers: g.Producers(), consumers: g.Consumers(),
-		inner: make(map[*graph.Value]bool)}
+	return &axes{graph: g, of: make(map[*graph.Value][]axis), params: g.ParamsByValue(), producers: g.Producers(), consumers: g.Consumers()}
 }
 
 // at returns the axes of a value, nil if it is omitted or of unknown rank.

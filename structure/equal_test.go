@@ -27,19 +27,29 @@ func zeroed(a *Analysis, selection map[string][]int) *graph.Graph {
 		for _, tie := range a.Group(id).Ties {
 			p := byValue[m[tie.Param.Value]]
 			p.Data = p.Data.Clone()
+			size, inner := 1, p.Data.Len()
+			if tie.Axis >= 0 {
+				size = p.Data.Shape()[tie.Axis]
+				inner, _ = tensor.Size(p.Data.Shape()[tie.Axis+1:])
+			}
+			gone := make([]bool, size)
+			for _, k := range list {
+				if tie.Axis < 0 {
+					gone[0] = true
+					continue
+				}
+				for _, i := range tie.Index[k] {
+					gone[i] = true
+				}
+			}
 			for i, n := 0, p.Data.Len(); i < n; i++ {
-				if tie.Axis < 0 || slices.ContainsFunc(list, func(k int) bool { return slices.Contains(tie.Index[k], indexAlong(p.Data, tie.Axis, i)) }) {
+				if gone[i/inner%size] {
 					p.Data.Set(i, 0)
 				}
 			}
 		}
 	}
 	return c
-}
-
-func indexAlong(t tensor.Tensor, axis, i int) int {
-	inner, _ := tensor.Size(t.Shape()[axis+1:])
-	return i / inner % t.Shape()[axis]
 }
 
 // draw selects channels at random, each with the given probability, as long as

@@ -162,19 +162,19 @@ func (x *axes) refusalsOf(l layer) []Refusal {
 	return list
 }
 
-// otherLayers are the matrices that no operator named as its weight, and of
-// which nothing can be removed.
+// otherLayers are the matrices read by nodes that were not understood.
 func (x *axes) otherLayers() []layer {
-	named := make(map[*graph.Param]bool)
+	named := make(map[*graph.Value]bool)
 	for _, l := range x.layers {
-		named[l.param] = true
+		named[l.param.Value] = true
 	}
 	var list []layer
-	for _, p := range x.paramsInUse() {
-		if named[p] || x.inner[p.Value] || !isMatrix(p.Data) || slices.ContainsFunc(x.at(p.Value), func(a axis) bool { return !x.allFixed(a) }) {
-			continue
+	for _, n := range x.foreign {
+		for _, v := range n.Reads() {
+			if p := x.params[v]; p != nil && !named[v] && isMatrix(p.Data) {
+				list = append(list, layer{p, 0})
+			}
 		}
-		list = append(list, layer{p, 0})
 	}
 	return list
 }

@@ -25,23 +25,24 @@ func (x *axes) relate(n *graph.Node) nodeRule {
 
 func (x *axes) relation(n *graph.Node) nodeRule {
 	relate := relations[n.Kind()]
+	why := ""
 	switch {
 	case hasBody(n):
-		x.fixNode(n, "computes with it in a body of its own")
-		return nodeRule{}
+		why = "computes with it in a body of its own"
 	case relate == nil:
-		x.fixNode(n, "is an operator whose channels are not understood")
-		return nodeRule{}
+		why = "is an operator whose channels are not understood"
+	case !ranked(n.In) || !ranked(n.Out):
+		why = "has a value of unknown rank"
+	default:
+		return relate(x, n)
 	}
-	for _, list := range [][]*graph.Value{n.In, n.Out} {
-		for _, v := range list {
-			if v != nil && !v.Type.Ranked() {
-				x.fixNode(n, "has a value of unknown rank")
-				return nodeRule{}
-			}
-		}
-	}
-	return relate(x, n)
+	x.foreign = append(x.foreign, n)
+	x.fixNode(n, why)
+	return nodeRule{}
+}
+
+func ranked(list []*graph.Value) bool {
+	return !slices.ContainsFunc(list, func(v *graph.Value) bool { return v != nil && !v.Type.Ranked() })
 }
 
 // relations is the table: one row per operator.

@@ -44,10 +44,6 @@ func relateRecurrent(gates int) relation {
 			x.mark(units.slot(i), markUnit)
 		}
 		x.output(n.In[2], 2)
-		x.inner[n.In[1]] = true
-		if v := n.Input(3); v != nil {
-			x.inner[v] = true
-		}
 		return nodeRule{
 			zero: func(z zeros) { z.recurrent(n) },
 			adjust: func(r *removal, c *graph.Node) error {
