@@ -224,17 +224,11 @@ func (k *chains) trim(g *group, place map[*graph.Node]int) {
 func (k *chains) outputs(nodes []*graph.Node) int {
 	members, count := setOfNodes(nodes), 0
 	for _, n := range nodes {
-		if !isSum(n) && k.leaves(n.Out[0], members) {
+		if !isSum(n) && k.read.leaves(n.Out[0], members) {
 			count++
 		}
 	}
 	return count
-}
-
-// leaves reports whether anyone but members reads v.
-func (k *chains) leaves(v *graph.Value, members map[*graph.Node]bool) bool {
-	outside := func(r *graph.Node) bool { return !members[r] }
-	return slices.Contains(k.read.outputs, v) || slices.ContainsFunc(k.read.of[v], outside)
 }
 
 // between reports whether to depends on from by way of a third group.
@@ -295,7 +289,7 @@ func (k *chains) replace(g *group) {
 			}
 			b.code.sums, b.code.means = append(b.code.sums, b.value[n.In[0]]), append(b.code.means, mean)
 			sums = append(sums, v)
-		case k.leaves(v, members):
+		case k.read.leaves(v, members):
 			b.code.outputs = append(b.code.outputs, b.value[v])
 			made.Out = append(made.Out, v)
 		}

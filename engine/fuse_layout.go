@@ -91,7 +91,7 @@ func init() {
 	for _, op := range []string{
 		"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "PRelu",
 		"Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus", "Softsign", "Clip",
-		"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Identity",
+		"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Gelu", "Identity",
 	} {
 		layoutRules[op] = (*layout).elementwise
 	}

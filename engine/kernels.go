@@ -54,7 +54,7 @@ var inPlace = setOf("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Mod", "And
 	"Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus", "Softsign", "Clip",
 	"Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Reciprocal", "Exp", "Log", "Erf", "Gelu",
 	"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
-	"BatchNormalization", "Softmax", "LogSoftmax", "Hardmax", "compactify.ReluGrad")
+	"BatchNormalization", "Softmax", "LogSoftmax", "Hardmax", "compactify.ReluGrad", "compactify.Standardize")
 
 func setOf(ops ...string) map[string]bool {
 	m := make(map[string]bool, len(ops))

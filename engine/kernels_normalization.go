@@ -10,10 +10,11 @@ import (
 
 func normalizationKernels() map[string]prepare {
 	return map[string]prepare{
-		"Softmax":            variants{tensor.Float32: bindAlong(kernel.Softmax[float32]), tensor.Float64: bindAlong(kernel.Softmax[float64])}.by(0),
-		"LogSoftmax":         variants{tensor.Float32: bindAlong(kernel.LogSoftmax[float32]), tensor.Float64: bindAlong(kernel.LogSoftmax[float64])}.by(0),
-		"Hardmax":            variants{tensor.Float32: bindAlong(hardmax[float32]), tensor.Float64: bindAlong(hardmax[float64])}.by(0),
-		"BatchNormalization": variants{tensor.Float32: bindBatchNorm[float32], tensor.Float64: bindBatchNorm[float64]}.by(0),
+		"Softmax":             variants{tensor.Float32: bindAlong(kernel.Softmax[float32]), tensor.Float64: bindAlong(kernel.Softmax[float64])}.by(0),
+		"LogSoftmax":          variants{tensor.Float32: bindAlong(kernel.LogSoftmax[float32]), tensor.Float64: bindAlong(kernel.LogSoftmax[float64])}.by(0),
+		"Hardmax":             variants{tensor.Float32: bindAlong(hardmax[float32]), tensor.Float64: bindAlong(hardmax[float64])}.by(0),
+		lastKind(standardize): variants{tensor.Float32: bindStandardize[float32], tensor.Float64: bindStandardize[float64]}.by(0),
+		"BatchNormalization":  variants{tensor.Float32: bindBatchNorm[float32], tensor.Float64: bindBatchNorm[float64]}.by(0),
 	}
 }
 
@@ -72,6 +73,24 @@ func hardmax[T float](_ *kernel.Pool, dst, x []T, rows, cols int) {
 			out[best] = 1
 		}
 	}
+}
+
+// bindStandardize normalises rows, see [standardize].
+func bindStandardize[T float](s *site) (func() error, error) {
+	cols, centred := s.node.Attrs.Int("cols", 1), s.node.Attrs.Int("centred", 0) != 0
+	plain := [2][]T{make([]T, cols), make([]T, cols)} // scale and bias where there are none
+	fill(plain[0], 1)
+	set := s.pool.Set()
+	return s.parallel(elements(s.inShape(0))/cols, 1+elementGrain/cols, func(_, lo, hi int) {
+		affine := plain
+		for i := range affine {
+			if s.hasIn(1 + i) {
+				affine[i] = tensor.Data[T](*s.in[1+i])
+			}
+		}
+		x, y := tensor.Data[T](*s.in[0])[lo*cols:hi*cols], tensor.Data[T](*s.out[0])[lo*cols:hi*cols]
+		kernel.Standardize(set, y, x, affine[0], affine[1], tensor.Data[T](*s.in[3])[0], centred)
+	}), nil
 }
 
 // bindBatchNorm: y = (x − mean)/√(var + ε)·scale + bias for each channel. In

@@ -1,6 +1,6 @@
 package kernel
 
-//go:generate go run ./asm -family extremes -out extreme_kernels_amd64.s -stubs extreme_kernels_amd64.go -pkg kernel
+//go:generate go run ./asm -family rows -out rows_kernels_amd64.s -stubs rows_kernels_amd64.go -pkg kernel
 
 // Extremes takes largest or least elements: a NaN wins, and a zero may come out
 // with either sign, but with the same one in every [Set]. It is safe for

@@ -8,11 +8,12 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// extremes emits the largest and the least elements of rows.
-func extremes() {
+// rowKernels emits the kernels of whole rows.
+func rowKernels() {
 	for _, v := range []isa{avx2, avx512} {
 		rowExtremes(v, "Max", VMAXPS)
 		rowExtremes(v, "Min", VMINPS)
+		standardize(v)
 	}
 }
 

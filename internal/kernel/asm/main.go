@@ -27,8 +27,8 @@ var families = map[string]func(){
 	"forms":     compactForms, // matrices in compact forms
 	"int8":      integers,     // 8-bit integers
 	"functions": functions,    // of real numbers
-	"extremes":  extremes,     // of rows
 	"grids":     grids,        // of levels for weights
+	"rows":      rowKernels,   // extremes and normalisation
 }
 
 func main() {
