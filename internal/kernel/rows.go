@@ -129,20 +129,38 @@ func (j *job[T]) scalar(worker int, s T) *factors[T] {
 // first-level cache, and short rows share one run of the exponential.
 const rowChunk = 2048
 
+// rowGroup is how many rows softmax works on at a time: where it can, so many that
+// they fill the assembly's stride.
+func rowGroup(cols int) int {
+	whole := 1
+	for whole*cols%stride != 0 {
+		whole *= 2
+	}
+	if whole*cols <= 4*rowChunk {
+		return max(whole, rowChunk/cols/whole*whole)
+	}
+	return max(1, rowChunk/cols)
+}
+
 // softmax works on groups of rows.
 func (j *job[T]) softmax(worker, lo, hi int) {
-	group := max(1, rowChunk/j.cols)
+	group, set := rowGroup(j.cols), j.pool.set
+	largest := Extremes[T]{op: opMax}
+	var top [1]T
+	var sum [1]float64
 	for ; lo < hi; lo += group {
 		end := min(lo+group, hi)
 		all := j.dst[lo*j.cols : end*j.cols]
 		for i := lo; i < end; i++ {
-			j.center(worker, j.dst[i*j.cols:][:j.cols], j.x[i*j.cols:][:j.cols])
+			x := j.x[i*j.cols:][:j.cols]
+			largest.Rows(set, top[:], x, j.cols)
+			elements(set, opAddScalar, j.dst[i*j.cols:][:j.cols], x, nil, nil, j.scalar(worker, -top[0]))
 		}
-		elements(j.pool.set, opExp, all, all, nil, nil, &j.factors)
+		elements(set, opExp, all, all, nil, nil, &j.factors)
 		for ; len(all) > 0; all = all[j.cols:] {
 			row := all[:j.cols]
-			sum := j.fold(worker, opSumLanes, row, nil)
-			elements(j.pool.set, opMulScalar, row, row, nil, nil, j.scalar(worker, 1/sum))
+			RowSums(set, sum[:], row, j.cols)
+			elements(set, opMulScalar, row, row, nil, nil, j.scalar(worker, T(1/sum[0])))
 		}
 	}
 }
