@@ -97,9 +97,10 @@ type tiles[T Float] struct {
 }
 
 // blockDepth bounds the terms of one pass over k: a strip of A and a panel of B
-// [blockDepth, nr] stay in the second-level cache. It is the same for all sets,
-// see [SGEMM].
-const blockDepth = 400
+// [blockDepth, nr] stay in the second-level cache. Every pass but the first reads
+// C again, which costs a large product more than a panel of B that the first-level
+// cache would hold saves. It is the same for all sets, see [SGEMM].
+const blockDepth = 704
 
 // A packed block of A [blockRows, blockDepth] and one of B [blockDepth,
 // blockCols] stay in the outer cache; strips of stripRows of A in the second.

@@ -5,30 +5,38 @@
 #include "textflag.h"
 
 // func sgemmAVX2(rows int, k int, a *float32, rsa int, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·sgemmAVX2(SB), NOSPLIT, $0-80
-	MOVQ   a+16(FP), AX
+	MOVQ       a+16(FP), AX
+	MOVQ       k+8(FP), CX
+	MOVQ       rsa+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       csa+32(FP), DX
+	SHLQ       $0x02, DX
+	MOVQ       rsb+48(FP), SI
+	SHLQ       $0x02, SI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	MOVQ       rows+0(FP), R15
+	CMPQ       R15, $0x06
+	JE         rows6
+	CMPQ       R15, $0x05
+	JE         rows5
+	CMPQ       R15, $0x04
+	JE         rows4
+	CMPQ       R15, $0x03
+	JE         rows3
+	CMPQ       R15, $0x02
+	JE         rows2
+	CMPQ       CX, $0x40
+	JL         near1
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+
+near1:
 	MOVQ   b+40(FP), BX
-	MOVQ   k+8(FP), CX
-	MOVQ   rsa+24(FP), DI
-	SHLQ   $0x02, DI
-	MOVQ   csa+32(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   rsb+48(FP), SI
-	SHLQ   $0x02, SI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	MOVQ   rows+0(FP), R15
-	CMPQ   R15, $0x06
-	JE     rows6
-	CMPQ   R15, $0x05
-	JE     rows5
-	CMPQ   R15, $0x04
-	JE     rows4
-	CMPQ   R15, $0x03
-	JE     rows3
-	CMPQ   R15, $0x02
-	JE     rows2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
@@ -66,6 +74,17 @@ overwrite1:
 	RET
 
 rows2:
+	CMPQ       CX, $0x40
+	JL         near2
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near2:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -118,6 +137,19 @@ overwrite2:
 	RET
 
 rows3:
+	CMPQ       CX, $0x40
+	JL         near3
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near3:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -185,6 +217,21 @@ overwrite3:
 	RET
 
 rows4:
+	CMPQ       CX, $0x40
+	JL         near4
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near4:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -267,6 +314,23 @@ overwrite4:
 	RET
 
 rows5:
+	CMPQ       CX, $0x40
+	JL         near5
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near5:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -364,6 +428,25 @@ overwrite5:
 	RET
 
 rows6:
+	CMPQ       CX, $0x40
+	JL         near6
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near6:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -623,30 +706,38 @@ loop:
 	RET
 
 // func dgemmAVX2(rows int, k int, a *float64, rsa int, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·dgemmAVX2(SB), NOSPLIT, $0-88
-	MOVQ   a+16(FP), AX
+	MOVQ       a+16(FP), AX
+	MOVQ       k+8(FP), CX
+	MOVQ       rsa+24(FP), DI
+	SHLQ       $0x03, DI
+	MOVQ       csa+32(FP), DX
+	SHLQ       $0x03, DX
+	MOVQ       rsb+48(FP), SI
+	SHLQ       $0x03, SI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	MOVQ       rows+0(FP), R15
+	CMPQ       R15, $0x06
+	JE         rows6
+	CMPQ       R15, $0x05
+	JE         rows5
+	CMPQ       R15, $0x04
+	JE         rows4
+	CMPQ       R15, $0x03
+	JE         rows3
+	CMPQ       R15, $0x02
+	JE         rows2
+	CMPQ       CX, $0x40
+	JL         near1
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+
+near1:
 	MOVQ   b+40(FP), BX
-	MOVQ   k+8(FP), CX
-	MOVQ   rsa+24(FP), DI
-	SHLQ   $0x03, DI
-	MOVQ   csa+32(FP), DX
-	SHLQ   $0x03, DX
-	MOVQ   rsb+48(FP), SI
-	SHLQ   $0x03, SI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	MOVQ   rows+0(FP), R15
-	CMPQ   R15, $0x06
-	JE     rows6
-	CMPQ   R15, $0x05
-	JE     rows5
-	CMPQ   R15, $0x04
-	JE     rows4
-	CMPQ   R15, $0x03
-	JE     rows3
-	CMPQ   R15, $0x02
-	JE     rows2
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
@@ -684,6 +775,17 @@ overwrite1:
 	RET
 
 rows2:
+	CMPQ       CX, $0x40
+	JL         near2
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near2:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -736,6 +838,19 @@ overwrite2:
 	RET
 
 rows3:
+	CMPQ       CX, $0x40
+	JL         near3
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near3:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -803,6 +918,21 @@ overwrite3:
 	RET
 
 rows4:
+	CMPQ       CX, $0x40
+	JL         near4
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near4:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -885,6 +1015,23 @@ overwrite4:
 	RET
 
 rows5:
+	CMPQ       CX, $0x40
+	JL         near5
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near5:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -982,6 +1129,25 @@ overwrite5:
 	RET
 
 rows6:
+	CMPQ       CX, $0x40
+	JL         near6
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+
+near6:
+	MOVQ   b+40(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3617,50 +3783,59 @@ loop:
 	RET
 
 // func sgemmAVX512(rows int, k int, a *float32, rsa int, csa int, b *float32, rsb int, c *float32, ldc int, alpha float32, beta float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·sgemmAVX512(SB), NOSPLIT, $0-80
-	MOVQ   a+16(FP), AX
+	MOVQ       a+16(FP), AX
+	MOVQ       k+8(FP), CX
+	MOVQ       rsa+24(FP), DI
+	SHLQ       $0x02, DI
+	MOVQ       csa+32(FP), DX
+	SHLQ       $0x02, DX
+	MOVQ       rsb+48(FP), SI
+	SHLQ       $0x02, SI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	LEAQ       (R9)(DI*2), R10
+	LEAQ       (R10)(DI*2), R11
+	LEAQ       (R11)(DI*2), R12
+	LEAQ       (R12)(DI*2), R13
+	MOVQ       rows+0(FP), R15
+	CMPQ       R15, $0x0e
+	JE         rows14
+	CMPQ       R15, $0x0d
+	JE         rows13
+	CMPQ       R15, $0x0c
+	JE         rows12
+	CMPQ       R15, $0x0b
+	JE         rows11
+	CMPQ       R15, $0x0a
+	JE         rows10
+	CMPQ       R15, $0x09
+	JE         rows9
+	CMPQ       R15, $0x08
+	JE         rows8
+	CMPQ       R15, $0x07
+	JE         rows7
+	CMPQ       R15, $0x06
+	JE         rows6
+	CMPQ       R15, $0x05
+	JE         rows5
+	CMPQ       R15, $0x04
+	JE         rows4
+	CMPQ       R15, $0x03
+	JE         rows3
+	CMPQ       R15, $0x02
+	JE         rows2
+	CMPQ       CX, $0x40
+	JL         near1
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near1:
 	MOVQ   b+40(FP), BX
-	MOVQ   k+8(FP), CX
-	MOVQ   rsa+24(FP), DI
-	SHLQ   $0x02, DI
-	MOVQ   csa+32(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   rsb+48(FP), SI
-	SHLQ   $0x02, SI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	LEAQ   (R10)(DI*2), R11
-	LEAQ   (R11)(DI*2), R12
-	LEAQ   (R12)(DI*2), R13
-	MOVQ   rows+0(FP), R15
-	CMPQ   R15, $0x0e
-	JE     rows14
-	CMPQ   R15, $0x0d
-	JE     rows13
-	CMPQ   R15, $0x0c
-	JE     rows12
-	CMPQ   R15, $0x0b
-	JE     rows11
-	CMPQ   R15, $0x0a
-	JE     rows10
-	CMPQ   R15, $0x09
-	JE     rows9
-	CMPQ   R15, $0x08
-	JE     rows8
-	CMPQ   R15, $0x07
-	JE     rows7
-	CMPQ   R15, $0x06
-	JE     rows6
-	CMPQ   R15, $0x05
-	JE     rows5
-	CMPQ   R15, $0x04
-	JE     rows4
-	CMPQ   R15, $0x03
-	JE     rows3
-	CMPQ   R15, $0x02
-	JE     rows2
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 
@@ -3698,6 +3873,19 @@ overwrite1:
 	RET
 
 rows2:
+	CMPQ       CX, $0x40
+	JL         near2
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near2:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -3750,6 +3938,22 @@ overwrite2:
 	RET
 
 rows3:
+	CMPQ       CX, $0x40
+	JL         near3
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near3:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -3817,6 +4021,25 @@ overwrite3:
 	RET
 
 rows4:
+	CMPQ       CX, $0x40
+	JL         near4
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near4:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -3899,6 +4122,28 @@ overwrite4:
 	RET
 
 rows5:
+	CMPQ       CX, $0x40
+	JL         near5
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near5:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -3996,6 +4241,31 @@ overwrite5:
 	RET
 
 rows6:
+	CMPQ       CX, $0x40
+	JL         near6
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near6:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -4108,6 +4378,34 @@ overwrite6:
 	RET
 
 rows7:
+	CMPQ       CX, $0x40
+	JL         near7
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near7:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -4235,6 +4533,37 @@ overwrite7:
 	RET
 
 rows8:
+	CMPQ       CX, $0x40
+	JL         near8
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near8:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -4377,6 +4706,40 @@ overwrite8:
 	RET
 
 rows9:
+	CMPQ       CX, $0x40
+	JL         near9
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near9:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -4534,6 +4897,43 @@ overwrite9:
 	RET
 
 rows10:
+	CMPQ       CX, $0x40
+	JL         near10
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near10:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -4706,6 +5106,46 @@ overwrite10:
 	RET
 
 rows11:
+	CMPQ       CX, $0x40
+	JL         near11
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near11:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -4893,6 +5333,49 @@ overwrite11:
 	RET
 
 rows12:
+	CMPQ       CX, $0x40
+	JL         near12
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near12:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -5095,6 +5578,52 @@ overwrite12:
 	RET
 
 rows13:
+	CMPQ       CX, $0x40
+	JL         near13
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near13:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -5312,6 +5841,55 @@ overwrite13:
 	RET
 
 rows14:
+	CMPQ       CX, $0x40
+	JL         near14
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x02, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near14:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -5688,50 +6266,59 @@ loop:
 	RET
 
 // func dgemmAVX512(rows int, k int, a *float64, rsa int, csa int, b *float64, rsb int, c *float64, ldc int, alpha float64, beta float64)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·dgemmAVX512(SB), NOSPLIT, $0-88
-	MOVQ   a+16(FP), AX
+	MOVQ       a+16(FP), AX
+	MOVQ       k+8(FP), CX
+	MOVQ       rsa+24(FP), DI
+	SHLQ       $0x03, DI
+	MOVQ       csa+32(FP), DX
+	SHLQ       $0x03, DX
+	MOVQ       rsb+48(FP), SI
+	SHLQ       $0x03, SI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	LEAQ       (R9)(DI*2), R10
+	LEAQ       (R10)(DI*2), R11
+	LEAQ       (R11)(DI*2), R12
+	LEAQ       (R12)(DI*2), R13
+	MOVQ       rows+0(FP), R15
+	CMPQ       R15, $0x0e
+	JE         rows14
+	CMPQ       R15, $0x0d
+	JE         rows13
+	CMPQ       R15, $0x0c
+	JE         rows12
+	CMPQ       R15, $0x0b
+	JE         rows11
+	CMPQ       R15, $0x0a
+	JE         rows10
+	CMPQ       R15, $0x09
+	JE         rows9
+	CMPQ       R15, $0x08
+	JE         rows8
+	CMPQ       R15, $0x07
+	JE         rows7
+	CMPQ       R15, $0x06
+	JE         rows6
+	CMPQ       R15, $0x05
+	JE         rows5
+	CMPQ       R15, $0x04
+	JE         rows4
+	CMPQ       R15, $0x03
+	JE         rows3
+	CMPQ       R15, $0x02
+	JE         rows2
+	CMPQ       CX, $0x40
+	JL         near1
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near1:
 	MOVQ   b+40(FP), BX
-	MOVQ   k+8(FP), CX
-	MOVQ   rsa+24(FP), DI
-	SHLQ   $0x03, DI
-	MOVQ   csa+32(FP), DX
-	SHLQ   $0x03, DX
-	MOVQ   rsb+48(FP), SI
-	SHLQ   $0x03, SI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	LEAQ   (R9)(DI*2), R10
-	LEAQ   (R10)(DI*2), R11
-	LEAQ   (R11)(DI*2), R12
-	LEAQ   (R12)(DI*2), R13
-	MOVQ   rows+0(FP), R15
-	CMPQ   R15, $0x0e
-	JE     rows14
-	CMPQ   R15, $0x0d
-	JE     rows13
-	CMPQ   R15, $0x0c
-	JE     rows12
-	CMPQ   R15, $0x0b
-	JE     rows11
-	CMPQ   R15, $0x0a
-	JE     rows10
-	CMPQ   R15, $0x09
-	JE     rows9
-	CMPQ   R15, $0x08
-	JE     rows8
-	CMPQ   R15, $0x07
-	JE     rows7
-	CMPQ   R15, $0x06
-	JE     rows6
-	CMPQ   R15, $0x05
-	JE     rows5
-	CMPQ   R15, $0x04
-	JE     rows4
-	CMPQ   R15, $0x03
-	JE     rows3
-	CMPQ   R15, $0x02
-	JE     rows2
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 
@@ -5769,6 +6356,19 @@ overwrite1:
 	RET
 
 rows2:
+	CMPQ       CX, $0x40
+	JL         near2
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near2:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -5821,6 +6421,22 @@ overwrite2:
 	RET
 
 rows3:
+	CMPQ       CX, $0x40
+	JL         near3
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near3:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -5888,6 +6504,25 @@ overwrite3:
 	RET
 
 rows4:
+	CMPQ       CX, $0x40
+	JL         near4
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near4:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -5970,6 +6605,28 @@ overwrite4:
 	RET
 
 rows5:
+	CMPQ       CX, $0x40
+	JL         near5
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near5:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6067,6 +6724,31 @@ overwrite5:
 	RET
 
 rows6:
+	CMPQ       CX, $0x40
+	JL         near6
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near6:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6179,6 +6861,34 @@ overwrite6:
 	RET
 
 rows7:
+	CMPQ       CX, $0x40
+	JL         near7
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near7:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6306,6 +7016,37 @@ overwrite7:
 	RET
 
 rows8:
+	CMPQ       CX, $0x40
+	JL         near8
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near8:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6448,6 +7189,40 @@ overwrite8:
 	RET
 
 rows9:
+	CMPQ       CX, $0x40
+	JL         near9
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near9:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6605,6 +7380,43 @@ overwrite9:
 	RET
 
 rows10:
+	CMPQ       CX, $0x40
+	JL         near10
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near10:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6777,6 +7589,46 @@ overwrite10:
 	RET
 
 rows11:
+	CMPQ       CX, $0x40
+	JL         near11
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near11:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -6964,6 +7816,49 @@ overwrite11:
 	RET
 
 rows12:
+	CMPQ       CX, $0x40
+	JL         near12
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near12:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -7166,6 +8061,52 @@ overwrite12:
 	RET
 
 rows13:
+	CMPQ       CX, $0x40
+	JL         near13
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near13:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2
@@ -7383,6 +8324,55 @@ overwrite13:
 	RET
 
 rows14:
+	CMPQ       CX, $0x40
+	JL         near14
+	MOVQ       c+56(FP), R15
+	MOVQ       ldc+64(FP), BX
+	SHLQ       $0x03, BX
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       BX, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+
+near14:
+	MOVQ   b+40(FP), BX
 	VXORPS Z0, Z0, Z0
 	VXORPS Z1, Z1, Z1
 	VXORPS Z2, Z2, Z2

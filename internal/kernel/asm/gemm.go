@@ -29,7 +29,6 @@ func gemmTile(v isa, t number) {
 	rows := reg.R15
 
 	Load(Param("a"), a)
-	Load(Param("b"), b)
 	Load(Param("k"), k)
 	loadStride(t, "rsa", odd[1])
 	loadStride(t, "csa", csa)
@@ -44,8 +43,34 @@ func gemmTile(v isa, t number) {
 	}
 	for r := 1; r <= v.tileRows; r++ {
 		Label(fmt.Sprintf("rows%d", r))
+		prefetchTile(v, t, r, k, rows, b)
+		Load(Param("b"), b)
 		gemmRows(v, t, r, a, csa, b, rsb, k, odd)
 	}
+}
+
+// prefetchDepth is the depth from which on C is fetched ahead: of fewer terms the
+// tile is done before it would be there.
+const prefetchDepth = 64
+
+// prefetchTile asks for r rows of C while their sums are computed: in a large
+// matrix they are far away, a page each, and a tile's stores would wait for all of
+// them at once. row and ldc are scratch.
+func prefetchTile(v isa, t number, r int, k, row, ldc reg.GPPhysical) {
+	skip := fmt.Sprintf("near%d", r)
+	CMPQ(k, operand.U8(prefetchDepth))
+	JL(operand.LabelRef(skip))
+	Load(Param("c"), row)
+	loadStride(t, "ldc", ldc)
+	for i := range r {
+		for at := 0; at < tileVectors*v.bytes; at += 64 {
+			PREFETCHT0(operand.Mem{Base: row, Disp: at})
+		}
+		if i+1 < r {
+			ADDQ(ldc, row)
+		}
+	}
+	Label(skip)
 }
 
 // gemmRows emits the loop and the store for r rows.
