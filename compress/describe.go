@@ -32,6 +32,7 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	r.Compact.ParamsNonzero = nonzero(file)
 	r.Alone = leftAlone(stored, layers)
 	r.Notes = append(r.Notes, w.notes...)
+	w.describeRounded(best.model)
 	twoBits := slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 })
 	if twoBits {
 		r.Notes = append(r.Notes, fmt.Sprintf("2-bit weights need opset %d: ONNX Runtime 1.24 or newer", file.MinOpset()))

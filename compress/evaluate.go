@@ -321,6 +321,7 @@ type runner struct {
 	output  int
 	pool    *kernel.Pool
 	unfused bool
+	most    int // examples per run; 0 means [evaluationBatch]
 	err     error
 }
 
@@ -340,6 +341,9 @@ func newRunner(g *graph.Graph, output string, pool *kernel.Pool) *runner {
 func (r *runner) batchSize(n int) int {
 	if d := r.g.Inputs[0].Type.Shape[0]; d.Known() {
 		return max(1, d.Size)
+	}
+	if r.most > 0 {
+		n = min(n, r.most)
 	}
 	return min(n, evaluationBatch)
 }

@@ -29,6 +29,8 @@ type Job struct {
 	Paths      []string // kinds to combine; nil means prune and quantize
 	Finetune   int      // epochs of each fine-tuning; 0 means chosen by the size of the work, negative none
 	Activation bool     // quantise activations to 8 bits as well
+	Ranges     string   // how their ranges are chosen, see [RangeNames]; "" means what costs least on the calibration examples
+	Calibrate  int      // calibration examples; 0 means at most 512
 	MaxBytes   int      // the largest file that will do; 0 means any
 	Seed       uint64
 	Pool       *kernel.Pool
@@ -46,7 +48,8 @@ type work struct {
 	graph    *graph.Graph // simplified, batch-symbolic where possible
 	notes    []string
 	training *data.Set
-	probe    *data.Set // calibration examples, part of training
+	probe    *data.Set // examples on which layers are compared, part of training
+	ranging  *data.Set // examples on which ranges are measured, part of training
 	chosen   *data.Set // selection examples
 	choosing *Evaluator
 	probing  *Evaluator
@@ -59,7 +62,8 @@ type work struct {
 	folder   *run.Folder
 	result   *Result
 	trials   []*trial
-	stopped  bool // the context ended: what is left to do is done on few examples
+	rounded  *Rounded // how activations are rounded; nil until the first model
+	stopped  bool     // the context ended: what is left to do is done on few examples
 }
 
 // prepare simplifies the model and splits the examples.
@@ -131,6 +135,10 @@ func (w *work) split() error {
 		return err
 	}
 	w.training, w.probe, w.chosen, w.HeldOut = p.Training, p.Calibration, p.Selection, p.HeldOut
+	w.ranging = w.probe
+	if n := min(w.Calibrate, w.training.Len()); n > 0 {
+		w.ranging = data.Split(w.training, []float64{float64(n) / float64(w.training.Len()), 1 - float64(n)/float64(w.training.Len())}, w.Seed, "ranges")[0]
+	}
 	w.result.Data = DataUsed{Source: w.Source, Eval: w.Eval, Mapping: w.Mapping, Training: w.training.Len(), Calibration: w.probe.Len(),
 		Selection: w.chosen.Len(), HeldOut: w.HeldOut.Len(), HeldOutFrom: p.HeldOutFrom}
 	if w.Eval != "" {

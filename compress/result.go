@@ -19,11 +19,12 @@ type Result struct {
 	Seed          uint64    `json:"seed"`
 	SHA256        string    `json:"sha256"`
 	Data          DataUsed  `json:"data"`
-	Head          string    `json:"head"`       // logits, probabilities or log-probabilities
-	Profiles      []Curve   `json:"profiles"`   // every path walked on the selection split
-	Trials        []Trial   `json:"trials"`     // every combination that was tuned and measured
-	Layers        []Layer   `json:"layers"`     // the layers worked on, before and after
-	Alone         []Alone   `json:"left_alone"` // every tensor left as it was, and why
+	Head          string    `json:"head"`                  // logits, probabilities or log-probabilities
+	Profiles      []Curve   `json:"profiles"`              // every path walked on the selection split
+	Trials        []Trial   `json:"trials"`                // every combination that was tuned and measured
+	Layers        []Layer   `json:"layers"`                // the layers worked on, before and after
+	Alone         []Alone   `json:"left_alone"`            // every tensor left as it was, and why
+	Activations   *Rounded  `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
 	Before        LedgerSum `json:"ledger_before"`
 	After         LedgerSum `json:"ledger_after"`
 	WouldFit      string    `json:"would_fit,omitempty"`       // the least budget that the best rejected model would meet

@@ -12,9 +12,9 @@ import (
 type Range struct{ Lo, Hi float64 }
 
 // Activations lists the values that 8-bit activations would round: what enters
-// a convolution or matrix product as data, the operands of sums behind
-// convolutions (as in residual networks) and what is averaged over whole images
-// behind them, each once, in the order of the graph. Their ranges come from
+// a convolution or matrix product as data, the operands of sums, products and
+// concatenations behind convolutions (as in residual and dense networks) and what
+// is averaged over whole images behind them, each once, in the order of the graph. Their ranges come from
 // calibration.
 func Activations(g *graph.Graph) []*graph.Value {
 	params := g.ParamsByValue()
@@ -29,6 +29,16 @@ func Activations(g *graph.Graph) []*graph.Value {
 		case "Add":
 			if images.holds(n.In[0]) && images.holds(n.In[1]) && sameKnownShape(n.In[0].Type, n.In[1].Type) {
 				want[n.In[0]], want[n.In[1]] = true, true
+			}
+		case "Mul": // as in squeeze-and-excitation: QLinearMul broadcasts
+			if images.holds(n.In[0]) && images.holds(n.In[1]) {
+				want[n.In[0]], want[n.In[1]] = true, true
+			}
+		case "Concat":
+			if images.holds(n.Out[0]) {
+				for _, v := range n.In {
+					want[v] = true
+				}
 			}
 		case "GlobalAveragePool", "AveragePool", "ReduceMean":
 			if images.holds(n.In[0]) {
@@ -104,8 +114,10 @@ func (m *images) makes(n *graph.Node) bool {
 		return m.layers[n]
 	case k == "Relu" || k == "Clip" || movesElements[k]:
 		return m.known[n.In[0]]
-	case k == "Add":
+	case k == "Add" || k == "Mul":
 		return m.known[n.In[0]] && m.known[n.In[1]]
+	case k == "Concat":
+		return !slices.ContainsFunc(n.In, func(v *graph.Value) bool { return !m.known[v] })
 	}
 	return false
 }

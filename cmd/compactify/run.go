@@ -17,6 +17,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// bestRanges lets the calibration examples decide.
+const bestRanges = "best"
+
 // runFlags are the settings of run.
 type runFlags struct {
 	dataFlags
@@ -24,6 +27,8 @@ type runFlags struct {
 	paths    []string
 	finetune int
 	rounding string
+	ranges   string
+	examples int
 	output   string
 }
 
@@ -63,6 +68,8 @@ complete tour that needs no files.`,
 	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+" (default: all of them)")
 	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training after each change; 0 for none (default: chosen by the size of the work)")
 	flags.StringVar(&f.rounding, "activations", "float", "what flows between layers: float, or int8 with calibrated ranges")
+	flags.StringVar(&f.ranges, "ranges", bestRanges, "how the ranges of int8 activations are chosen: "+compress.RangeNames()+",\nor best: what costs least on the calibration examples")
+	flags.IntVar(&f.examples, "calibrate", 0, "training examples that ranges are measured on (default: at most 512); memory does not depend on it")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
 	return c
 }
@@ -122,10 +129,18 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	if f.rounding != "float" && f.rounding != "int8" {
 		return compress.Job{}, usage(fmt.Errorf("--activations: got %q, want float or int8", f.rounding))
 	}
+	if f.ranges == bestRanges {
+		f.ranges = ""
+	} else if _, err := compress.ParseRanges(f.ranges); err != nil {
+		return compress.Job{}, usage(fmt.Errorf("--ranges: %w", err))
+	}
+	if f.examples < 0 {
+		return compress.Job{}, usage(fmt.Errorf("--calibrate: got %d examples, want 1 or more", f.examples))
+	}
 	if tuned && f.finetune == 0 {
 		f.finetune = -1 // the job's way to say none
 	}
-	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", MaxBytes: int(a.maxBytes),
+	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", Ranges: f.ranges, Calibrate: f.examples, MaxBytes: int(a.maxBytes),
 		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
 }
 
