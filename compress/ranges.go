@@ -103,7 +103,7 @@ func (w *work) calibrate(ctx context.Context, g *graph.Graph) (*Calibration, err
 // chooseRanges sets w.rounded, by the original with nothing but its activations
 // rounded.
 func (w *work) chooseRanges(ctx context.Context) error {
-	w.rounded = &Rounded{Ranges: w.Ranges, Examples: w.ranging.Len()}
+	w.rounded = &Rounded{Ranges: w.Ranges, Examples: w.ranging.Len(), Values: []RangeOf{}, Left: []LeftFloat{}}
 	if w.Ranges != "" {
 		return nil
 	}

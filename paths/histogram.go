@@ -3,12 +3,13 @@ package paths
 import (
 	"fmt"
 	"math"
-	"math/bits"
+	"slices"
 )
 
 // halfBins is the resolution of a histogram: bins from 0 to its bound, on either
-// side. It is that of Migacz's method of least divergence.
-const halfBins = 2048
+// side. Twice Migacz's 2048, as the levels of 8 bits all lie on one side behind a
+// ReLU.
+const halfBins = 4096
 
 // Histogram is what is kept of a stream of activations: counts in bins of equal
 // width from −bound to bound, exact extremes and moments. The bound is the least
@@ -18,32 +19,41 @@ const halfBins = 2048
 // is empty.
 type Histogram struct {
 	lo, hi     float64
-	n          uint64 // finite elements, zeros included
+	n          uint64 // elements, zeros included
 	zeros      uint64 // exactly 0, counted here alone: every grid holds them
 	sum, power float64
-	exponent   int // bound = 2^exponent
-	above      []uint64
-	below      []uint64 // of −x; nil until there is a negative element
+	exponent   int      // bound = 2^exponent
+	bins       []uint64 // 2·halfBins; nil until there is an element other than 0
 }
 
-// Add counts elements. The error says how many are not finite; the others are
-// counted all the same.
+// Add counts elements. If one is not finite, the error says how many are, and
+// nothing is counted.
 func (h *Histogram) Add(data []float32) error {
-	lo, hi, bad := float32(math.Inf(1)), float32(math.Inf(-1)), 0
+	if len(data) == 0 {
+		return nil
+	}
+	lo, hi, bad := data[0], data[0], 0
 	for _, x := range data {
 		if x-x != 0 { // NaN or infinite
 			bad++
-			continue
 		}
-		lo, hi = min(lo, x), max(hi, x)
-	}
-	if bad < len(data) {
-		h.widen(float64(lo), float64(hi))
-		h.count(data)
+		if x < lo {
+			lo = x
+		}
+		if x > hi {
+			hi = x
+		}
 	}
 	if bad > 0 {
 		return fmt.Errorf("got %d of %d elements that are NaN or infinite, want finite numbers", bad, len(data))
 	}
+	h.widen(float64(lo), float64(hi))
+	if h.bins == nil {
+		h.zeros += uint64(len(data))
+	} else {
+		h.count(data)
+	}
+	h.n += uint64(len(data))
 	return nil
 }
 
@@ -53,52 +63,44 @@ func (h *Histogram) widen(lo, hi float64) {
 		h.lo, h.hi = lo, hi
 	}
 	h.lo, h.hi = min(h.lo, lo), max(h.hi, hi)
-	if top := max(hi, -lo); top > 0 {
-		_, e := math.Frexp(top) // top < 2^e
-		switch {
-		case h.above == nil:
-			h.above, h.exponent = make([]uint64, halfBins), e
-		case e > h.exponent:
-			coarsen(h.above, e-h.exponent)
-			coarsen(h.below, e-h.exponent)
-			h.exponent = e
-		}
+	top := max(hi, -lo)
+	if top == 0 {
+		return
 	}
-	if lo < 0 && h.below == nil {
-		h.below = make([]uint64, halfBins)
+	_, e := math.Frexp(top) // top < 2^e
+	switch {
+	case h.bins == nil:
+		h.bins, h.exponent = make([]uint64, 2*halfBins), e
+	case e > h.exponent:
+		h.coarsen(e - h.exponent)
+		h.exponent = e
 	}
 }
 
-// coarsen merges runs of 2^doublings bins into one.
-func coarsen(bins []uint64, doublings int) {
-	if doublings >= bits.Len(halfBins) {
-		doublings = bits.Len(halfBins) // all fall into the first
+// coarsen merges runs of 2^doublings bins into one, on either side of 0.
+func (h *Histogram) coarsen(doublings int) {
+	merged := make([]uint64, len(h.bins))
+	for i, n := range h.bins {
+		merged[halfBins+(i-halfBins)>>doublings] += n
 	}
-	for i, n := range bins {
-		bins[i] = 0
-		bins[i>>doublings] += n
-	}
+	h.bins = merged
 }
 
+// count puts elements into bins. It has no branch, because the sign of an
+// activation is anyone's guess.
 func (h *Histogram) count(data []float32) {
-	perUnit := math.Ldexp(halfBins, -h.exponent)
+	perUnit, bins := math.Ldexp(halfBins, -h.exponent), h.bins
 	var sum, power float64
+	var zeros uint64
 	for _, x := range data {
 		v := float64(x)
-		switch {
-		case v > 0 && v <= math.MaxFloat32:
-			h.above[int(v*perUnit)]++
-		case v < 0 && v >= -math.MaxFloat32:
-			h.below[int(-v*perUnit)]++
-		case v == 0:
-			h.zeros++
-		default:
-			continue
-		}
-		h.n++
+		bins[int(v*perUnit+halfBins)&(2*halfBins-1)]++ // in range anyway, as |v| < bound
+		zeros += uint64((math.Float32bits(x)&^(1<<31) - 1) >> 31)
 		sum += v
 		power += v * v
 	}
+	bins[halfBins] -= zeros
+	h.zeros += zeros
 	h.sum += sum
 	h.power += power
 }
@@ -118,12 +120,12 @@ func (h *Histogram) Deviation() float64 {
 	return math.Sqrt(max(0, h.power/float64(h.n)-m*m))
 }
 
-// Bytes is the memory of the counts: at most 2·8·2048 bytes, however many elements
-// were seen.
-func (h *Histogram) Bytes() int { return 8 * (len(h.above) + len(h.below)) }
+// Bytes is the memory of the counts, at most [HistogramBytes], however many
+// elements were seen.
+func (h *Histogram) Bytes() int { return 8 * len(h.bins) }
 
 // HistogramBytes is the most that [Histogram.Bytes] can be.
-const HistogramBytes = 2 * 8 * halfBins
+const HistogramBytes = 8 * 2 * halfBins
 
 // Outside is the share of elements outside of a range, to the width of a bin.
 func (h *Histogram) Outside(r Range) float64 {
@@ -131,13 +133,8 @@ func (h *Histogram) Outside(r Range) float64 {
 		return 0
 	}
 	width, out := h.width(), uint64(0)
-	for i, n := range h.above { // a bin whose nearer end is outside holds none inside
-		if float64(i)*width >= r.Hi {
-			out += n
-		}
-	}
-	for i, n := range h.below {
-		if -float64(i)*width <= r.Lo {
+	for i, n := range h.bins { // none of a bin's elements is inside if its nearer end is not
+		if lo := float64(i-halfBins) * width; lo >= r.Hi || lo+width <= r.Lo {
 			out += n
 		}
 	}
@@ -151,44 +148,53 @@ func (h *Histogram) width() float64 { return math.Ldexp(1, h.exponent) / halfBin
 // reaches beyond the elements seen, and always holds 0.
 func (h *Histogram) Range(f Fit) Range {
 	whole := Range{min(0, h.lo), max(0, h.hi)}
-	if h.n == 0 || whole.Lo == whole.Hi {
+	if h.bins == nil {
 		return whole
 	}
+	s := spectrum{n: h.n, above: h.bins[halfBins:], below: slices.Clone(h.bins[:halfBins]), width: h.width()}
+	slices.Reverse(s.below)
 	switch f {
 	case FitPercentile:
-		return h.percentile(whole)
+		return s.percentile(whole)
 	case FitEntropy:
-		return h.clipped(whole, h.divergence)
+		return clipped(whole, s.divergence)
 	case FitMSE:
-		return h.clipped(whole, h.squaredError)
+		return clipped(whole, s.squaredError)
 	}
 	return whole
+}
+
+// spectrum is a histogram's bins from 0 outwards on both sides.
+type spectrum struct {
+	n            uint64
+	above, below []uint64
+	width        float64
 }
 
 // tail is the share of elements that the percentile method may clip at each end.
 const tail = 5e-5
 
 // percentile leaves out a share of the elements at each end.
-func (h *Histogram) percentile(whole Range) Range {
-	allowed := uint64(tail * float64(h.n))
+func (s spectrum) percentile(whole Range) Range {
+	allowed := uint64(tail * float64(s.n))
 	end := func(bins []uint64) float64 {
 		left := allowed
 		for i := len(bins) - 1; i >= 0; i-- {
 			if bins[i] > left {
-				return float64(i+1) * h.width()
+				return float64(i+1) * s.width
 			}
 			left -= bins[i]
 		}
 		return 0
 	}
-	return Range{max(whole.Lo, -end(h.below)), min(whole.Hi, end(h.above))}
+	return Range{max(whole.Lo, -end(s.below)), min(whole.Hi, end(s.above))}
 }
 
 // candidates is how many bounds between nothing and everything are compared.
 const candidates = 256
 
 // clipped is the range [−c, c], cut off where the elements end, of least cost.
-func (h *Histogram) clipped(whole Range, cost func(r Range) float64) Range {
+func clipped(whole Range, cost func(r Range) float64) Range {
 	top := max(whole.Hi, -whole.Lo)
 	best, least := whole, cost(whole)
 	for i := candidates - 1; i >= candidates/16; i-- {
@@ -203,26 +209,24 @@ func (h *Histogram) clipped(whole Range, cost func(r Range) float64) Range {
 
 // squaredError is the summed squared distance of the elements, each at the middle
 // of its bin, from their nearest points of the grid of 256 over r.
-func (h *Histogram) squaredError(r Range) float64 {
-	s := (r.Hi - r.Lo) / 255
-	if s == 0 {
+func (s spectrum) squaredError(r Range) float64 {
+	step := (r.Hi - r.Lo) / 255
+	if step == 0 {
 		return math.Inf(1)
 	}
-	width, total := h.width(), 0.0
+	width, total := s.width, 0.0
 	side := func(bins []uint64, end float64) {
-		end = math.Round(end/s) * s // the grid holds 0, so its ends are multiples of s
+		end = math.Round(end/step) * step // the grid holds 0, so its ends are multiples of step
 		for i, n := range bins {
 			if n > 0 {
 				x := (float64(i) + 0.5) * width
-				d := x - min(end, math.Round(x/s)*s)
-				// Within a bin elements are taken for uniform, which a bin far
-				// narrower than s makes no difference to.
+				d := x - min(end, math.Round(x/step)*step)
 				total += float64(n) * d * d
 			}
 		}
 	}
-	side(h.above, r.Hi)
-	side(h.below, -r.Lo)
+	side(s.above, r.Hi)
+	side(s.below, -r.Lo)
 	return total
 }
 
@@ -233,9 +237,9 @@ func (h *Histogram) squaredError(r Range) float64 {
 //
 // Source: S. Migacz, "8-bit inference with TensorRT", GPU Technology Conference
 // 2017, slides 31–36.
-func (h *Histogram) divergence(r Range) float64 {
-	width, s := h.width(), (r.Hi-r.Lo)/255
-	if s <= width { // fewer bins than levels: they could not tell
+func (s spectrum) divergence(r Range) float64 {
+	width, step := s.width, (r.Hi-r.Lo)/255
+	if step <= width { // fewer bins than levels: they could not tell
 		return math.Inf(1)
 	}
 	var total, clipped float64 // P's elements, and those at its ends
@@ -254,10 +258,10 @@ func (h *Histogram) divergence(r Range) float64 {
 		}
 		clipped += beyond
 		for from := 0; from <= last; {
-			level := math.Round((float64(from) + 0.5) * width / s)
+			level := math.Round((float64(from) + 0.5) * width / step)
 			var mass, filled float64
 			to := from
-			for ; to <= last && math.Round((float64(to)+0.5)*width/s) == level; to++ {
+			for ; to <= last && math.Round((float64(to)+0.5)*width/step) == level; to++ {
 				if bins[to] > 0 {
 					mass += float64(bins[to])
 					filled++
@@ -271,8 +275,8 @@ func (h *Histogram) divergence(r Range) float64 {
 				}
 				switch {
 				case p == 0:
-				case bins[i] == 0: // only clipped elements: no level stands for them
-					sum = math.Inf(1)
+				case bins[i] == 0: // only clipped elements: as if one had been there
+					sum += p * math.Log(p)
 				default:
 					sum += p * math.Log(p/q)
 				}
@@ -281,9 +285,9 @@ func (h *Histogram) divergence(r Range) float64 {
 			from = to
 		}
 	}
-	side(h.above, r.Hi)
-	side(h.below, -r.Lo)
-	if total == 0 {
+	side(s.above, r.Hi)
+	side(s.below, -r.Lo)
+	if clipped >= total {
 		return math.Inf(1)
 	}
 	// Σ (p/P)·log((p/P)/(q/Q)) with P = total and Q = total − clipped.
