@@ -19,7 +19,7 @@ func verifying(t *testing.T) (*work, *graph.Graph) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.probe = w.Train
+	w.probe, w.ranging, w.Ranges = w.Train, w.Train, "minmax"
 	if w.choosing, err = NewEvaluator(context.Background(), g, w.probe, "", w.Pool, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func readersOfWeights(g *graph.Graph) []*graph.Node {
 		}
 		w := n.In[1]
 		from := producer[w]
-		if params[w] != nil || from != nil && from.Kind() == "DequantizeLinear" && params[from.In[0]] != nil && from.In[0].Type.DType != tensor.Int2 {
+		if params[w] != nil || from != nil && from.Kind() == "DequantizeLinear" && params[from.In[0]] != nil && from.In[0].Type.DType.Bits() != 2 {
 			list = append(list, n)
 		}
 	}
@@ -153,7 +153,7 @@ func twoBits(g *graph.Graph) map[*graph.Node]bool {
 	m := make(map[*graph.Node]bool)
 	for _, n := range g.Nodes {
 		for _, v := range n.In {
-			if from := producer[v]; from != nil && from.Kind() == "DequantizeLinear" && from.In[0].Type.DType == tensor.Int2 {
+			if from := producer[v]; from != nil && from.Kind() == "DequantizeLinear" && from.In[0].Type.DType.Bits() == 2 {
 				m[n] = true
 			}
 		}
