@@ -173,7 +173,7 @@ func (c *compiler) keepPacked(n *graph.Node, producer map[*graph.Value]*graph.No
 		return false
 	}
 	attrs := graph.Attributes{graph.Int("outputs", outputs)}
-	if block := from.Attrs.Int("block_size", 0); block != 0 {
+	if block := from.Attrs.Int("block_size", 0); block != 0 && block < a.k && elements(staticSizes(from.In[1])) > 1 {
 		attrs = append(attrs, graph.Int("block_size", block))
 	}
 	n.Domain, n.Op, n.Attrs = graph.DomainInternal, lowBitProduct, attrs
@@ -182,14 +182,15 @@ func (c *compiler) keepPacked(n *graph.Node, producer map[*graph.Value]*graph.No
 }
 
 // packed reports whether the scales are one for all, one for each output
-// channel, or one for each block of eight or a multiple along the others.
+// channel, or one for each block along the others: of eight or a multiple, or as
+// long as the axis.
 func packed(n *graph.Node, outputs int) bool {
 	if elements(staticSizes(n.In[1])) == 1 {
 		return true
 	}
 	axis := axisOf(n.Attrs.Int("axis", 1), 2)
 	if block := n.Attrs.Int("block_size", 0); block != 0 {
-		return axis != outputs && block%8 == 0
+		return axis != outputs && (block%8 == 0 || block >= staticSizes(n.In[0])[axis])
 	}
 	return axis == outputs
 }

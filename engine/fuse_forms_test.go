@@ -106,6 +106,11 @@ func formCases() []formCase {
 		low("uint4 without zero points", tensor.Uint4, 3, 0, 0, false, gemm),
 		low("int2 in blocks", tensor.Int2, 5, 1, 16, false, turned),
 		low("uint2 with zero points", tensor.Uint2, 70, 0, 0, true, gemm),
+		low("uint2 in one block", tensor.Uint2, 3, 1, formK, true, turned),
+		{"one output in one block", 2, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
+			at := attrs{graph.Int("axis", 1), graph.Int("block_size", 101)}
+			return b.With("Gemm", attrs{graph.Int("transB", 1)}, x, b.With("DequantizeLinear", at, b.Const(w.integers(tensor.Uint2, 1, formK)), b.Const(w.scales(1, 1)), b.Const(w.integers(tensor.Uint2, 1, 1))))
+		}, "compactify." + lowBitProduct, ""},
 		{"MatMulNBits", 2, func(b *graph.Builder, x *graph.Value, w *weights) *graph.Value {
 			at := attrs{graph.Int("K", formK), graph.Int("N", formN), graph.Int("bits", 4), graph.Int("block_size", 32)}
 			return b.With("com.microsoft.MatMulNBits", at, x, b.Const(w.integers(tensor.Uint8, formN, 4, 16)), b.Const(w.scales(formN*4)), b.Const(w.integers(tensor.Uint8, formN*2)))

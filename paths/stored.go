@@ -1,6 +1,8 @@
 package paths
 
 import (
+	"slices"
+
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/tensor"
 )
@@ -18,7 +20,9 @@ import (
 // every K and number of scales: errors as large as the output. 4 and 8 bits, Gemm
 // with transB = 1, Conv, ConvTranspose and MatMul of higher rank are right, and
 // so is a Transpose between the DequantizeLinear and the MatMul, as long as there
-// is no zero point. [transposed] layers are stored in one of those forms.
+// is no zero point, or scales and zero points are those of blocks. [transposed]
+// layers are stored in one of those forms: with zero points, in one block as long
+// as the row.
 
 // storedType is the narrowest ONNX integer type that holds a scheme's grid.
 func storedType(s Scheme) tensor.DType {
@@ -66,7 +70,8 @@ func StoredIndex(l graph.Layer, s Scheme) func(i int) int {
 // dequantize replaces the layer's parameter by integers, scales, zero points if
 // the grid is asymmetric, and a DequantizeLinear in front of the first reader.
 func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
-	shape, scaleShape, axis, codes, scales, zeros := l.Param.Data.Shape(), r.groups.shape, r.groups.axis, r.codes, r.scales, r.zeros
+	shape, scaleShape, axis, block := l.Param.Data.Shape(), r.groups.shape, r.groups.axis, max(0, r.scheme.Block)
+	codes, scales, zeros := r.codes, r.scales, r.zeros
 	turn := transposed(l, r.scheme)
 	if turn {
 		codes = turned(codes, shape)
@@ -75,6 +80,10 @@ func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
 			scaleShape = []int{scaleShape[1], scaleShape[0]}
 		}
 		shape, axis = []int{shape[1], shape[0]}, 1-axis
+		if zeros != nil && block == 0 {
+			scales, zeros = repeated(scales, shape[0]), repeated(zeros, shape[0])
+			scaleShape, axis, block = []int{shape[0], 1}, 1, shape[1]
+		}
 	}
 	d := storedType(r.scheme)
 	in := []*graph.Value{b.Param(l.Name()+"_q", packed(d, codes, shape)), b.Param(l.Name()+"_s", tensor.Of(scales, scaleShape...))}
@@ -85,8 +94,8 @@ func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
 	if len(scaleShape) > 0 {
 		attrs = append(attrs, graph.Int("axis", axis))
 	}
-	if r.scheme.Block > 1 {
-		attrs = append(attrs, graph.Int("block_size", r.scheme.Block))
+	if block > 0 {
+		attrs = append(attrs, graph.Int("block_size", block))
 	}
 	w := insertBefore(g, b, l.Nodes[0], "DequantizeLinear", attrs, in...)
 	if turn {
@@ -94,6 +103,14 @@ func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
 	}
 	g.Replace(l.Param.Value, w)
 	g.RemoveParams(func(p *graph.Param) bool { return p == l.Param })
+}
+
+// repeated is x itself if it has n elements, otherwise its one element n times.
+func repeated[T any](x []T, n int) []T {
+	if len(x) == n {
+		return x
+	}
+	return slices.Repeat(x, n)
 }
 
 // turned is the transpose of x [shape[0], shape[1]].
