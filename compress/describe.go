@@ -60,33 +60,25 @@ func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
 	d := Layer{Name: l.Name(), Kind: l.Nodes[0].Kind(), Shape: l.Param.Data.Shape(), Bits: 32, Params: l.Param.Data.Len(),
 		BytesBefore: l.Param.StoredBytes(), SNR: jsonnum.Float(math.Inf(1))}
 	d.BytesAfter = d.BytesBefore
-	var q, s *graph.Param
 	for _, p := range after.Params {
-		switch p.Name {
-		case l.Name():
+		if p.Name == l.Name() {
 			describePruned(&d, l.Param, p)
 			return d
-		case l.Name() + "_q":
-			q = p
-		case l.Name() + "_s":
-			s = p
 		}
 	}
-	if q == nil || s == nil {
+	w, ok := paths.StoredWeight(after, l, paths.Scheme{Bits: bits})
+	if !ok {
 		return d
 	}
-	d.Bits, d.BytesAfter = paths.StoredBits(bits), q.StoredBytes()+s.StoredBytes()
+	d.Bits, d.BytesAfter = paths.StoredBits(bits), w.Bytes()
 	var power, noise float64
-	channel, stored := paths.ChannelOf(l), paths.StoredIndex(l, paths.Scheme{Bits: bits})
-	for i, n := 0, q.Data.Len(); i < n; i++ {
-		v := q.Data.At(stored(i))
-		if v == 0 {
+	for i := range d.Params {
+		x, y := l.Param.Data.At(i), w.At(i)
+		if y == 0 {
 			d.Zeros++
 		}
-		x := l.Param.Data.At(i)
-		e := x - v*s.Data.At(channel(i))
 		power += x * x
-		noise += e * e
+		noise += (x - y) * (x - y)
 	}
 	d.SNR = jsonnum.Float(decibels(power, noise))
 	return d

@@ -201,7 +201,7 @@ var boundaries = map[string]func(t *testing.T, l graph.Layer, end *graph.Graph){
 		if got := signs.DType(); got != tensor.Int2 {
 			t.Errorf("weight %q: stored as %v, want the narrowest type", l.Name(), got)
 		}
-		channel, stored := ChannelOf(l), StoredIndex(l, Scheme{Bits: 1})
+		channel, stored := groupsOf(l, Scheme{Bits: 1}).scaleOf(), storedIndex(l, Scheme{Bits: 1})
 		sums, counts := make([]float64, l.Channels()), make([]float64, l.Channels())
 		for i := range signs.Len() {
 			w := l.Param.Data.At(i)

@@ -135,12 +135,3 @@ func QuantizeWeights(p *kernel.Pool, g *graph.Graph, schemes map[string]Scheme) 
 	}
 	return c, b.Err()
 }
-
-// ChannelOf maps a row-major index of a layer's weight to its output channel.
-func ChannelOf(l graph.Layer) func(i int) int {
-	inner, shape := 1, l.Param.Data.Shape()
-	for _, n := range shape[l.Axis+1:] {
-		inner *= n
-	}
-	return func(i int) int { return i / inner % shape[l.Axis] }
-}

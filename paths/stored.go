@@ -57,9 +57,48 @@ func transposed(l graph.Layer, s Scheme) bool {
 	return storedType(s).Bits() == 2 && len(shape) == 2 && l.Axis == 1 && shape[1]%4 != 0
 }
 
-// StoredIndex maps a row-major index of a layer's weight to that of the integer
+// Stored is a weight as a graph holds it that [QuantizeWeights] or [Harden] made.
+type Stored struct {
+	Params []*graph.Param      // integers, scales and zero points
+	At     func(i int) float64 // the weight at row-major index i of the original
+}
+
+// Bytes is what the weight takes in a file.
+func (s Stored) Bytes() int {
+	n := 0
+	for _, p := range s.Params {
+		n += p.StoredBytes()
+	}
+	return n
+}
+
+// StoredWeight finds what became of a layer's weight; false if it is not stored
+// as integers of the scheme.
+func StoredWeight(after *graph.Graph, l graph.Layer, s Scheme) (Stored, bool) {
+	var out Stored
+	for _, suffix := range []string{"_q", "_s", "_z"} {
+		for _, p := range after.Params {
+			if p.Name == l.Name()+suffix {
+				out.Params = append(out.Params, p)
+			}
+		}
+	}
+	if len(out.Params) == 0 {
+		return out, false
+	}
+	index := storedIndex(l, s)
+	for _, w := range after.EffectiveWeights() {
+		if w.Param == out.Params[0] && w.Reader != nil {
+			out.At = func(i int) float64 { return w.At(index(i)) }
+			return out, true
+		}
+	}
+	return out, false
+}
+
+// storedIndex maps a row-major index of a layer's weight to that of the integer
 // stored for it.
-func StoredIndex(l graph.Layer, s Scheme) func(i int) int {
+func storedIndex(l graph.Layer, s Scheme) func(i int) int {
 	if !transposed(l, s) {
 		return func(i int) int { return i }
 	}

@@ -117,7 +117,7 @@ func checkStored(t *testing.T, q *graph.Graph, shape []int, nodes []string) {
 }
 
 // checkMeaning compares the quantised graph with the original on rounded weights,
-// and those with the stored integers, found through StoredIndex.
+// and those with the stored integers, found through StoredWeight.
 func checkMeaning(t *testing.T, g, q *graph.Graph, bits int) {
 	t.Helper()
 	want := writtenOut(t, g, map[string]Scheme{"w": {Bits: bits}})
@@ -125,10 +125,12 @@ func checkMeaning(t *testing.T, g, q *graph.Graph, bits int) {
 		t.Error(err)
 	}
 	l := g.Layers()[0]
-	stored, channel := StoredIndex(l, Scheme{Bits: bits}), ChannelOf(l)
+	stored, ok := StoredWeight(q, l, Scheme{Bits: bits})
+	if !ok {
+		t.Fatal("the stored weight is not found")
+	}
 	for i, w := range tensor.Data[float32](want.Params[0].Data) {
-		got := float32(q.Params[0].Data.At(stored(i))) * float32(q.Params[1].Data.At(channel(i)))
-		if got != w {
+		if got := float32(stored.At(i)); got != w {
 			t.Fatalf("weight %d: got %v, want %v", i, got, w)
 		}
 	}
