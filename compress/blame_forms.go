@@ -3,6 +3,7 @@ package compress
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/paths"
@@ -59,26 +60,10 @@ func schemeOf(g *graph.Graph, n *graph.Node) paths.Scheme {
 	return s
 }
 
-// describeScheme says in words how a weight is stored.
+// describeScheme says in words how a weight is stored, but not how its range was
+// chosen: a file does not tell.
 func describeScheme(s paths.Scheme) string {
-	if s.IsFloat() {
-		return "float32"
-	}
-	words := fmt.Sprintf("%d bits", s.Bits)
-	if s.Ternary {
-		words = "ternary"
-	}
-	switch {
-	case s.Block == paths.PerTensor:
-		words += " per tensor"
-	case s.Block > 0:
-		words += fmt.Sprintf(" in blocks of %d", s.Block)
-	default:
-		words += " per channel"
-	}
-	if s.Asymmetric {
-		words += ", asymmetric"
-	}
+	words, _, _ := strings.Cut(s.String(), ",")
 	return words
 }
 

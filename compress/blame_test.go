@@ -73,7 +73,7 @@ func TestBlameFindsTheDamagedLayer(t *testing.T) {
 		t.Errorf("metric: got %v originally, %v with only %q compressed, %v with it restored", b.Baseline.Metric, worst.MetricOnly, damaged, worst.MetricRestored)
 	}
 	for _, l := range b.Layers[1:] {
-		if l.KL > 1e-3 || l.Fix != nil || l.Form != "8 bits per channel" {
+		if l.KL > 1e-3 || l.Fix != nil || l.Form != "8 bits per output channel" {
 			t.Errorf("layer %q, stored well: got KL %v, form %q and fix %v", l.Name, l.KL, l.Form, l.Fix)
 		}
 	}
@@ -88,7 +88,7 @@ func TestBlameFindsTheDamagedLayer(t *testing.T) {
 func TestBlameAtBits(t *testing.T) {
 	b, _ := blameOf(t, smallJob(t), nil, 2, compactify.Budget{Kind: compactify.KLFrom, Limit: 0})
 	for i, l := range b.Layers {
-		if l.KL <= 0 || l.Form != "2 bits per channel" || l.BytesAfter >= l.Bytes {
+		if l.KL <= 0 || l.Form != "2 bits per output channel" || l.BytesAfter >= l.Bytes {
 			t.Errorf("got %+v, want a layer of 2 bits that costs something", l)
 		}
 		if i > 0 && l.KL > b.Layers[i-1].KL {

@@ -17,6 +17,7 @@ import (
 // blameFlags are the settings of blame.
 type blameFlags struct {
 	dataFlags
+	gridFlags
 	budget, output, compact string
 	bits                    int
 }
@@ -46,7 +47,8 @@ fine-tuning is done. run does the same repair by itself where a budget fails.`,
 		Args:    want("MODEL"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.blame(c.Context(), f, args[0]) },
 	}
-	f.add(c)
+	f.dataFlags.add(c)
+	f.gridFlags.add(c, "")
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
@@ -71,13 +73,10 @@ func (a *app) blame(ctx context.Context, f blameFlags, model string) error {
 	if err != nil {
 		return usage(fmt.Errorf("--budget: %w", err))
 	}
-	if f.bits < 1 || f.bits > 8 {
-		return usage(fmt.Errorf("--bits: got %d, want 1 to 8", f.bits))
+	job := compress.BlameJob{Budget: budget}
+	if job.Scheme, err = f.scheme(); err != nil {
+		return err
 	}
-	if f.compact != "" && f.command.Flags().Changed("bits") {
-		return usage(fmt.Errorf("--bits and --compact exclude each other"))
-	}
-	job := compress.BlameJob{Budget: budget, Scheme: paths.Scheme{Bits: f.bits}}
 	if job.Model, err = a.readPrepared(model); err != nil {
 		return err
 	}
@@ -105,6 +104,27 @@ func (a *app) blame(ctx context.Context, f blameFlags, model string) error {
 	}
 	r := &blameResult{Blame: b, Model: model, Compact: f.compact, Budget: budget.String(), Seed: a.seed, Seconds: time.Since(start).Seconds()}
 	return a.print(r, func(w io.Writer) { r.text(w, budget) })
+}
+
+// scheme is how all layers are stored. Mistakes are errors of usage.
+func (f *blameFlags) scheme() (paths.Scheme, error) {
+	set := f.command.Flags()
+	for _, name := range append([]string{"bits"}, gridFlagNames...) {
+		if f.compact != "" && set.Changed(name) {
+			return paths.Scheme{}, usage(fmt.Errorf("--%s and --compact exclude each other", name))
+		}
+	}
+	s, err := f.gridFlags.scheme(f.command, "quantize")
+	if err != nil {
+		return s, err
+	}
+	if s.Bits = f.bits; s.Ternary && !set.Changed("bits") {
+		s.Bits = 2
+	}
+	if s.Bits < 1 || s.Bits > 8 {
+		return s, usage(fmt.Errorf("--bits: got %d, want 1 to 8", s.Bits))
+	}
+	return s, nil
 }
 
 // readPrepared reads a model and brings it into the form that is worked on.

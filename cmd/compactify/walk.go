@@ -57,7 +57,7 @@ Kinds:
 		},
 	}
 	f.dataFlags.add(c)
-	f.gridFlags.add(c)
+	f.gridFlags.add(c, "quantize: ")
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")

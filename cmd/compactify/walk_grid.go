@@ -13,18 +13,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// gridFlags say how walk quantize rounds.
+// gridFlags say how weights are rounded.
 type gridFlags struct {
 	granularity, fit    string
 	asymmetric, ternary bool
 }
 
-func (f *gridFlags) add(c *cobra.Command) {
+// add declares the flags; of says of what they are settings, if not of the command.
+func (f *gridFlags) add(c *cobra.Command, of string) {
 	flags := c.Flags()
-	flags.StringVar(&f.granularity, "granularity", "channel", "quantize: what shares a scale: tensor, channel or block:N, N inputs of an output channel")
-	flags.StringVar(&f.fit, "fit", "mse", "quantize: how the range is chosen: mse, minmax, percentile (99.9 %), entropy or fixed-point, the grid {−B..B}/2^k")
-	flags.BoolVar(&f.asymmetric, "asymmetric", false, "quantize: unsigned integers with a zero point, from 8 to 2 bits")
-	flags.BoolVar(&f.ternary, "ternary", false, "quantize: also the levels −1, 0, +1, between 2 bits and 1")
+	flags.StringVar(&f.granularity, "granularity", "channel", of+"what shares a scale: tensor, channel or block:N, N inputs of an output channel")
+	flags.StringVar(&f.fit, "fit", "mse", of+"how the range is chosen: mse, minmax, percentile (99.9 %), entropy or fixed-point, the grid {−B..B}/2^k")
+	flags.BoolVar(&f.asymmetric, "asymmetric", false, of+"unsigned integers with a zero point, from 8 to 2 bits")
+	flags.BoolVar(&f.ternary, "ternary", false, of+"the levels −1, 0, +1, between 2 bits and 1")
 }
 
 // gridFlagNames are the flags that walk quantize alone takes.
