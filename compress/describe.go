@@ -13,20 +13,28 @@ import (
 )
 
 // describe fills in what the chosen model is made of.
-func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
+func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	r := w.result
 	r.Before = sumLedger(w.Model.Ledger(w.ModelBytes))
 	r.After = sumLedger(file.Ledger(bytes))
 	layers := w.graph.Layers()
 	stored, _ := best.model.Clone()
 	chooseEncodings(stored)
-	for _, l := range layers {
-		r.Layers = append(r.Layers, describeLayer(l, stored, best.bits[l.Name()]))
+	narrow, err := w.channels.narrowed(w.graph, best.plan)
+	if err != nil {
+		return err
 	}
-	if f := jsonnum.Float(best.fraction); f > 0 {
+	left := narrow.Layers()
+	for _, l := range layers {
+		r.Layers = append(r.Layers, describeLayer(l, left, stored, best.plan.Schemes[l.Name()]))
+	}
+	if f := jsonnum.Float(best.plan.sparsity(best.narrow)); f > 0 {
 		r.Paths = append(r.Paths, Leg{"prune", f, f})
 	}
-	if b := best.meanBits; b < 32 {
+	if f := jsonnum.Float(w.channels.share(best.plan)); f > 0 {
+		r.Paths = append(r.Paths, Leg{removeChannels, f, f})
+	}
+	if b := best.plan.meanBits(best.narrow); b < 32 {
 		r.Paths = append(r.Paths, Leg{"quantize", jsonnum.Float((32 - b) / 31), jsonnum.Float(b)})
 	}
 	r.Compact.ParamsNonzero = nonzero(file)
@@ -40,11 +48,12 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) {
 	if w.Activation && twoBits {
 		r.Notes = append(r.Notes, "activations in front of 2-bit weights stay float32: runtimes have no integer kernel for them")
 	}
-	if zeros := zerosOf(r.Layers); zeros > 0 && len(best.bits) > 0 {
+	if zeros := zerosOf(r.Layers); zeros > 0 && len(best.plan.Zeros) == 0 && len(best.plan.Schemes) > 0 {
 		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" zero but stored like the others: no speed-up")
 	} else if zeros > 0 {
 		r.Notes = append(r.Notes, words.Count(zeros, "weight is", "weights are")+" exactly zero; where that is smaller they are left out of the file, but runtimes fill them in again: expect no speed-up from them")
 	}
+	return nil
 }
 
 func zerosOf(layers []Layer) int {
@@ -55,25 +64,32 @@ func zerosOf(layers []Layer) int {
 	return n
 }
 
-// describeLayer compares a layer with what became of it.
-func describeLayer(l graph.Layer, after *graph.Graph, bits int) Layer {
-	d := Layer{Name: l.Name(), Kind: l.Nodes[0].Kind(), Shape: l.Param.Data.Shape(), Bits: 32, Params: l.Param.Data.Len(),
+// describeLayer compares a layer with what became of it: narrow is the original
+// without the channels that were removed, after the model that is written.
+func describeLayer(l graph.Layer, narrow []graph.Layer, after *graph.Graph, scheme paths.Scheme) Layer {
+	d := Layer{Name: l.Name(), Kind: l.Nodes[0].Kind(), Shape: l.Param.Data.Shape(), ShapeAfter: []int{}, Bits: 32, Params: l.Param.Data.Len(),
 		BytesBefore: l.Param.StoredBytes(), SNR: jsonnum.Float(math.Inf(1))}
-	d.BytesAfter = d.BytesBefore
+	i := slices.IndexFunc(narrow, func(n graph.Layer) bool { return n.Name() == l.Name() })
+	if i < 0 {
+		d.SNR = nan
+		return d
+	}
+	left := narrow[i]
+	d.ShapeAfter, d.BytesAfter = left.Param.Data.Shape(), left.Param.StoredBytes()
 	for _, p := range after.Params {
 		if p.Name == l.Name() {
-			describePruned(&d, l.Param, p)
+			describePruned(&d, left.Param, p)
 			return d
 		}
 	}
-	w, ok := paths.StoredWeight(after, l, paths.Scheme{Bits: bits})
+	w, ok := paths.StoredWeight(after, left, scheme)
 	if !ok {
 		return d
 	}
-	d.Bits, d.BytesAfter = paths.StoredBits(bits), w.Bytes()
+	d.Bits, d.BytesAfter = paths.StoredBits(scheme.Bits), w.Bytes()
 	var power, noise float64
-	for i := range d.Params {
-		x, y := l.Param.Data.At(i), w.At(i)
+	for i := range left.Param.Data.Len() {
+		x, y := left.Param.Data.At(i), w.At(i)
 		if y == 0 {
 			d.Zeros++
 		}

@@ -29,17 +29,22 @@ func Encode(g *graph.Graph) ([]byte, error) {
 	return onnx.Encode(c, onnx.Options{Compact: true})
 }
 
-// chooseEncodings stores a float32 weight as a sparse initialiser where that
-// takes fewer bytes: an index of a few bytes goes with every value that is not
-// zero. Runtimes densify it when they load the model; it saves disk only.
+// sparseHeader is about what a sparse initialiser takes beyond values and indices.
+const sparseHeader = 16
+
+// chooseEncodings stores a weight, in float32 or as 8-bit integers, as a sparse
+// initialiser where that takes fewer bytes: an index of a few bytes goes with every
+// value that is not zero. Runtimes densify it when they load the model; it saves
+// disk only. The graph must not be shared.
 func chooseEncodings(g *graph.Graph) {
-	for _, l := range g.Layers() {
-		if l.Param.Data.DType() != tensor.Float32 {
+	for _, p := range g.Params {
+		if t := p.Data.DType(); t != tensor.Float32 && t != tensor.Int8 && t != tensor.Uint8 || p.Data.Rank() < 2 {
 			continue
 		}
-		dense := l.Param.StoredBytes()
-		l.Param.Sparse = true
-		l.Param.Sparse = l.Param.StoredBytes() < dense
+		p.Sparse = false
+		dense := p.StoredBytes()
+		p.Sparse = true
+		p.Sparse = p.StoredBytes()+sparseHeader < dense
 	}
 }
 

@@ -213,9 +213,9 @@ func rounded(t *testing.T, g *graph.Graph, examples *data.Set) *graph.Graph {
 	ctx := context.Background()
 	pool := kernel.NewPool(1, kernel.Best())
 	defer pool.Close()
-	w := &work{Job: Job{Pool: pool, Ranges: "minmax"}, ranging: subset(examples, 64)}
+	w := &work{Job: Job{Pool: pool, Ranges: "minmax"}, graph: g, ranging: subset(examples, 64)}
 	var err error
-	if w.choosing, err = NewEvaluator(ctx, g, w.ranging, "", pool, nil); err != nil {
+	if w.choosing, err = w.newBench(ctx, w.ranging, nil); err != nil {
 		t.Fatal(err)
 	}
 	a, err := w.roundActivations(ctx, g)

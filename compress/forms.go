@@ -50,7 +50,8 @@ var forms = []formMaker{
 		if err != nil {
 			return nil, err
 		}
-		return stored(c), nil
+		chooseEncodings(c)
+		return c, nil
 	}},
 }
 
@@ -146,7 +147,8 @@ func withZeros(zero func(w []float32, channels, per int, at func(c, k int) int))
 			w := tensor.Data[float32](l.Param.Data)
 			zero(w, shape[l.Axis], len(w)/shape[l.Axis], func(c, k int) int { return k/inner*outer + c*inner + k%inner })
 		}
-		return stored(c), nil
+		chooseEncodings(c)
+		return c, nil
 	}
 }
 
@@ -189,16 +191,4 @@ func blocksOfSixteen(w []float32, channels, per int, at func(c, k int) int) {
 			w[at(i, b.k)] = 0
 		}
 	}
-}
-
-// stored marks the parameters that a sparse initialiser holds in fewer bytes. The
-// graph must not be shared.
-func stored(g *graph.Graph) *graph.Graph {
-	for _, l := range g.Layers() {
-		l.Param.Sparse = false
-		dense := l.Param.StoredBytes()
-		l.Param.Sparse = true
-		l.Param.Sparse = l.Param.StoredBytes() < dense
-	}
-	return g
 }

@@ -31,6 +31,8 @@ type Job struct {
 	Activation bool     // quantise activations to 8 bits as well
 	Ranges     string   // how their ranges are chosen, see [RangeNames]; "" means what costs least on the calibration examples
 	Calibrate  int      // calibration examples; 0 means at most 512
+	Bits       []int    // the widths that weights may have, of 8, 4 and 2; nil means all
+	Opset      int      // the newest opset that the file may need; 0 means any
 	MaxBytes   int      // the largest file that will do; 0 means any
 	Seed       uint64
 	Pool       *kernel.Pool
@@ -51,19 +53,20 @@ type work struct {
 	probe    *data.Set // examples on which layers are compared, part of training
 	ranging  *data.Set // examples on which ranges are measured, part of training
 	chosen   *data.Set // selection examples
-	choosing *Evaluator
-	probing  *Evaluator
+	choosing *bench
+	probing  *bench
+	varied   *bench // the selection examples, changed a little; nil if they cannot be
+	channels channels
 	teacher  *imitation
-	twice    bool       // the notes say that fine-tuning computes some tensors twice
-	varied   *Evaluator // the selection examples, changed a little; nil if they cannot be
-	varying  Outcome    // of the simplified model on them
-	original Outcome    // of the simplified model on the selection examples
-	tooFew   bool       // they are too few: not even the original is surely within the budget
+	twice    bool // the notes say that fine-tuning computes some tensors twice
+	tooFew   bool // the selection examples are too few: not even the original is surely within the budget
 	folder   *run.Folder
 	result   *Result
 	trials   []*trial
 	rounded  *Rounded // how activations are rounded; nil until the first model
-	stopped  bool     // the context ended: what is left to do is done on few examples
+	count    counts
+	expected int  // how many plans are going to be tuned in all
+	stopped  bool // the context ended: what is left to do is done on few examples
 }
 
 // prepare simplifies the model and splits the examples.
@@ -76,28 +79,31 @@ func (w *work) prepare(ctx context.Context) error {
 	if err := w.split(); err != nil {
 		return err
 	}
-	if w.choosing, err = NewEvaluator(ctx, w.graph, w.chosen, w.Output, w.Pool, FileSize); err != nil {
+	if err := w.checkOpset(); err != nil {
+		return err
+	}
+	if w.choosing, err = w.newBench(ctx, w.chosen, FileSize); err != nil {
 		return err
 	}
 	if err := w.estimateMemory(); err != nil {
 		return err
 	}
 	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), string(w.choosing.Head())
-	if w.original, err = w.choosing.Outcomes(ctx, w.graph); err != nil {
-		return err
-	}
-	if m := w.choosing.Summarize(w.original); !w.Budget.Holds(m, m) {
+	if m := w.choosing.Summarize(w.choosing.original); !w.Budget.Holds(m, m) {
 		return fmt.Errorf("budget %v: not defined for a model that is judged by %s on %d examples; snr is for every model",
 			w.Budget, w.choosing.Task(), w.choosing.Len())
 	}
-	if w.tooFew = newContract(w.Budget, w.original, w.original).Verdict != Met; w.tooFew {
+	if w.tooFew = newContract(w.Budget, w.choosing.original, w.choosing.original).Verdict != Met; w.tooFew {
 		w.notes = append(w.notes, fmt.Sprintf("%d selection examples are too few for an interval inside the budget: choices went by estimates of half the budget; more data would help", w.chosen.Len()))
 	}
 	probe := w.probe
 	if w.canVary() {
 		probe = probe.Vary(w.Seed, "probe/vary", varyShare)
 	}
-	if w.probing, err = NewEvaluator(ctx, w.graph, probe, w.Output, w.Pool, nil); err != nil {
+	if w.probing, err = w.newBench(ctx, probe, nil); err != nil {
+		return err
+	}
+	if err := w.findChannels(); err != nil {
 		return err
 	}
 	return w.prepareVaried(ctx)
@@ -162,7 +168,7 @@ const byHeart = 0.995
 // such examples than on real ones, only if the model may know the examples by
 // heart, or if there are no labels to tell.
 func (w *work) prepareVaried(ctx context.Context) (err error) {
-	if !w.canVary() || w.Budget.Kind != compactify.MetricDrop && w.choosing.Summarize(w.original).Metric < byHeart {
+	if !w.canVary() || w.Budget.Kind != compactify.MetricDrop && w.choosing.Summarize(w.choosing.original).Metric < byHeart {
 		return nil
 	}
 	n := w.chosen.Len()
@@ -171,11 +177,16 @@ func (w *work) prepareVaried(ctx context.Context) (err error) {
 		idx[i] = i % n
 	}
 	set := w.chosen.Subset(idx).Vary(w.Seed, "selection/vary", varyShare)
-	if w.varied, err = NewEvaluator(ctx, w.graph, set, w.Output, w.Pool, nil); err != nil {
-		return err
-	}
-	w.varying, err = w.varied.Outcomes(ctx, w.graph)
+	w.varied, err = w.newBench(ctx, set, nil)
 	return err
+}
+
+// checkOpset refuses a model that needs a newer opset than the file may.
+func (w *work) checkOpset() error {
+	if need := w.graph.MinOpset(); w.Opset > 0 && need > w.Opset {
+		return fmt.Errorf("opset %d: the model needs %d", w.Opset, need)
+	}
+	return nil
 }
 
 // canVary reports whether examples can be changed without leaving what the model

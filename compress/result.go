@@ -21,7 +21,10 @@ type Result struct {
 	Data          DataUsed  `json:"data"`
 	Head          string    `json:"head"`                  // logits, probabilities or log-probabilities
 	Profiles      []Curve   `json:"profiles"`              // every path walked on the selection split
-	Trials        []Trial   `json:"trials"`                // every combination that was tuned and measured
+	Trials        []Trial   `json:"trials"`                // every plan that was carried out and measured
+	Evaluations   int       `json:"evaluations"`           // how often a model was run over a set of examples
+	CacheHits     int       `json:"cache_hits"`            // how often that was not needed: an equal model had been measured
+	Tunings       int       `json:"tunings"`               // how many models were fine-tuned
 	Layers        []Layer   `json:"layers"`                // the layers worked on, before and after
 	Alone         []Alone   `json:"left_alone"`            // every tensor left as it was, and why
 	Activations   *Rounded  `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
@@ -77,7 +80,7 @@ type Compact struct {
 type Leg struct {
 	Kind  string        `json:"kind"`
 	T     jsonnum.Float `json:"t"`
-	Param jsonnum.Float `json:"param"` // fraction removed, or mean bits per weight
+	Param jsonnum.Float `json:"param"` // share of weights or of channels removed, or mean bits per weight
 }
 
 // Verify compares the reloaded file on the portable, unfused executor with the
@@ -149,12 +152,14 @@ type CurveLimit struct {
 	Verdict  compactify.Verdict `json:"verdict"`
 }
 
-// Trial is one combination as it was measured on the selection split.
+// Trial is one plan as it was measured on the selection split.
 type Trial struct {
 	Bytes    int           `json:"bytes"`
 	MeanBits jsonnum.Float `json:"mean_bits"`
 	Sparsity jsonnum.Float `json:"sparsity"` // share of weights held at zero by pruning
+	Channels int           `json:"channels_removed"`
 	Tuned    int           `json:"tuned_epochs"`
+	Warm     bool          `json:"warm_start"` // fine-tuned from the weights of a larger trial, not of the original
 	Spent    jsonnum.Float `json:"spent"`
 	Worst    jsonnum.Float `json:"worst"`  // the worse end of the paired 95 % interval
 	Varied   jsonnum.Float `json:"varied"` // spent on changed copies of the examples; NaN without
@@ -168,6 +173,7 @@ type Layer struct {
 	Name        string        `json:"name"`
 	Kind        string        `json:"kind"` // the operator that reads it
 	Shape       []int         `json:"shape"`
+	ShapeAfter  []int         `json:"shape_after"` // without the channels that were removed; empty if nothing is left
 	Bits        int           `json:"bits"`
 	Zeros       int           `json:"zeros"` // weights that are exactly zero
 	Params      int           `json:"params"`

@@ -22,7 +22,7 @@ import (
 // Version is what results are stamped with.
 const Version = "0.1.0"
 
-// NoFitError says that no combination fits the budget. The result that goes with
+// NoFitError says that no plan fits the budget. The result that goes with
 // it says what was measured, and by which budget the best of it would fit.
 type NoFitError struct {
 	Reason        string
@@ -47,7 +47,7 @@ var stages = []struct {
 	share float64
 }{
 	{"preparing", 0.03}, {"walking prune", 0.07}, {"walking quantize", 0.05}, {"measuring layers", 0.1},
-	{"fine-tuning", 0.62}, {"polishing", 0.03}, {"removing weights", 0.05}, {"verifying", 0.05},
+	{"fine-tuning", 0.67}, {"polishing", 0.03}, {"verifying", 0.05},
 }
 
 // Run does the job and leaves model, certificate, result and every measured
@@ -90,9 +90,7 @@ func (w *work) run(ctx context.Context) error {
 	}
 	best, err := w.search(ctx)
 	if err == nil && best != nil && best.fits() {
-		if best, err = w.polish(ctx, best); err == nil {
-			best, err = w.furtherPruned(ctx, best)
-		}
+		best, err = w.polish(ctx, best)
 	}
 	if err == nil && (best == nil || !best.fits()) {
 		return w.noFit()
@@ -153,12 +151,12 @@ func (w *work) noFit() error {
 			near = t
 		}
 	}
-	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no combination fits on the selection examples, of which there are %d", w.Budget, w.chosen.Len())}
+	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no plan fits on the selection examples, of which there are %d", w.Budget, w.chosen.Len())}
 	if near != nil {
 		e.WouldFit = w.wouldFit(near)
 	}
 	if e.WouldFit != (compactify.Budget{}) {
-		e.Reason = fmt.Sprintf("budget %v: the nearest combination needs %v on the selection examples; nothing smaller fits", w.Budget, e.WouldFit)
+		e.Reason = fmt.Sprintf("budget %v: the nearest plan needs %v on the selection examples; nothing smaller fits", w.Budget, e.WouldFit)
 		w.result.WouldFit = e.WouldFit.String()
 	}
 	w.result.Rejected = e.Reason
@@ -202,6 +200,9 @@ func ceilTwoDigits(x float64) float64 {
 // the profiles the report shows.
 func (w *work) walk(ctx context.Context) error {
 	for _, kind := range w.kinds() {
+		if kind == removeChannels && !slices.ContainsFunc(paths.Kinds, func(k paths.Kind) bool { return k.Name == kind }) {
+			continue
+		}
 		p, err := paths.New(kind, w.graph, paths.Options{Pool: w.Pool})
 		if err != nil {
 			return err
@@ -224,33 +225,15 @@ func (w *work) walk(ctx context.Context) error {
 	return nil
 }
 
+// removeChannels is the kind of path along which groups of channels get narrower.
+const removeChannels = "prune-channels"
+
 // kinds are the paths of the job.
 func (w *work) kinds() []string {
 	if len(w.Paths) == 0 {
-		return []string{"prune", "quantize"}
+		return []string{"prune", "quantize", removeChannels}
 	}
 	return w.Paths
-}
-
-// furtherPruned goes along the pruning path as far as costs nothing: weights are
-// removed before the same fine-tuning, and the result is kept only if it fits
-// and the worse end of its interval is no worse than before.
-func (w *work) furtherPruned(ctx context.Context, best *trial) (*trial, error) {
-	if !slices.Contains(w.kinds(), "prune") || len(best.bits) == 0 {
-		return best, nil
-	}
-	for i, fraction := range []float64{0.3, 0.5} {
-		stage := func(done float64) { w.progress("removing weights", (float64(i)+done)/2) }
-		t, err := w.try(ctx, combination{best.bits, fraction}, best.epochs, stage)
-		if err != nil {
-			return best, err
-		}
-		if !t.fits() || t.bytes > best.bytes || w.nearer(best, t) {
-			break
-		}
-		best = t
-	}
-	return best, nil
 }
 
 // progress reports a stage and its share of the whole.
@@ -299,7 +282,9 @@ func (w *work) export(ctx context.Context, best *trial) error {
 		return err
 	}
 	w.progress("verifying", 0.9)
-	w.describe(best, back, len(file))
+	if err := w.describe(best, back, len(file)); err != nil {
+		return err
+	}
 	return w.keep(file)
 }
 
@@ -430,6 +415,7 @@ func (w *work) putJSON(name string, v any) error {
 }
 
 func (w *work) recordTrials() {
+	w.result.Evaluations, w.result.CacheHits, w.result.Tunings = w.count.evaluations, w.count.hits, w.count.tunings
 	w.result.Trials = nil
 	for _, t := range w.trials {
 		w.result.Trials = append(w.result.Trials, t.record())

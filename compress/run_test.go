@@ -198,7 +198,7 @@ func TestCancelledRun(t *testing.T) {
 	for name, want := range map[string]error{"cancel": context.Canceled, "deadline": context.DeadlineExceeded} {
 		ctx := &endable{Context: context.Background(), err: want}
 		job.Progress = func(stage string, _ float64) {
-			if strings.HasPrefix(stage, "removing weights") || strings.HasPrefix(stage, "polishing") {
+			if strings.HasPrefix(stage, "fine-tuning") {
 				ctx.ended = true
 			}
 		}

@@ -2,250 +2,156 @@ package compress
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
-
-	"github.com/compactify/compactify"
-	"github.com/compactify/compactify/graph"
-	"github.com/compactify/compactify/internal/jsonnum"
-	"github.com/compactify/compactify/paths"
-	"github.com/compactify/compactify/train"
 )
 
-// rungs are the widths a layer may have, widest first: what ONNX stores without
-// waste.
-var rungs = []int{8, 4, 2}
-
-// sensitivity is what narrowing one layer alone does to the probe's answers:
-// mean KL from the original by width (squared output error for other tasks).
-type sensitivity map[int]float64
-
-// sensitivities measures each layer at each width, all others untouched.
-func (w *work) sensitivities(ctx context.Context) (map[string]sensitivity, error) {
-	all := make(map[string]sensitivity)
-	layers := w.graph.Layers()
-	for i, l := range layers {
-		s := make(sensitivity)
-		for k, bits := range rungs[1:] {
-			g, err := paths.QuantizeWeights(w.Pool, w.graph, map[string]paths.Scheme{l.Name(): {Bits: bits}})
-			if err != nil {
-				return nil, err
-			}
-			m, err := w.probing.Evaluate(ctx, g)
-			if err != nil {
-				return nil, err
-			}
-			s[bits] = harm(m)
-			w.progress("measuring layers", float64(i*2+k+1)/float64(2*len(layers)))
-		}
-		all[l.Name()] = s
-	}
-	return all, nil
-}
-
-// harm is how far a model's answers are from the original's.
-func harm(m compactify.Measure) float64 {
-	if m.KL > 0 {
-		return m.KL
-	}
-	return math.Pow(10, -m.SNR/10)
-}
-
-// ladder lists combinations of widths from all-8-bit to all-2-bit. Each step
-// narrows the one layer for which the harm per saved byte is least.
-func (w *work) ladder(cost map[string]sensitivity) []map[string]int {
-	layers := w.graph.Layers()
-	at := make(map[string]int) // index into rungs
-	bits := make(map[string]int)
-	for _, l := range layers {
-		bits[l.Name()] = rungs[0]
-	}
-	list := []map[string]int{maps.Clone(bits)}
-	for {
-		best, bestRate := "", math.Inf(1)
-		for _, l := range layers {
-			i := at[l.Name()]
-			if i+1 == len(rungs) {
-				continue
-			}
-			from, to := rungs[i], rungs[i+1]
-			saved := float64(l.Param.Data.Len()*(from-to)) / 8
-			rate := (cost[l.Name()][to] - cost[l.Name()][from]) / saved
-			if rate < bestRate {
-				best, bestRate = l.Name(), rate
-			}
-		}
-		if best == "" {
-			return list
-		}
-		at[best]++
-		bits[best] = rungs[at[best]]
-		list = append(list, maps.Clone(bits))
-	}
-}
-
-// trial is one combination, tuned and measured on the selection examples.
-type trial struct {
-	combination
-	meanBits float64
-	epochs   int
-	model    *graph.Graph
-	bytes    int
-	measure  compactify.Measure
-	contract Contract
-	varied   *Contract // on the changed examples; nil if there are none
-	tooFew   bool      // the selection examples are too few for an interval
-	chosen   bool
-}
-
-// fits reports whether a trial may be exported.
-func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
-
-// needs is the budget a trial asks for: the worse end of the interval on the
-// selection examples, and at least the estimate on their changed copies. Where
-// the examples are so few that not even the original itself would be within the
-// limit, the interval says nothing; then twice the estimate counts instead.
-func (t *trial) needs() float64 {
-	need, worse := t.contract.worst(), math.Max
-	if t.contract.Kind == string(compactify.MinSNR) {
-		worse = math.Min
-	} else if t.tooFew {
-		need = 2 * float64(t.contract.Measured)
-	}
-	if t.varied != nil {
-		need = worse(need, float64(t.varied.Measured))
-	}
-	return need
-}
-
-func (t *trial) record() Trial {
-	varied := nan
-	if t.varied != nil {
-		varied = t.varied.Measured
-	}
-	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(t.meanBits), Sparsity: jsonnum.Float(t.fraction), Tuned: t.epochs,
-		Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied, KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
-}
-
-// meanBits is the average width of the layers' weights, 32 where none is chosen.
-func (w *work) meanBits(bits map[string]int) float64 {
-	total, weights := 0.0, 0.0
-	for _, l := range w.graph.Layers() {
-		b, ok := bits[l.Name()]
-		if !ok {
-			b = 32
-		}
-		n := float64(l.Param.Data.Len())
-		total += n * float64(b)
-		weights += n
-	}
-	return total / weights
-}
-
-// try measures one combination, fine-tuned if epochs > 0 and the model allows it.
-func (w *work) try(ctx context.Context, c combination, epochs int, stage func(float64)) (*trial, error) {
-	t := &trial{combination: c, meanBits: w.meanBits(c.bits), epochs: epochs, tooFew: w.tooFew}
-	if !w.tunable() {
-		t.epochs = 0
-	}
-	base, masks, err := w.pruned(c.fraction)
-	if err != nil {
-		return nil, err
-	}
-	if t.epochs > 0 {
-		t.model, err = w.tune(ctx, c.bits, masks, epochs, stage)
-		if errors.Is(err, train.ErrUntrainable) {
-			w.Finetune, t.epochs = -1, 0
-			w.notes = append(w.notes, fmt.Sprintf("not fine-tuned: %v", err))
-		}
-	}
-	if t.epochs == 0 {
-		t.model, err = paths.QuantizeWeights(w.Pool, base, schemes(c.bits))
-	}
-	if err == nil && w.Activation {
-		t.model, err = w.roundActivations(ctx, t.model)
-	}
-	if err != nil {
-		return nil, err
-	}
-	o, err := w.choosing.Outcomes(ctx, t.model)
-	if err != nil {
-		return nil, err
-	}
-	t.measure = w.choosing.Summarize(o)
-	t.contract = newContract(w.Budget, w.original, o)
-	if w.varied != nil {
-		if o, err = w.varied.Outcomes(ctx, t.model); err != nil {
-			return nil, err
-		}
-		c := newContract(w.Budget, w.varying, o)
-		t.varied = &c
-	}
-	if t.bytes, err = FileSize(t.model); err != nil {
-		return nil, err
-	}
-	w.trials = append(w.trials, t)
-	return t, w.point("trial", t.record())
-}
-
-// pruned is the model with a fraction of its weights removed, and the masks that
-// keep them so.
-func (w *work) pruned(fraction float64) (*graph.Graph, map[string]*train.Mask, error) {
-	if fraction == 0 {
-		return w.graph, nil, nil
-	}
-	p, err := paths.NewPrune(w.graph, paths.Options{Pool: w.Pool})
-	if err != nil {
-		return nil, nil, err
-	}
-	g, err := p.At(context.Background(), fraction)
-	return g, p.Masks(fraction), err
-}
-
-// combination is one point of the joint path: bits by layer (none: float32) and
-// the fraction of weights removed.
-type combination struct {
-	bits     map[string]int
-	fraction float64
-}
-
-// schemes are the plain ones of so many bits each.
-func schemes(bits map[string]int) map[string]paths.Scheme {
-	all := make(map[string]paths.Scheme, len(bits))
-	for name, n := range bits {
-		all[name] = paths.Scheme{Bits: n}
-	}
-	return all
-}
-
-// search finds the smallest combination that fits. Down the list models get
-// smaller and, on the whole, worse; the edge is found by bisection, each
-// combination fine-tuned from the original. Without fine-tuning the same is done
-// with rounded weights.
+// search finds the smallest plan that fits. Down the ladder models get smaller
+// and, on the whole, worse; the edge is found by bisection, each plan fine-tuned
+// where rounding alone does not fit. Then single dials are turned further.
 func (w *work) search(ctx context.Context) (*trial, error) {
-	epochs := 0
-	if w.tunable() {
-		epochs = w.tuneEpochs()
+	if !w.goes("quantize") && !w.goes(removeChannels) {
+		return w.searchZeros(ctx)
 	}
-	list, err := w.combinations(ctx)
+	dials, err := w.dials(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tries := 2 + int(math.Ceil(math.Log2(float64(len(list))))) // expected, for the progress bar
-	done := 0
-	// Each is tried as it is rounded; if that does not fit, fine-tuned.
-	return lastThatFits(len(list), func(i int) (*trial, error) {
-		defer func() { done++ }()
-		t, err := w.try(ctx, list[i], 0, nil)
-		if err != nil || t.fits() || epochs == 0 {
+	w.expect(mostTunings(w))
+	enough, err := w.correct(ctx, dials)
+	if err != nil {
+		return nil, err
+	}
+	l := newLadder(w.graph, w.groups(), dials)
+	best, at, err := w.edge(ctx, l, enough)
+	if err != nil || best == nil {
+		return best, err
+	}
+	return w.turnFurther(ctx, l, at, best)
+}
+
+// mostTunings is how many models a search fine-tunes at most, by arithmetic alone
+// so that every machine does the same: fewer where each is heavy.
+func mostTunings(w *work) int {
+	if w.Finetune > 0 || multiplyAdds(w.graph)*backwardCost*tuneBatch*tuneSteps <= tuneWork {
+		return 12
+	}
+	return 8
+}
+
+// attempt tries a plan as it is rounded and, if that does not fit, fine-tuned. A
+// plan that removes channels is fine-tuned at once: it never fits before.
+func (w *work) attempt(ctx context.Context, p Plan) (*trial, error) {
+	tunes := w.tunable() && w.tuneEpochs() > 0
+	if !tunes || p.channels() == 0 {
+		t, err := w.try(ctx, p, 0, nil)
+		if err != nil || t.fits() || !tunes {
 			return t, err
 		}
-		return w.try(ctx, list[i], epochs, func(share float64) {
-			w.progress(fmt.Sprintf("fine-tuning combination %d", done+1), (float64(done)+share)/float64(max(tries, done+1)))
-		})
+	}
+	done := w.count.tunings
+	return w.try(ctx, p, w.tuneEpochs(), func(share float64) {
+		w.progress(fmt.Sprintf("fine-tuning plan %d", done+1), (float64(done)+share)/float64(max(w.expected, done+1)))
+	})
+}
+
+// correct makes the harm of dials what is left of it after fine-tuning, which wins
+// back more of what some paths cost than of what others do. One plan of each path
+// is tried: every layer at its narrowest, every group at half its channels, every
+// large layer sparse. What is left of their expected harm is the factor of the
+// path. It returns the harm that, as far as these plans tell, just fits.
+func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err error) {
+	enough, nearest := math.NaN(), math.Inf(1)
+	if !w.tunable() || w.tuneEpochs() == 0 {
+		return enough, nil
+	}
+	for _, kind := range []string{"quantize", removeChannels, "prune"} {
+		p, expected := w.typical(dials, kind)
+		if expected == 0 {
+			continue
+		}
+		t, err := w.attempt(ctx, p)
+		if err != nil {
+			return enough, err
+		}
+		m, err := w.probing.Evaluate(ctx, t.model)
+		if err != nil {
+			return enough, err
+		}
+		left := harm(m)
+		for _, d := range dials {
+			for i := range d.harm {
+				if d.kind(i) == kind {
+					d.harm[i] *= left / expected
+				}
+			}
+		}
+		if used := math.Abs(math.Log(t.used())); used < nearest {
+			nearest, enough = used, left/t.used()
+		}
+	}
+	return enough, nil
+}
+
+// typical is a plan that goes along one kind of path alone, with the harm that the
+// dials expect of it: 0 if no dial moves along it.
+func (w *work) typical(dials []*dial, kind string) (p Plan, expected float64) {
+	p = Plan{}.clone()
+	for _, d := range dials {
+		last := -1
+		for i := 1; i < len(d.settings); i++ {
+			if d.kind(i) == kind && (last < 0 || kind == "quantize" || d.group && i <= cuts/2) {
+				last = i
+			}
+		}
+		if last >= 0 {
+			d.put(&p, last)
+			expected += d.harm[last]
+		}
+	}
+	return p, expected
+}
+
+// edge finds the last rung of the ladder that fits, with its trial; nil if none
+// does. Where it is known what harm is enough, the search starts there.
+func (w *work) edge(ctx context.Context, l *ladder, enough float64) (*trial, rung, error) {
+	guess := -1
+	for i, r := range l.rungs {
+		if r.harm <= enough {
+			guess = i
+		}
+	}
+	at := -1
+	near := func(lo, hi int) bool {
+		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < leastTurn*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
+	}
+	best, err := lastThatFits(len(l.rungs), guess, near, func(i int) (*trial, error) {
+		t, err := w.attempt(ctx, l.plan(l.rungs[i]))
+		if err == nil && t.fits() {
+			at = max(at, i)
+		}
+		return t, err
+	})
+	if best == nil || err != nil {
+		return nil, rung{}, err
+	}
+	return best, l.rungs[at], nil
+}
+
+// expect says how many plans are going to be tuned, for the progress bar.
+func (w *work) expect(plans int) { w.expected = w.count.tunings + plans }
+
+// searchZeros is the search where weights may only be removed.
+func (w *work) searchZeros(ctx context.Context) (*trial, error) {
+	w.expect(2 + int(math.Ceil(math.Log2(float64(len(fractions))))))
+	never := func(int, int) bool { return false }
+	return lastThatFits(len(fractions), -1, never, func(i int) (*trial, error) {
+		p, err := sparse(w.graph, fractions[i])
+		if err != nil {
+			return nil, err
+		}
+		return w.attempt(ctx, p)
 	})
 }
 
@@ -254,60 +160,96 @@ func (w *work) search(ctx context.Context) (*trial, error) {
 // more than others are from there on.
 var fractions = []float64{0, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99}
 
-// combinations lists what is worth trying, largest first: the ladder of widths
-// if quantising is among the paths, otherwise fractions removed.
-func (w *work) combinations(ctx context.Context) ([]combination, error) {
-	var list []combination
-	if !slices.Contains(w.kinds(), "quantize") {
-		for _, f := range fractions {
-			list = append(list, combination{fraction: f})
+// lastThatFits looks for the last of n plans that fits, on the assumption that
+// those before it fit as well; nil if none is found. It starts at a guess and
+// goes on in growing steps to where the answer changes; then it halves. Without
+// a guess (−1) it tries the last first, since often everything fits, and then cuts
+// nearer to the small end, where the edge more often is. It ends early where near
+// says that a plan that fits and one that does not are as good as neighbours.
+func lastThatFits(n, guess int, near func(lo, hi int) bool, try func(i int) (*trial, error)) (*trial, error) {
+	var best *trial
+	lo, hi := -1, n // lo fits (or nothing does), hi does not (or is beyond the end)
+	at := func(i int) error {
+		t, err := try(i)
+		switch {
+		case err != nil:
+			return err
+		case t.fits():
+			lo, best = i, t
+		default:
+			hi = i
 		}
-		return list, nil
+		return nil
 	}
-	cost, err := w.sensitivities(ctx)
-	if err != nil {
-		return nil, err
+	next := n - 1
+	if guess >= 0 {
+		next = guess
 	}
-	for _, bits := range w.ladder(cost) {
-		list = append(list, combination{bits: bits})
-	}
-	return list, nil
-}
-
-// lastThatFits looks for the last of n combinations that fits, on the assumption
-// that those before it fit as well; nil if none is found. It tries the last
-// first: often everything fits. Then it halves; the edge is more often near the
-// small end, so the first cut is there.
-func lastThatFits(n int, try func(i int) (*trial, error)) (*trial, error) {
-	best, err := try(n - 1)
-	if err != nil || best.fits() {
-		return best, err
-	}
-	best = nil
-	lo, hi := -1, n-1 // lo fits (or nothing does), hi does not
-	for mid := max((lo+hi)/2, hi*3/4); hi-lo > 1; mid = (lo + hi) / 2 {
-		t, err := try(mid)
-		if err != nil {
+	for step := max(1, n/16); n > 0; step *= 2 {
+		if err := at(next); err != nil {
 			return nil, err
 		}
-		if t.fits() {
-			lo, best = mid, t
-		} else {
-			hi = mid
+		switch {
+		case hi-lo <= 1, lo >= 0 && hi < n && near(lo, hi):
+			return best, nil
+		case guess < 0 && hi == n-1 && lo < 0:
+			next = max(hi/2, hi*3/4)
+		case guess >= 0 && lo < 0 && next-step > 0:
+			next -= step
+		case guess >= 0 && hi == n:
+			next = min(n-1, next+step)
+		default:
+			next = (lo + hi) / 2
 		}
 	}
 	return best, nil
 }
 
-// polish fine-tunes a combination that fitted as it was rounded, and keeps the
-// result if its interval ends nearer to the original.
+// mostTurns is how many turns of single dials are tried beyond the edge.
+const mostTurns = 4
+
+// leastTurn is the share of the file that a turn must save to be worth a trial.
+const leastTurn = 0.005
+
+// turnFurther goes on where the ladder ends: the next turn does not fit, but one
+// of another dial may. Turns are tried from the least harm per saved byte on, and
+// those that fit are kept.
+func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial) (*trial, error) {
+	refused := make(map[[2]int]bool)
+	for range mostTurns {
+		if w.count.tunings >= mostTunings(w) {
+			break
+		}
+		dial, setting := l.nextTurn(at, refused, int(leastTurn*float64(best.bytes)))
+		if dial < 0 {
+			return best, nil
+		}
+		next := l.turned(at, dial, setting)
+		t, err := w.attempt(ctx, l.plan(next))
+		if err != nil {
+			return best, err
+		}
+		if !t.fits() || t.bytes >= best.bytes {
+			refused[[2]int{dial, setting}] = true
+			continue
+		}
+		best, at = t, next
+	}
+	return best, nil
+}
+
+// polish fine-tunes a plan that fitted as it was rounded, and keeps the result if
+// its interval ends nearer to the original.
 func (w *work) polish(ctx context.Context, best *trial) (*trial, error) {
-	if best.epochs > 0 || !w.tunable() {
+	if best.epochs > 0 || !w.tunable() || w.tuneEpochs() == 0 {
 		return best, nil
 	}
-	t, err := w.try(ctx, best.combination, w.tuneEpochs(), func(done float64) { w.progress("polishing", done) })
+	t, err := w.try(ctx, best.plan, w.tuneEpochs(), func(done float64) { w.progress("polishing", done) })
 	if err == nil && t.fits() && t.bytes <= best.bytes && w.nearer(t, best) {
 		return t, nil
 	}
 	return best, err
 }
+
+// goes reports whether a kind of path is among those of the job.
+func (w *work) goes(kind string) bool { return slices.Contains(w.kinds(), kind) }

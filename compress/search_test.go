@@ -23,34 +23,45 @@ func scripted(edge int, order *[]int) func(i int) (*trial, error) {
 	}
 }
 
-// TestLastThatFits finds every edge of every short list within 2 + ⌈log₂ n⌉
-// trials, and none twice.
+// TestLastThatFits finds every edge of every short list from every guess, none
+// twice, and within 3 + ⌈log₂ n⌉ trials without a guess.
 func TestLastThatFits(t *testing.T) {
+	never := func(int, int) bool { return false }
 	for n := 1; n <= 40; n++ {
 		for edge := -1; edge < n; edge++ {
-			var order []int
-			best, err := lastThatFits(n, scripted(edge, &order))
-			if err != nil || (best == nil) != (edge < 0) || best != nil && best.bytes != 1000-edge {
-				t.Fatalf("%d combinations, the first %d fit: got %+v, error %v", n, edge+1, best, err)
-			}
-			seen := make(map[int]bool)
-			for _, i := range order {
-				if seen[i] || i < 0 || i >= n {
-					t.Errorf("%d combinations: tried %v, want each at most once", n, order)
+			for guess := -1; guess < n; guess++ {
+				var order []int
+				best, err := lastThatFits(n, guess, never, scripted(edge, &order))
+				if err != nil || (best == nil) != (edge < 0) || best != nil && best.bytes != 1000-edge {
+					t.Fatalf("%d plans, the first %d fit, guess %d: got %+v, error %v", n, edge+1, guess, best, err)
 				}
-				seen[i] = true
-			}
-			if most := 3 + int(math.Ceil(math.Log2(float64(n)))); len(order) > most {
-				t.Errorf("%d combinations, edge %d: %d trials, want at most %d", n, edge, len(order), most)
+				seen := make(map[int]bool)
+				for _, i := range order {
+					if seen[i] || i < 0 || i >= n {
+						t.Errorf("%d plans, guess %d: tried %v, want each at most once", n, guess, order)
+					}
+					seen[i] = true
+				}
+				if most := 3 + int(math.Ceil(math.Log2(float64(n)))); guess < 0 && len(order) > most {
+					t.Errorf("%d plans, edge %d: %d trials, want at most %d", n, edge, len(order), most)
+				}
+				if guess >= 0 && guess == edge && len(order) > 5+int(math.Log2(float64(n))) {
+					t.Errorf("%d plans, edge %d guessed: tried %v", n, edge, order)
+				}
 			}
 		}
 	}
 	var order []int
-	if _, err := lastThatFits(9, scripted(8, &order)); err != nil || !reflect.DeepEqual(order, []int{8}) {
+	if _, err := lastThatFits(9, -1, never, scripted(8, &order)); err != nil || !reflect.DeepEqual(order, []int{8}) {
 		t.Errorf("everything fits: tried %v, error %v, want the last alone", order, err)
 	}
+	order = nil
+	close := func(lo, hi int) bool { return hi-lo <= 8 }
+	if best, err := lastThatFits(64, -1, close, scripted(40, &order)); err != nil || best.bytes < 1000-40 || best.bytes > 1000-32 {
+		t.Errorf("near enough: tried %v, got %+v, error %v", order, best, err)
+	}
 	stop := errors.New("stop")
-	if _, err := lastThatFits(9, func(int) (*trial, error) { return nil, stop }); err != stop {
+	if _, err := lastThatFits(9, -1, never, func(int) (*trial, error) { return nil, stop }); err != stop {
 		t.Errorf("an error: got %v, want it back", err)
 	}
 }

@@ -105,16 +105,17 @@ func multiplyAdds(g *graph.Graph) float64 {
 }
 
 // tune trains a model with fake-quantised weights and masks to imitate the
-// original, and returns it with integers in place of the grids.
-func (w *work) tune(ctx context.Context, bits map[string]int, masks map[string]*train.Mask, epochs int, stage func(float64)) (*graph.Graph, error) {
-	soft, err := paths.FakeQuantizeWeights(w.Pool, w.graph, schemes(bits))
+// original. It returns the weights as they were trained, and the model with
+// integers in their place.
+func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[string]*train.Mask, epochs int, stage func(float64)) (float, hard *graph.Graph, err error) {
+	soft, err := paths.FakeQuantizeWeights(w.Pool, g, p.Schemes)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	batch := min(tuneBatch, w.training.Len())
 	if w.teacher == nil {
 		if w.teacher, err = newImitation(w.graph, w.choosing.Output(), w.choosing.Head(), batch, w.Pool); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	vary := 0.0
@@ -132,9 +133,25 @@ func (w *work) tune(ctx context.Context, bits map[string]int, masks map[string]*
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("fine-tune: %w", err)
+		return nil, nil, fmt.Errorf("fine-tune: %w", err)
 	}
-	return paths.Harden(w.Pool, soft)
+	hard, err = paths.Harden(w.Pool, soft)
+	return withWeights(g, soft), hard, err
+}
+
+// withWeights is a graph with the parameters of the same names of another.
+func withWeights(g, from *graph.Graph) *graph.Graph {
+	values := make(map[string]tensor.Tensor, len(from.Params))
+	for _, p := range from.Params {
+		values[p.Name] = p.Data
+	}
+	c, _ := g.Clone()
+	for _, p := range c.Params {
+		if v, ok := values[p.Name]; ok {
+			p.Data = v
+		}
+	}
+	return c
 }
 
 // tunable reports whether the model can be fine-tuned: it answers with a

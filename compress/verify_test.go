@@ -19,8 +19,9 @@ func verifying(t *testing.T) (*work, *graph.Graph) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.graph = g
 	w.probe, w.ranging, w.Ranges = w.Train, w.Train, "minmax"
-	if w.choosing, err = NewEvaluator(context.Background(), g, w.probe, "", w.Pool, nil); err != nil {
+	if w.choosing, err = w.newBench(context.Background(), w.probe, nil); err != nil {
 		t.Fatal(err)
 	}
 	q, err := paths.QuantizeWeights(w.Pool, g, paths.Uniform(g, paths.Scheme{Bits: 8}))

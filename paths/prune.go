@@ -69,7 +69,7 @@ func (p *Prune) At(ctx context.Context, t float64) (*graph.Graph, error) {
 		return p.g, nil
 	}
 	masks := p.Masks(t)
-	g := applyMasks(p.g, masks)
+	g := Masked(p.g, masks)
 	if p.tune == nil || t == 1 {
 		return g, nil
 	}
@@ -178,9 +178,9 @@ func rank(counts []int, k int) (bucket, before int) {
 	return len(counts) - 1, before
 }
 
-// applyMasks sets masked weights to zero in a copy of the graph, which shares
-// the tensors that lose nothing.
-func applyMasks(g *graph.Graph, masks map[string]*train.Mask) *graph.Graph {
+// Masked sets masked weights to zero in a copy of the graph, which shares the
+// tensors that lose nothing. Masks are by parameter.
+func Masked(g *graph.Graph, masks map[string]*train.Mask) *graph.Graph {
 	c, _ := g.Clone()
 	for _, p := range c.Params {
 		m := masks[p.Name]

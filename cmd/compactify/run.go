@@ -26,6 +26,8 @@ type runFlags struct {
 	budget   string
 	paths    []string
 	finetune int
+	bits     []int
+	opset    int
 	rounding string
 	ranges   string
 	examples int
@@ -66,6 +68,8 @@ complete tour that needs no files.`,
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+" (default: all of them)")
+	flags.IntSliceVar(&f.bits, "bits", nil, "widths that weights may have, of 8, 4 and 2 (default: all of them)")
+	flags.IntVar(&f.opset, "opset", 0, "newest ONNX opset that the file may need: 21 keeps 4 bits as the least, 13 keeps 8 (default: any; 2 bits need 25)")
 	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training after each change; 0 for none (default: chosen by the size of the work)")
 	flags.StringVar(&f.rounding, "activations", "float", "what flows between layers: float, or int8 with calibrated ranges")
 	flags.StringVar(&f.ranges, "ranges", bestRanges, "how the ranges of int8 activations are chosen: "+compress.RangeNames()+",\nor best: what costs least on the calibration examples")
@@ -123,6 +127,14 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 			return compress.Job{}, err
 		}
 	}
+	for _, n := range f.bits {
+		if n != 8 && n != 4 && n != 2 {
+			return compress.Job{}, usage(fmt.Errorf("--bits: got %d, want some of 8, 4 and 2, which ONNX stores", n))
+		}
+	}
+	if f.opset < 0 || f.opset > graph.LatestOpset || f.opset > 0 && f.opset < compress.LeastOpset {
+		return compress.Job{}, usage(fmt.Errorf("--opset: got %d, want %d to %d", f.opset, compress.LeastOpset, graph.LatestOpset))
+	}
 	if f.finetune < 0 {
 		return compress.Job{}, usage(fmt.Errorf("--finetune: got %d epochs, want 0 or more", f.finetune))
 	}
@@ -140,7 +152,8 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	if tuned && f.finetune == 0 {
 		f.finetune = -1 // the job's way to say none
 	}
-	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", Ranges: f.ranges, Calibrate: f.examples, MaxBytes: int(a.maxBytes),
+	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", Bits: f.bits, Opset: f.opset,
+		Ranges: f.ranges, Calibrate: f.examples, MaxBytes: int(a.maxBytes),
 		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
 }
 

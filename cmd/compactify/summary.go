@@ -41,6 +41,7 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 	fmt.Fprintf(w, "verified  the file, read back: largest difference %s, allowed %s; %s between nodes compared\n",
 		words.Number(float64(v.MaxAbsErr)), words.Number(float64(v.Tolerance)), words.Count(v.Nodes, "value", "values"))
 	fmt.Fprintf(w, "          fast kernels against portable ones: largest difference %s, allowed %s\n", words.Number(float64(v.Fast)), words.Number(float64(v.FastLimit)))
+	fmt.Fprintf(w, "search    %s measured, %s fine-tuned, %s measured before\n", words.Count(r.Evaluations, "model", "models"), words.Grouped(r.Tunings), words.Grouped(r.CacheHits))
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}
@@ -51,6 +52,8 @@ func legText(leg compress.Leg) string {
 	switch leg.Kind {
 	case "prune":
 		return words.Percent(float64(leg.Param), 1) + " of the weights removed"
+	case "prune-channels":
+		return words.Percent(float64(leg.Param), 1) + " of the channels removed, the layers are narrower"
 	case "quantize":
 		return words.Significant(float64(leg.Param), 3) + " bits per weight instead of 32"
 	}

@@ -152,6 +152,8 @@ func done(r *compress.Result) []string {
 		switch leg.Kind {
 		case "prune":
 			list = append(list, fmt.Sprintf("%s of the weights were removed: set to zero and held there (t = %s of 1).", words.Percent(float64(leg.Param), 1), t))
+		case "prune-channels":
+			list = append(list, fmt.Sprintf("%s of the channels were removed: the layers are narrower, and need no masks (t = %s of 1).", words.Percent(float64(leg.Param), 1), t))
 		case "quantize":
 			list = append(list, fmt.Sprintf("The weights are stored with %s bits on average instead of 32 (t = %s of 1).", words.Significant(float64(leg.Param), 3), t))
 		default:
@@ -332,7 +334,7 @@ func newTrials(r *compress.Result, b compactify.Budget) *trials {
 		if x.Fits {
 			fits = "yes"
 		}
-		t.Rows = append(t.Rows, []string{words.Grouped(x.Bytes), words.Significant(float64(x.MeanBits), 3), words.Percent(float64(x.Sparsity), 1), fmt.Sprint(x.Tuned),
+		t.Rows = append(t.Rows, []string{words.Grouped(x.Bytes), words.Significant(float64(x.MeanBits), 3), words.Percent(float64(x.Sparsity), 1), fmt.Sprint(x.Channels), fmt.Sprint(x.Tuned),
 			words.Amount(b.Kind, float64(x.Spent)), words.Amount(b.Kind, float64(x.Worst)), fits, mark})
 		t.Marked = append(t.Marked, x.Chosen)
 	}

@@ -1,0 +1,201 @@
+package compress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/train"
+)
+
+// trial is one plan, carried out and measured on the selection examples.
+type trial struct {
+	plan     Plan
+	epochs   int          // of fine-tuning
+	narrow   *graph.Graph // the model before its weights were rounded
+	float    *graph.Graph // the same weights in a graph of the original's shape
+	model    *graph.Graph
+	bytes    int
+	measure  compactify.Measure
+	contract Contract
+	varied   *Contract // on the changed examples; nil if there are none
+	tooFew   bool      // the selection examples are too few for an interval
+	warm     bool      // fine-tuned from the weights of another trial
+	chosen   bool
+}
+
+// fits reports whether a trial may be exported.
+func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
+
+// needs is the budget a trial asks for: the worse end of the interval on the
+// selection examples, and at least the estimate on their changed copies. Where
+// the examples are so few that not even the original itself would be within the
+// limit, the interval says nothing; then twice the estimate counts instead.
+func (t *trial) needs() float64 {
+	need, worse := t.contract.worst(), math.Max
+	if t.contract.Kind == string(compactify.MinSNR) {
+		worse = math.Min
+	} else if t.tooFew {
+		need = 2 * float64(t.contract.Measured)
+	}
+	if t.varied != nil {
+		need = worse(need, float64(t.varied.Measured))
+	}
+	return need
+}
+
+// used is the share of the budget that a trial uses up, at least a thousandth.
+func (t *trial) used() float64 {
+	need, limit := t.needs(), t.contract.budget().Limit
+	if t.contract.Kind == string(compactify.MinSNR) {
+		return math.Pow(10, (limit-need)/10)
+	}
+	return max(1e-3, need/max(limit, 1e-12))
+}
+
+func (t *trial) record() Trial {
+	varied := nan
+	if t.varied != nil {
+		varied = t.varied.Measured
+	}
+	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(t.plan.meanBits(t.narrow)), Sparsity: jsonnum.Float(t.plan.sparsity(t.narrow)),
+		Channels: t.plan.channels(), Tuned: t.epochs, Warm: t.warm, Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied,
+		KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
+}
+
+// modelOf makes the model of a plan from weights of the original, without tuning.
+func (w *work) modelOf(p Plan) (*graph.Graph, error) { return w.modelFrom(w.graph, p) }
+
+// modelFrom makes the model of a plan from other weights in a graph of the
+// original's shape.
+func (w *work) modelFrom(g *graph.Graph, p Plan) (*graph.Graph, error) {
+	g, err := w.channels.narrowed(g, p)
+	if err != nil {
+		return nil, err
+	}
+	masks, err := p.masks(g)
+	if err != nil {
+		return nil, err
+	}
+	return paths.QuantizeWeights(w.Pool, paths.Masked(g, masks), p.Schemes)
+}
+
+// try carries a plan out and measures it, fine-tuned if epochs > 0 and the model
+// allows it. A plan that was tried before is not tried again.
+func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64)) (*trial, error) {
+	if !w.tunable() {
+		epochs = 0
+	}
+	for _, t := range w.trials {
+		if t.epochs == epochs && t.plan.key() == p.key() {
+			w.count.hits++
+			return t, nil
+		}
+	}
+	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, float: w.graph}
+	var err error
+	if t.narrow, err = w.channels.narrowed(w.graph, p); err != nil {
+		return nil, err
+	}
+	if t.epochs > 0 {
+		err = w.tuned(ctx, t, stage)
+		if errors.Is(err, train.ErrUntrainable) {
+			w.Finetune, t.epochs = -1, 0
+			w.notes = append(w.notes, fmt.Sprintf("not fine-tuned: %v", err))
+		}
+	}
+	if t.epochs == 0 {
+		t.model, err = w.modelOf(p)
+	}
+	if err == nil && w.Activation {
+		t.model, err = w.roundActivations(ctx, t.model)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := w.judge(ctx, t); err != nil {
+		return nil, err
+	}
+	w.trials = append(w.trials, t)
+	return t, w.point("trial", t.record())
+}
+
+// tuned fine-tunes a plan's model, from the weights of the original or from those
+// of the nearest larger trial, whichever answers better before tuning.
+func (w *work) tuned(ctx context.Context, t *trial, stage func(float64)) error {
+	start, err := w.start(ctx, t)
+	if err != nil {
+		return err
+	}
+	narrow, err := w.channels.narrowed(start, t.plan)
+	if err != nil {
+		return err
+	}
+	masks, err := t.plan.masks(narrow)
+	if err != nil {
+		return err
+	}
+	if t.narrow, t.model, err = w.tune(ctx, narrow, t.plan, masks, t.epochs, stage); err != nil {
+		return err
+	}
+	w.count.tunings++
+	t.float = w.channels.widened(start, t.narrow, t.plan)
+	return nil
+}
+
+// start is the model that the fine-tuning of a plan starts from.
+func (w *work) start(ctx context.Context, t *trial) (*graph.Graph, error) {
+	wide := w.widerTrial(t.plan)
+	if wide == nil {
+		return w.graph, nil
+	}
+	least, best := math.Inf(1), w.graph
+	for _, g := range []*graph.Graph{w.graph, wide.float} {
+		rounded, err := w.modelFrom(g, t.plan)
+		if err != nil {
+			return nil, err
+		}
+		m, err := w.probing.Evaluate(ctx, rounded)
+		if err != nil {
+			return nil, err
+		}
+		if h := harm(m); h < least {
+			least, best, t.warm = h, g, g != w.graph
+		}
+	}
+	return best, nil
+}
+
+// widerTrial is the smallest fine-tuned trial that fits and holds all that a plan
+// holds; nil if there is none.
+func (w *work) widerTrial(p Plan) *trial {
+	var best *trial
+	for _, t := range w.trials {
+		if t.epochs > 0 && t.fits() && t.plan.holds(p) && (best == nil || t.bytes < best.bytes) {
+			best = t
+		}
+	}
+	return best
+}
+
+// judge measures a trial's model.
+func (w *work) judge(ctx context.Context, t *trial) error {
+	j, err := w.choosing.judge(ctx, t.model)
+	if err != nil {
+		return err
+	}
+	t.measure, t.contract, t.bytes = j.measure, j.contract, j.measure.Bytes
+	if w.varied == nil {
+		return nil
+	}
+	if j, err = w.varied.judge(ctx, t.model); err != nil {
+		return err
+	}
+	t.varied = &j.contract
+	return nil
+}
