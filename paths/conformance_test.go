@@ -10,6 +10,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/structure"
 	"github.com/compactify/compactify/tensor"
 	"github.com/compactify/compactify/train"
 )
@@ -19,7 +20,7 @@ import (
 // layer, a convolutional and a dense one.
 func TestConformance(t *testing.T) {
 	for _, k := range Kinds {
-		for name, model := range conformanceModels(t) {
+		for name, model := range conformanceModels(t, k.Name) {
 			t.Run(k.Name+"/"+name, func(t *testing.T) {
 				for _, o := range []Options{{}, {PerLayer: true}} {
 					p, err := New(k.Name, model, o)
@@ -34,7 +35,10 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func conformanceModels(t *testing.T) map[string]*graph.Graph {
+func conformanceModels(t *testing.T, kind string) map[string]*graph.Graph {
+	if kind == "prune-blocks" {
+		return map[string]*graph.Graph{"residual": residual(t)}
+	}
 	lenet, err := train.NewModel("lenet5", []int{1, 12, 12}, 10, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +200,28 @@ var boundaries = map[string]func(t *testing.T, l graph.Layer, end *graph.Graph){
 			}
 		}
 	},
+	leastChannels: func(t *testing.T, l graph.Layer, end *graph.Graph) {
+		a, err := structure.Analyze(end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range a.Groups {
+			for c := 0; c < g.Channels && g.Kind != structure.Block; c++ {
+				if _, err := a.Remove(map[string][]int{g.ID: {c}}); err == nil {
+					t.Errorf("group %q: channel %d can still be removed", g.ID, c)
+				}
+			}
+		}
+	},
+	noBlocks: func(t *testing.T, l graph.Layer, end *graph.Graph) {
+		a, err := structure.Analyze(end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(a.Groups, func(g *structure.Group) bool { return g.Kind == structure.Block }) {
+			t.Errorf("a block is left: %v", a.Groups)
+		}
+	},
 	"one bit per weight, α·sign θ per output channel": func(t *testing.T, l graph.Layer, end *graph.Graph) {
 		signs, scales := param(t, end, l.Name()+"_q"), param(t, end, l.Name()+"_s")
 		if got := signs.DType(); got != tensor.Int2 {
@@ -220,7 +246,7 @@ var boundaries = map[string]func(t *testing.T, l graph.Layer, end *graph.Graph){
 }
 
 func TestNewRefuses(t *testing.T) {
-	if _, err := New("melt", vector(t, 1), Options{}); err == nil || !strings.Contains(err.Error(), "want prune or quantize") {
+	if _, err := New("melt", vector(t, 1), Options{}); err == nil || !strings.Contains(err.Error(), "want prune or prune-channels or prune-blocks or quantize") {
 		t.Errorf("unknown kind: got error %v, want one that lists the kinds", err)
 	}
 	bare := &graph.Graph{Name: "bare"}
@@ -245,7 +271,11 @@ func TestTuneSeesTheModelInside(t *testing.T) {
 			calls++
 			return nil, stop
 		}
-		p, err := New(k.Name, everyLayer(t), Options{Tune: tune})
+		model := everyLayer(t)
+		if k.Name == "prune-blocks" {
+			model = residual(t)
+		}
+		p, err := New(k.Name, model, Options{Tune: tune})
 		if err != nil {
 			t.Fatal(err)
 		}

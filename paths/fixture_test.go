@@ -37,6 +37,29 @@ func everyLayer(t testing.TB) *graph.Graph {
 	return g
 }
 
+// residual is a model of three blocks x + f(x), the last one f a single layer.
+func residual(t testing.TB) *graph.Graph {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	g := &graph.Graph{Name: "residual", Opset: map[string]int{"": graph.LatestOpset}}
+	b := graph.NewBuilder(g, "v")
+	weight := func(name string, shape ...int) *graph.Value { return b.Param(name, normal(r, shape...)) }
+	x := b.Input("x", tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N"), tensor.Fixed(3)}})
+	x = b.Op("MatMul", x, weight("in", 3, 4))
+	for _, name := range []string{"a", "b"} {
+		f := b.Op("Relu", b.Op("MatMul", x, weight(name+"1", 4, 6)))
+		f = b.Op("Add", b.Op("MatMul", f, weight(name+"2", 6, 4)), weight(name+" bias", 4))
+		x = b.Op("Relu", b.Op("Add", x, f))
+	}
+	x = b.Op("Relu", b.Op("Add", b.Op("MatMul", x, weight("c", 4, 4)), x))
+	y := b.Op("MatMul", x, weight("out", 4, 2))
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	g.Outputs = []*graph.Value{y}
+	return g
+}
+
 // layerNames are the layers of everyLayer, axes those of their output channels,
 // by ONNX's definitions of the operators, and channels how many there are.
 var (

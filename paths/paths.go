@@ -25,7 +25,7 @@ type Kind struct {
 
 // Options are the settings a path may be given by name. Zero values work.
 type Options struct {
-	PerLayer bool         // prune: the same fraction of every layer instead of the smallest weights overall
+	PerLayer bool         // prune, prune-channels: the same fraction of every layer instead of the smallest weights overall
 	Tune     Tune         // what to do with a model before it is measured; nil means nothing
 	Pool     *kernel.Pool // nil means one thread
 	Scheme   Scheme       // quantize: how weights are rounded at every width; its Bits are of no meaning
@@ -35,6 +35,10 @@ type Options struct {
 var Kinds = []Kind{
 	{"prune", "t is the fraction of weights removed, smallest first; at t=1 all are zero",
 		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPrune(g, o) }},
+	{"prune-channels", "t is the fraction of channels, heads and units cut out; at t=1 no layer can lose another",
+		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneChannels(g, o) }},
+	{"prune-blocks", "t is the fraction of residual blocks cut out, x + f(x) → x; at t=1 all are gone",
+		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneBlocks(g, o) }},
 	{"quantize", "fewer bits per weight: t=(32−bits)/31; at t=1 one bit, α·sign θ",
 		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewQuantize(g, o) }},
 }

@@ -25,13 +25,25 @@ func (c *classes) add(n int) int32 {
 	return first
 }
 
-// find returns the class of a slot: its root. Paths are halved on the way.
+// find returns the class of a slot: its root. Paths are halved on the way; after
+// flatten there is nothing left to write.
 func (c *classes) find(i int32) int32 {
-	for c.parent[i] != i {
-		c.parent[i] = c.parent[c.parent[i]]
-		i = c.parent[i]
+	for {
+		p := c.parent[i]
+		if q := c.parent[p]; q != p {
+			c.parent[i] = q
+			i = q
+			continue
+		}
+		return p
 	}
-	return i
+}
+
+// flatten makes every slot point at its class, so that find only reads.
+func (c *classes) flatten() {
+	for i := range c.parent {
+		c.parent[i] = c.find(int32(i))
+	}
 }
 
 // union ties two slots. The smaller root stays, so that the order of calls does

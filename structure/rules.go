@@ -18,23 +18,17 @@ type relation func(x *axes, n *graph.Node) nodeRule
 
 // relate ties the slots of a node by the table, or fixes all it touches.
 func (x *axes) relate(n *graph.Node) nodeRule {
-	rule := x.relation(n)
-	x.nodes = append(x.nodes, rule)
-	return rule
-}
-
-func (x *axes) relation(n *graph.Node) nodeRule {
-	relate := relations[n.Kind()]
+	tie := relations[n.Kind()]
 	why := ""
 	switch {
 	case hasBody(n):
 		why = "computes with it in a body of its own"
-	case relate == nil:
+	case tie == nil:
 		why = "is an operator whose channels are not understood"
 	case !ranked(n.In) || !ranked(n.Out):
 		why = "has a value of unknown rank"
 	default:
-		return relate(x, n)
+		return tie(x, n)
 	}
 	x.foreign = append(x.foreign, n)
 	x.fixNode(n, why)

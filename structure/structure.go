@@ -68,7 +68,6 @@ type Analysis struct {
 
 	graph *graph.Graph
 	axes  *axes
-	rules []nodeRule // by node
 	byID  map[string]*Group
 }
 
@@ -112,12 +111,13 @@ func Analyze(g *graph.Graph) (*Analysis, error) {
 	a := &Analysis{graph: g, axes: x, byID: make(map[string]*Group)}
 	x.fixInterface()
 	for _, n := range g.Nodes {
-		a.rules = append(a.rules, x.relate(n))
+		x.nodes = append(x.nodes, x.relate(n))
 	}
 	x.settle()
 	for x.fixContractions() {
 		x.settle()
 	}
+	x.flatten()
 	a.Groups = append(x.groups(), blocks(x)...)
 	for _, group := range a.Groups {
 		group.ID = a.unused(group.ID)

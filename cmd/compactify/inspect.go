@@ -267,13 +267,9 @@ func (a *app) timeModel(ctx context.Context, g *graph.Graph, r *inspection, with
 	if err != nil {
 		return err
 	}
-	o := engine.Options{Shapes: make(map[string][]int), Pool: a.pool}
-	for _, v := range g.Inputs {
-		x, err := engine.Example(v.Type)
-		if err != nil {
-			return fmt.Errorf("input %q: %w", v.Name, err)
-		}
-		o.Shapes[v.Name] = x.Shape()
+	o, err := a.oneExample(g)
+	if err != nil {
+		return err
 	}
 	p, err := engine.Compile(g, o)
 	if err != nil {
@@ -297,6 +293,20 @@ func (a *app) timeModel(ctx context.Context, g *graph.Graph, r *inspection, with
 		r.Forms = append(r.Forms, info)
 	}
 	return err
+}
+
+// oneExample says how to compile a model for one example, every unknown
+// dimension being 1.
+func (a *app) oneExample(g *graph.Graph) (engine.Options, error) {
+	o := engine.Options{Shapes: make(map[string][]int), Pool: a.pool}
+	for _, v := range g.Inputs {
+		x, err := engine.Example(v.Type)
+		if err != nil {
+			return o, fmt.Errorf("input %q: %w", v.Name, err)
+		}
+		o.Shapes[v.Name] = x.Shape()
+	}
+	return o, nil
 }
 
 func (a *app) latencyInfo(l engine.Latency) *latencyInfo {

@@ -54,6 +54,8 @@ func legText(leg compress.Leg) string {
 		return words.Percent(float64(leg.Param), 1) + " of the weights removed"
 	case "prune-channels":
 		return words.Percent(float64(leg.Param), 1) + " of the channels removed, the layers are narrower"
+	case "prune-blocks":
+		return words.Percent(float64(leg.Param), 1) + " of the residual blocks removed"
 	case "quantize":
 		return words.Significant(float64(leg.Param), 3) + " bits per weight instead of 32"
 	}

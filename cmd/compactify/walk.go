@@ -23,7 +23,7 @@ type walkFlags struct {
 	gridFlags
 	budget, output         string
 	grid, approach, refine int
-	perLayer, strict       bool
+	perLayer, strict, dry  bool
 }
 
 func (a *app) walkCommand() *cobra.Command {
@@ -31,22 +31,27 @@ func (a *app) walkCommand() *cobra.Command {
 	long := `Follow one path from the model at t = 0 to its boundary at t = 1, and measure on
 the way what it costs.
 
-At t = 1 stands the smallest model of the kind: all weights zero, or one bit per
-weight. The walk finds the furthest t at which the budget was measured to hold,
+At t = 1 stands the smallest model of the kind: all weights zero, one channel
+per layer, or one bit per weight. The walk finds the furthest t at which the budget was measured to hold,
 and compares the loss just before t = 1 with the loss there. Measured is on the
 selection examples, so that held-out ones stay unseen; no fine-tuning is done.
 Files hold 8, 4 or 2 bits per weight: at 7 bits a model takes the bytes of 8.
 
+Channels are cut out with everything that depends on them, across residual sums,
+concatenations, depthwise convolutions, reshapes, heads and gates; --dry-run lists
+what goes together, what is refused and why, and proves the shapes, without
+measuring.
+
 Kinds:
 `
 	for _, k := range paths.Kinds {
-		long += fmt.Sprintf("    %-10s %s\n", k.Name, k.About)
+		long += fmt.Sprintf("    %-14s %s\n", k.Name, k.About)
 	}
 	c := &cobra.Command{
 		Use:     "walk KIND MODEL",
 		Short:   "Measure what one way of making a model smaller costs, from start to end",
 		Long:    long,
-		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax",
+		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk prune-channels model.onnx --dry-run\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax",
 		Args:    want("KIND", "MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			scheme, err := f.scheme(c, args[0])
@@ -64,7 +69,8 @@ Kinds:
 	flags.IntVar(&f.grid, "grid", 16, "equal steps from t = 0 to t = 1, for paths without steps of their own")
 	flags.IntVar(&f.approach, "approach", 4, "further points just before t = 1")
 	flags.IntVar(&f.refine, "refine", 6, "bisections at the budget's edge")
-	flags.BoolVar(&f.perLayer, "per-layer", false, "prune: the same fraction of every layer")
+	flags.BoolVar(&f.perLayer, "per-layer", false, "prune, prune-channels: the same fraction of every layer")
+	flags.BoolVar(&f.dry, "dry-run", false, "prune-channels, prune-blocks: print the groups of channels and what is refused, and stop")
 	flags.BoolVar(&f.strict, "strict", false, "exit 4 if the loss is measured not to be continuous at t = 1")
 	return c
 }
@@ -77,8 +83,9 @@ type walkResult struct {
 	MetricName string        `json:"metric_name"`
 	Examples   int           `json:"examples"`
 	Files      walkFiles     `json:"files"`
-	Grids      []roundingRow `json:"grids,omitempty"`  // quantize: rounding at each point, all layers together
-	Layers     []roundingRow `json:"layers,omitempty"` // quantize: rounding at the furthest point
+	Grids      []roundingRow `json:"grids,omitempty"`   // quantize: rounding at each point, all layers together
+	Layers     []roundingRow `json:"layers,omitempty"`  // quantize: rounding at the furthest point
+	Latency    *walkLatency  `json:"latency,omitempty"` // prune-channels, prune-blocks: on this CPU
 	Notes      []string      `json:"notes,omitempty"`
 	Seed       uint64        `json:"seed"`
 	Seconds    float64       `json:"seconds"`
@@ -102,6 +109,10 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
+	options := paths.Options{PerLayer: f.perLayer, Pool: a.pool, Scheme: scheme}
+	if f.dry {
+		return a.dryRun(ctx, model, k, options)
+	}
 	original, _, err := a.readModel(model)
 	if err != nil {
 		return err
@@ -115,7 +126,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
-	path, err := k.New(g, paths.Options{PerLayer: f.perLayer, Pool: a.pool, Scheme: scheme})
+	path, err := k.New(g, options)
 	if err != nil {
 		return err
 	}
@@ -139,6 +150,9 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), notes
 	if gridErr := r.roundings(path); gridErr != nil {
 		return errors.Join(err, a.sealed(folder, gridErr))
+	}
+	if err == nil {
+		err = w.latencies(ctx, r)
 	}
 	r.Seed, r.Seconds = a.seed, time.Since(start).Seconds()
 	if sealErr := a.seal(folder); sealErr != nil {
@@ -276,5 +290,6 @@ func (r *walkResult) text(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nat t = 1  %s; loss %s before, %s there: continuity %s\n", r.Limit.Boundary, words.Number(float64(r.Limit.LossLeft)), words.Number(float64(r.Limit.LossAt)), r.Limit.Verdict)
 	fmt.Fprintf(w, "measured  on %s; without fine-tuning\n", words.Count(r.Examples, "selection example", "selection examples"))
+	r.Latency.text(w)
 	fmt.Fprintf(w, "report    %s  (opens in a browser)\n", r.Files.Report)
 }

@@ -27,6 +27,7 @@ type legendEntry struct{ Class, Text string }
 var pathNames = map[string]string{
 	"prune":          "Removing weights",
 	"prune-channels": "Removing channels",
+	"prune-blocks":   "Removing residual blocks",
 	"quantize":       "Fewer bits per weight",
 	"lowrank":        "Lower rank",
 }
@@ -110,6 +111,8 @@ func (d drawing) xAxis() axis {
 		name = "t: share of weights removed"
 	case "prune-channels":
 		name = "t: share of channels removed"
+	case "prune-blocks":
+		name = "t: share of blocks removed"
 	}
 	return newAxis(name, []float64{0, 1})
 }
@@ -263,6 +266,10 @@ func (d drawing) param(t float64) string {
 				return fmt.Sprintf(" (%s bits)", words.Significant(float64(p.Param), 3))
 			case "prune":
 				return fmt.Sprintf(" (%s of the weights removed)", words.Percent(float64(p.Param), 1))
+			case "prune-channels":
+				return fmt.Sprintf(" (%s of the channels removed)", words.Percent(float64(p.Param), 1))
+			case "prune-blocks":
+				return fmt.Sprintf(" (%s of the blocks removed)", words.Percent(float64(p.Param), 1))
 			}
 		}
 	}
@@ -302,7 +309,7 @@ func orElse(s, otherwise string) string {
 // table holds the figures behind the charts.
 func (d drawing) table() (columns []string, rows [][]string) {
 	columns = []string{"t", "loss (nats)", "metric", "spent", "bytes", "examples"}
-	named := map[string]string{"prune": "removed", "quantize": "bits"}[d.c.Kind]
+	named := map[string]string{"prune": "removed", "prune-channels": "removed", "prune-blocks": "removed", "quantize": "bits"}[d.c.Kind]
 	if named != "" {
 		columns = append([]string{columns[0], named}, columns[1:]...)
 	}

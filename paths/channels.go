@@ -1,0 +1,224 @@
+package paths
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/structure"
+	"github.com/compactify/compactify/tensor"
+)
+
+// PruneChannels is the path that cuts out whole channels, heads and units, of
+// least importance first: at t the first ⌊t·n⌋ of the n that can go are gone,
+// with everything that depends on them, and the graph is really smaller. At t=1
+// every layer that can lose channels has as few as it can, one as a rule.
+type PruneChannels struct {
+	kind     string
+	g        *graph.Graph
+	analysis *structure.Analysis
+	order    []structure.Channel // in which they go
+	boundary string
+	tune     Tune
+}
+
+// Boundaries of the structured paths, in words.
+const (
+	leastChannels = "no layer can lose another channel"
+	noBlocks      = "all removable blocks gone"
+)
+
+// NewPruneChannels makes the path. Channels are ranked over the whole network,
+// or each group by itself.
+func NewPruneChannels(g *graph.Graph, o Options) (*PruneChannels, error) {
+	p := &PruneChannels{kind: "prune-channels", boundary: leastChannels}
+	return p, p.prepare(g, o, func(k structure.Kind) bool { return k != structure.Block })
+}
+
+// PruneBlocks is the path that removes residual blocks, x + f(x) → x, one at a
+// time, the one with the smallest weights in its last layer first. At t=1 all
+// are gone.
+type PruneBlocks struct{ PruneChannels }
+
+// NewPruneBlocks makes the path.
+func NewPruneBlocks(g *graph.Graph, o Options) (*PruneBlocks, error) {
+	p := &PruneBlocks{PruneChannels{kind: "prune-blocks", boundary: noBlocks}}
+	return p, p.prepare(g, o, func(k structure.Kind) bool { return k == structure.Block })
+}
+
+// Steps are the t at which a block goes.
+func (p *PruneBlocks) Steps() []float64 {
+	steps := make([]float64, len(p.order)+1)
+	for i := range steps {
+		steps[i] = float64(i) / float64(len(p.order))
+	}
+	return steps
+}
+
+func (p *PruneChannels) prepare(g *graph.Graph, o Options, wanted func(structure.Kind) bool) error {
+	if _, err := layersOf(p.kind, g); err != nil {
+		return err
+	}
+	a, err := structure.Analyze(g)
+	if err != nil {
+		return fmt.Errorf("path %s: %w", p.kind, err)
+	}
+	p.g, p.analysis, p.tune = g, a, o.Tune
+	p.order = a.Removable(rankChannels(a, wanted, o.PerLayer))
+	if len(p.order) == 0 {
+		why := "it has no sum x + f(x) in which f ends in a layer of its own"
+		if p.kind == "prune-channels" {
+			why = "no layer has more than one output channel"
+		}
+		if len(a.Refused) > 0 && p.kind == "prune-channels" {
+			why = fmt.Sprintf("weight %q: %s", a.Refused[0].Name, a.Refused[0].Reason)
+		}
+		return fmt.Errorf("path %s: graph %q: nothing can be removed: %s", p.kind, g.Name, why)
+	}
+	return nil
+}
+
+// Analysis is what the path knows of the graph: its groups and what it refuses.
+func (p *PruneChannels) Analysis() *structure.Analysis { return p.analysis }
+
+// Removed lists the channels that are gone at t, in the order in which they
+// went.
+func (p *PruneChannels) Removed(t float64) []structure.Channel {
+	return p.order[:removed(t, len(p.order))]
+}
+
+// Param is the fraction removed, t itself.
+func (p *PruneChannels) Param(t float64) float64 { return t }
+
+// Boundary is the smallest network of the same layers.
+func (p *PruneChannels) Boundary() compactify.Boundary {
+	return compactify.Boundary{Kind: compactify.Stratum, Name: p.boundary}
+}
+
+// At returns the model without the fraction t of its removable channels.
+func (p *PruneChannels) At(ctx context.Context, t float64) (*graph.Graph, error) {
+	if err := checkT(p.kind, t); err != nil {
+		return nil, err
+	}
+	gone := p.Removed(t)
+	if len(gone) == 0 {
+		return p.g, nil
+	}
+	g, err := p.analysis.Remove(structure.Selection(gone))
+	if err != nil {
+		return nil, fmt.Errorf("path %s: %w", p.kind, err)
+	}
+	if p.tune == nil || t == 1 {
+		return g, nil
+	}
+	return p.tune(ctx, g, nil)
+}
+
+// ranked is a channel with its importance.
+type ranked struct {
+	structure.Channel
+	score float64
+}
+
+// rankChannels orders the channels of the wanted groups by importance, least
+// first; of equal ones those of earlier groups and lower indices. Group by group,
+// the orders are merged so that all groups lose channels evenly.
+func rankChannels(a *structure.Analysis, wanted func(structure.Kind) bool, perGroup bool) []structure.Channel {
+	var all []ranked
+	for _, g := range a.Groups {
+		if !wanted(g.Kind) {
+			continue
+		}
+		scores := Importance(g)
+		group := make([]ranked, g.Channels)
+		for i, s := range scores {
+			group[i] = ranked{structure.Channel{Group: g.ID, Index: i}, s}
+		}
+		if perGroup {
+			slices.SortStableFunc(group, func(x, y ranked) int { return cmp.Compare(x.score, y.score) })
+			for i := range group {
+				group[i].score = float64(i+1) / float64(len(group))
+			}
+		}
+		all = append(all, group...)
+	}
+	slices.SortStableFunc(all, func(x, y ranked) int { return cmp.Compare(x.score, y.score) })
+	order := make([]structure.Channel, len(all))
+	for i, r := range all {
+		order[i] = r.Channel
+	}
+	return order
+}
+
+// Importance scores the channels of a group by the size of all that would go with
+// them, over the mean of the group, so that groups of different scales compare:
+//
+//	I(c) = ‖θ_c‖₂ / mean over c of ‖θ_c‖₂
+//
+// with θ_c the slices of all parameters that channel c is tied to. A block has
+// one channel; its score is the root mean square of the last layer's weights.
+//
+// Source: G. Fang et al., "DepGraph: towards any structural pruning", CVPR 2023,
+// section 3.3: group-level importance.
+func Importance(g *structure.Group) []float64 {
+	scores := make([]float64, g.Channels)
+	if g.Kind == structure.Block {
+		sum, n := 0.0, 0
+		for _, tie := range g.Ties {
+			sum += sumOfSquares(tie.Param.Data, 0, tie.Param.Data.Len())
+			n += tie.Param.Data.Len()
+		}
+		scores[0] = math.Sqrt(sum / float64(max(1, n)))
+		return scores
+	}
+	mean := 0.0
+	for c := range scores {
+		for _, tie := range g.Ties {
+			if tie.Param.Data.DType().IsFloat() {
+				scores[c] += sliceNorm(tie, c)
+			}
+		}
+		scores[c] = math.Sqrt(scores[c])
+		mean += scores[c] / float64(len(scores))
+	}
+	for c := range scores {
+		if mean > 0 {
+			scores[c] /= mean
+		}
+	}
+	return scores
+}
+
+// sliceNorm is ‖θ‖₂² over what a tie takes for one channel.
+func sliceNorm(tie structure.Tie, c int) float64 {
+	t := tie.Param.Data
+	size := t.Shape()[tie.Axis]
+	inner, _ := tensor.Size(t.Shape()[tie.Axis+1:])
+	outer, _ := tensor.Size(t.Shape()[:tie.Axis])
+	sum := 0.0
+	for _, i := range tie.Index[c] {
+		for o := range outer {
+			first := (o*size + i) * inner
+			sum += sumOfSquares(t, first, first+inner)
+		}
+	}
+	return sum
+}
+
+func sumOfSquares(t tensor.Tensor, lo, hi int) float64 {
+	sum := 0.0
+	if t.DType() == tensor.Float32 {
+		for _, x := range tensor.Data[float32](t)[lo:hi] {
+			sum += float64(x) * float64(x)
+		}
+		return sum
+	}
+	for i := lo; i < hi; i++ {
+		sum += t.At(i) * t.At(i)
+	}
+	return sum
+}

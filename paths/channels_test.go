@@ -1,0 +1,106 @@
+package paths
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compactify/compactify/structure"
+	"github.com/compactify/compactify/tensor"
+)
+
+// TestPruneChannelsGoesByImportance: x·a·b·c with three inner channels and two:
+// the norms of what goes with a channel are known, and each group is measured by
+// its mean.
+func TestPruneChannelsGoesByImportance(t *testing.T) {
+	g := product(t,
+		tensor.Of([]float32{3, 0, 1}, 1, 3),
+		tensor.Of([]float32{
+			4, 0,
+			0, 2,
+			0, 0}, 3, 2),
+		tensor.Of([]float32{0, 1.5}, 2, 1))
+	p, err := NewPruneChannels(g, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By hand: group w1 has ‖(3, 4)‖ = 5, ‖(0, 2)‖ = 2 and ‖(1, 0)‖ = 1, mean 8/3;
+	// group w2 has ‖(4, 0)‖ = 4 and ‖(2, 1.5)‖ = 2.5, mean 3.25.
+	want := map[string][]float64{"w1": {15.0 / 8, 6.0 / 8, 3.0 / 8}, "w2": {4 / 3.25, 2.5 / 3.25}}
+	for id, scores := range want {
+		got := Importance(p.Analysis().Group(id))
+		for c, s := range scores {
+			if math.Abs(got[c]-s) > 1e-12 {
+				t.Errorf("group %q, channel %d: importance: got %v, want %v", id, c, got[c], s)
+			}
+		}
+	}
+	order := []structure.Channel{{Group: "w1", Index: 2}, {Group: "w1", Index: 1}, {Group: "w2", Index: 1}} // 0.375, 0.75, 0.769; then the last ones stay
+	if got := p.Removed(1); !slices.Equal(got, order) {
+		t.Errorf("order: got %v, want %v", got, order)
+	}
+	end, err := p.At(context.Background(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]float64{"w1": 3, "w2": 4, "w3": 0} {
+		if w := param(t, end, name); w.Len() != 1 || w.At(0) != value {
+			t.Errorf("weight %q at t=1: got %v, want [%v]", name, w.Float64s(), value)
+		}
+	}
+	if n := p.Removed(0.5); len(n) != 1 { // ⌊3/2⌋
+		t.Errorf("t=0.5: got %d channels removed, want 1 of 3", len(n))
+	}
+}
+
+// TestPruneChannelsPerLayer: with the same fraction everywhere, both groups lose
+// half before either loses more.
+func TestPruneChannelsPerLayer(t *testing.T) {
+	w1 := tensor.Of([]float32{1, 2, 3, 4}, 1, 4)
+	w2 := tensor.New(tensor.Float32, 4, 4)
+	for i := range 4 {
+		w2.Set(5*i, float64(10+i))
+	}
+	p, err := NewPruneChannels(product(t, w1, w2, tensor.Of([]float32{1, 1, 1, 1}, 4, 1)), Options{PerLayer: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byGroup := structure.Selection(p.Removed(4.0 / 6))
+	for _, id := range []string{"w1", "w2"} {
+		if got := byGroup[id]; !slices.Equal(got, []int{0, 1}) {
+			t.Errorf("group %q: got %v removed, want its two smallest", id, got)
+		}
+	}
+}
+
+// TestPruneChannelsRefuses: where nothing can go, the reason is named.
+func TestPruneChannelsRefuses(t *testing.T) {
+	_, err := NewPruneChannels(product(t, tensor.Of([]float32{1, 2, 3, 4}, 2, 2)), Options{})
+	if err == nil || !strings.Contains(err.Error(), `nothing can be removed: weight "w1": "v0" is an output of the model`) {
+		t.Errorf("one layer: got error %v, want one that names the output", err)
+	}
+	_, err = NewPruneBlocks(everyLayer(t), Options{})
+	if err == nil || !strings.Contains(err.Error(), "no sum x + f(x)") {
+		t.Errorf("no blocks: got error %v, want one that says so", err)
+	}
+}
+
+// TestPruneBlocksSteps: every step is one block less.
+func TestPruneBlocksSteps(t *testing.T) {
+	p, err := NewPruneBlocks(residual(t), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Steps(); !slices.Equal(got, []float64{0, 1.0 / 3, 2.0 / 3, 1}) {
+		t.Errorf("steps: got %v, want thirds", got)
+	}
+	end, err := p.At(context.Background(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(end.Params) != 2 { // the first and the last matrix
+		t.Errorf("parameters at t=1: got %d, want 2", len(end.Params))
+	}
+}
