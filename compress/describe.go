@@ -39,7 +39,11 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	}
 	r.Compact.ParamsNonzero = nonzero(file)
 	r.Alone = leftAlone(stored, layers)
+	r.Tensors = w.fates(best, stored, bytes)
 	r.Notes = append(r.Notes, w.notes...)
+	if bytes >= w.ModelBytes {
+		r.Notes = append(r.Notes, fmt.Sprintf("not smaller: the file has %s bytes, the original %s", words.Grouped(bytes), words.Grouped(w.ModelBytes)))
+	}
 	w.describeRounded(best.model)
 	twoBits := slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 })
 	if twoBits {

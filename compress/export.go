@@ -3,13 +3,12 @@ package compress
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
-	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -48,37 +47,29 @@ func chooseEncodings(g *graph.Graph) {
 	}
 }
 
-// latencyRuns is how many one-example runs a latency is the median of.
-const latencyRuns = 25
+// latencyTime is how long each of two models is timed.
+const latencyTime = 150 * time.Millisecond
 
-// latency is the median time of one example in milliseconds.
-func latency(ctx context.Context, g *graph.Graph, set *data.Set, output string, runs int, pool *kernel.Pool) (float64, error) {
-	r := newRunner(g, output, pool)
+// latency times single examples.
+func (w *work) latency(ctx context.Context, g *graph.Graph) (Latency, error) {
+	r := newRunner(g, w.choosing.Output(), w.Pool)
 	if r.err != nil {
-		return 0, r.err
+		return noLatency, r.err
 	}
-	batch := 1
-	p, err := r.compile(batch)
+	p, err := r.compile(1)
 	if err != nil {
-		return 0, err
+		return noLatency, err
 	}
-	example, err := r.input(p.Inputs()[0], set, 0, 1)
+	allotted := latencyTime
+	if w.stopped {
+		allotted = stoppedLatency
+	}
+	l, err := engine.MeasureLatency(ctx, p, allotted)
 	if err != nil {
-		return 0, fmt.Errorf("latency: input %q: %w", g.Inputs[0].Name, err)
+		return noLatency, fmt.Errorf("latency: %w", err)
 	}
-	in, out := []tensor.Tensor{example}, make([]tensor.Tensor, len(p.Outputs()))
-	var times []float64
-	for i := range runs + 5 {
-		start := time.Now()
-		if err := p.Run(ctx, in, out); err != nil {
-			return 0, err
-		}
-		if i >= 5 {
-			times = append(times, float64(time.Since(start).Nanoseconds())/1e6)
-		}
-	}
-	slices.Sort(times)
-	return times[len(times)/2], nil
+	ms := func(d time.Duration) jsonnum.Float { return jsonnum.Float(float64(d.Nanoseconds()) / 1e6) }
+	return Latency{ms(l.Median), ms(l.Low), ms(l.High)}, nil
 }
 
 // reload decodes the written bytes, as a user's runtime would.

@@ -26,6 +26,7 @@ type Result struct {
 	CacheHits     int       `json:"cache_hits"`            // how often that was not needed: an equal model had been measured
 	Tunings       int       `json:"tunings"`               // how many models were fine-tuned
 	Layers        []Layer   `json:"layers"`                // the layers worked on, before and after
+	Tensors       []Fate    `json:"tensors"`               // every stored tensor: what became of it; the bytes add up to those of the files
 	Alone         []Alone   `json:"left_alone"`            // every tensor left as it was, and why
 	Activations   *Rounded  `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
 	Before        LedgerSum `json:"ledger_before"`
@@ -45,10 +46,10 @@ type Result struct {
 // examples are for that file alone, so nothing is known on them.
 func newResult(job Job) *Result {
 	r := &Result{Seed: job.Seed, Version: Version, Kernel: job.Pool.Set().String(), Command: job.Command,
-		Baseline: Baseline{Metric: nan, Loss: nan, LatencyMS: nan, Bytes: job.ModelBytes},
-		Compact:  Compact{Metric: nan, Loss: nan, LatencyMS: nan, KL: nan},
+		Baseline: Baseline{Metric: nan, Loss: nan, Latency: noLatency, Bytes: job.ModelBytes},
+		Compact:  Compact{Metric: nan, Loss: nan, Latency: noLatency, KL: nan},
 		Budget:   Contract{Kind: string(job.Budget.Kind), Limit: jsonnum.Float(job.Budget.Limit), Measured: nan, CI95: [2]jsonnum.Float{nan, nan}, Verdict: NotMet},
-		Paths:    []Leg{}, Profiles: []Curve{}, Trials: []Trial{}, Layers: []Layer{}, Alone: []Alone{},
+		Paths:    []Leg{}, Profiles: []Curve{}, Trials: []Trial{}, Layers: []Layer{}, Alone: []Alone{}, Tensors: []Fate{},
 		Verify: Verify{MaxAbsErr: nan, Tolerance: nan, NodesMaxErr: nan, Fast: nan, FastLimit: nan}}
 	if job.Model != nil {
 		r.Baseline.Params = job.Model.NumParams()
@@ -63,7 +64,7 @@ type Baseline struct {
 	Loss       jsonnum.Float `json:"loss"`
 	Bytes      int           `json:"bytes"`
 	Params     int           `json:"params"`
-	LatencyMS  jsonnum.Float `json:"latency_ms"`
+	Latency
 }
 
 // Compact is the exported file on the held-out examples.
@@ -72,9 +73,18 @@ type Compact struct {
 	Loss          jsonnum.Float `json:"loss"`
 	Bytes         int           `json:"bytes"`
 	ParamsNonzero int           `json:"params_nonzero"`
-	LatencyMS     jsonnum.Float `json:"latency_ms"` // median of one-example runs in this program, on this CPU
-	KL            jsonnum.Float `json:"kl"`         // from the original's answers, nats per example
+	Latency
+	KL jsonnum.Float `json:"kl"` // from the original's answers, nats per example
 }
+
+// Latency is how long one example takes in this program, on this CPU.
+type Latency struct {
+	LatencyMS   jsonnum.Float `json:"latency_ms"`      // median
+	LatencyLow  jsonnum.Float `json:"latency_low_ms"`  // with LatencyHigh, a 95 % interval of the median
+	LatencyHigh jsonnum.Float `json:"latency_high_ms"` // the same
+}
+
+var noLatency = Latency{nan, nan, nan}
 
 // Leg is one path of the combination that was chosen, with how far it goes.
 type Leg struct {

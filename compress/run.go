@@ -110,7 +110,7 @@ func (w *work) run(ctx context.Context) error {
 const (
 	stoppedHeldOut = 256
 	stoppedVerify  = 8
-	stoppedLatency = 3
+	stoppedLatency = 5 * time.Millisecond
 )
 
 // exportStopped exports the best trial of a run that was stopped, verified and
@@ -310,21 +310,11 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	r.Baseline = Baseline{Metric: jsonnum.Float(before.Metric), MetricName: e.MetricName(), Loss: jsonnum.Float(before.Loss),
 		Bytes: w.ModelBytes, Params: w.Model.NumParams()}
 	r.Compact = Compact{Metric: jsonnum.Float(after.Metric), Loss: jsonnum.Float(after.Loss), Bytes: bytes, KL: jsonnum.Float(after.KL)}
-	runs := latencyRuns
-	if w.stopped {
-		runs = stoppedLatency
+	if r.Baseline.Latency, err = w.latency(ctx, w.Model); err != nil {
+		return err
 	}
-	for _, m := range []struct {
-		g  *graph.Graph
-		to *jsonnum.Float
-	}{{w.Model, &r.Baseline.LatencyMS}, {file, &r.Compact.LatencyMS}} {
-		ms, err := latency(ctx, m.g, e.set, w.choosing.Output(), runs, w.Pool)
-		if err != nil {
-			return err
-		}
-		*m.to = jsonnum.Float(ms)
-	}
-	return nil
+	r.Compact.Latency, err = w.latency(ctx, file)
+	return err
 }
 
 // withBatch gives the exported model the batch dimension of the original.

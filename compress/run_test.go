@@ -90,6 +90,7 @@ func TestRun(t *testing.T) {
 	if len(r.Profiles) != 2 || len(r.Trials) == 0 || len(r.Layers) != 3 || r.Head != "logits" {
 		t.Errorf("got %d profiles, %d trials, %d layers, head %s", len(r.Profiles), len(r.Trials), len(r.Layers), r.Head)
 	}
+	checkFates(t, r)
 	if got := heldOutMetric(t, job, g); got != float64(r.Compact.Metric) {
 		t.Errorf("metric of the file on the held-out examples: got %v, want %v as reported", got, r.Compact.Metric)
 	}
@@ -97,6 +98,22 @@ func TestRun(t *testing.T) {
 	var back Result
 	if err != nil || json.Unmarshal(text, &back) != nil || back.SHA256 != r.SHA256 || back.Budget.Verdict != r.Budget.Verdict {
 		t.Errorf("%s: got %v with error %v, want what Run returned", ResultFile, back.SHA256, err)
+	}
+}
+
+// checkFates: every byte of both files is accounted for.
+func checkFates(t *testing.T, r *Result) {
+	t.Helper()
+	before, after := 0, 0
+	for _, f := range r.Tensors {
+		before += f.BytesBefore
+		after += f.BytesAfter
+		if f.How == "" {
+			t.Errorf("tensor %q: nothing is said of it", f.Name)
+		}
+	}
+	if before != r.Baseline.Bytes || after != r.Compact.Bytes {
+		t.Errorf("bytes of all tensors: got %d before and %d after, the files have %d and %d", before, after, r.Baseline.Bytes, r.Compact.Bytes)
 	}
 }
 

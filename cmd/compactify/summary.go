@@ -25,7 +25,8 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 	rows = append(rows,
 		[]string{words.LossName(metric), words.Number(float64(before.Loss)), words.Number(float64(after.Loss)), ""},
 		[]string{"weights not zero", words.Grouped(before.Params), words.Grouped(after.ParamsNonzero), "(before: all weights)"},
-		[]string{"time per example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))})
+		[]string{"time per example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))},
+		[]string{"  95 % interval", interval(before.Latency), interval(after.Latency), "(of the median, on this CPU)"})
 	columns(w, rows)
 	fmt.Fprintf(w, "\nbudget    %s: %s\n", r.Budget.Verdict, words.Limit(b, metric))
 	fmt.Fprintf(w, "          measured %s, 95 %% interval %s to %s\n", words.Amount(b.Kind, float64(r.Budget.Measured)),
@@ -46,6 +47,11 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}
 	fmt.Fprintf(w, "\nmodel     %s\nreport    %s  (opens in a browser)\n", r.Files.Model, r.Files.Report)
+}
+
+// interval is the interval of a latency.
+func interval(l compress.Latency) string {
+	return words.Milliseconds(float64(l.LatencyLow)) + " to " + words.Milliseconds(float64(l.LatencyHigh))
 }
 
 func legText(leg compress.Leg) string {

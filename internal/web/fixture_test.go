@@ -15,8 +15,8 @@ func num(x float64) jsonnum.Float { return jsonnum.Float(x) }
 // their sizes and relations are those of real runs.
 func lenet() *compress.Result {
 	r := &compress.Result{
-		Baseline: compress.Baseline{Metric: 0.9874, MetricName: "top-1 accuracy", Loss: 0.0412, Bytes: 247894, Params: 61706, LatencyMS: 0.184},
-		Compact:  compress.Compact{Metric: 0.9851, Loss: 0.0466, Bytes: 17031, ParamsNonzero: 27210, LatencyMS: 0.171, KL: 0.0087},
+		Baseline: compress.Baseline{Metric: 0.9874, MetricName: "top-1 accuracy", Loss: 0.0412, Bytes: 247894, Params: 61706, Latency: compress.Latency{LatencyMS: 0.184, LatencyLow: 0.181, LatencyHigh: 0.19}},
+		Compact:  compress.Compact{Metric: 0.9851, Loss: 0.0466, Bytes: 17031, ParamsNonzero: 27210, Latency: compress.Latency{LatencyMS: 0.171, LatencyLow: 0.168, LatencyHigh: 0.18}, KL: 0.0087},
 		Budget: compress.Contract{Kind: "pp", Limit: 1, Measured: 0.23, CI95: [2]jsonnum.Float{-0.04, 0.51}, Verdict: compress.Met,
 			Examples: 10000},
 		Paths:  []compress.Leg{{Kind: "prune", T: 0.5, Param: 0.5}, {Kind: "quantize", T: num(29.4 / 31), Param: 2.6}},
@@ -36,6 +36,12 @@ func lenet() *compress.Result {
 		{Bytes: 17031, MeanBits: 2.6, Sparsity: 0.5, Tuned: 4, Spent: 0.27, Worst: 0.58, KL: 0.0087, Fits: true, Chosen: true},
 		{Bytes: 15900, MeanBits: 2, Tuned: 4, Spent: 0.88, Worst: 1.31, KL: 0.031},
 		{Bytes: 9800, MeanBits: 1, Tuned: 4, Spent: 7.9, Worst: 8.6, KL: 0.4},
+	}
+	r.Evaluations, r.CacheHits, r.Tunings = 34, 5, 6
+	r.Tensors = []compress.Fate{
+		{Name: "fc1.weight", BytesBefore: 192000, BytesAfter: 12480, How: "2 bits per weight, a scale per channel"},
+		{Name: "bn.mean", BytesBefore: 24, How: "folded into the weights before the batch normalisation"},
+		{Name: "(graph)", BytesBefore: 1210, BytesAfter: 900, How: "nodes, names, shapes and headers"},
 	}
 	r.Layers = []compress.Layer{
 		{Name: "conv1.weight", Kind: "Conv", Shape: []int{6, 1, 5, 5}, Bits: 8, Zeros: 12, Params: 150, BytesBefore: 600, BytesAfter: 174, SNR: 42.7},

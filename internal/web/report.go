@@ -24,6 +24,8 @@ type report struct {
 	Layers                                       []layerRow
 	Alone                                        []compress.Alone
 	AloneBytes                                   string
+	Tensors                                      [][4]string
+	Searched                                     string
 	Verify                                       string
 	VerifyOK, Verified                           bool
 	Notes, Caveats                               []string
@@ -51,6 +53,8 @@ func newReport(r *compress.Result, title string) report {
 	p.Ledger = newLedger(r)
 	p.Layers = layerRows(r.Layers)
 	p.Alone = r.Alone
+	p.Tensors = fates(r.Tensors)
+	p.Searched = fmt.Sprintf("%s measured, of which %s fine-tuned; %s measured before.", words.Count(r.Evaluations, "model was", "models were"), words.Count(r.Tunings, "was", "were"), words.Count(r.CacheHits, "more had been", "more had been"))
 	p.AloneBytes = aloneBytes(r.Alone)
 	p.Verify, p.VerifyOK, p.Verified = verify(r), r.Verify.OK, r.Verify.Examples > 0
 	p.Notes, p.Caveats = r.Notes, caveats(r)
@@ -141,7 +145,16 @@ func tiles(r *compress.Result) []tile {
 		list = append(list, tile{orElse(name, "metric"), words.Metric(name, float64(before.Metric)), words.Metric(name, float64(after.Metric)), ""})
 	}
 	list = append(list, tile{"weights that are not zero", words.Grouped(before.Params), words.Grouped(after.ParamsNonzero), "before: all weights"})
-	return append(list, tile{"time for one example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))})
+	return append(list, tile{"time for one example", words.Milliseconds(float64(before.LatencyMS)), words.Milliseconds(float64(after.LatencyMS)), strings.TrimPrefix(words.Speed(float64(before.LatencyMS), float64(after.LatencyMS))+intervals(before.Latency, after.Latency), "; ")})
+}
+
+// intervals are the 95 % intervals of two latencies.
+func intervals(before, after compress.Latency) string {
+	if !finite(float64(before.LatencyLow)) || after.LatencyHigh == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; 95 %% intervals %s to %s and %s to %s", words.Milliseconds(float64(before.LatencyLow)), words.Milliseconds(float64(before.LatencyHigh)),
+		words.Milliseconds(float64(after.LatencyLow)), words.Milliseconds(float64(after.LatencyHigh)))
 }
 
 // done says in words what was done to the model.
@@ -218,6 +231,21 @@ func aloneBytes(list []compress.Alone) string {
 		n += a.Bytes
 	}
 	return fmt.Sprintf("%s, %s", words.Count(len(list), "tensor", "tensors"), words.Size(n))
+}
+
+// fates are the rows of the table of all tensors, with their sum.
+func fates(list []compress.Fate) [][4]string {
+	var rows [][4]string
+	before, after := 0, 0
+	for _, f := range list {
+		before += f.BytesBefore
+		after += f.BytesAfter
+		rows = append(rows, [4]string{f.Name, words.Grouped(f.BytesBefore), words.Grouped(f.BytesAfter), f.How})
+	}
+	if len(rows) > 0 {
+		rows = append(rows, [4]string{"in all", words.Grouped(before), words.Grouped(after), "the bytes of the two files"})
+	}
+	return rows
 }
 
 func verify(r *compress.Result) string {
