@@ -26,7 +26,7 @@ type Job struct {
 	Mapping    string       // of two-class labels, for the record
 	Output     string       // the output that answers; "" means the first
 	Budget     compactify.Budget
-	Paths      []string // kinds to combine; nil means prune and quantize
+	Paths      []string // kinds to combine; nil means prune, quantize and prune-channels
 	Finetune   int      // epochs of each fine-tuning; 0 means chosen by the size of the work, negative none
 	Activation bool     // quantise activations to 8 bits as well
 	Ranges     string   // how their ranges are chosen, see [RangeNames]; "" means what costs least on the calibration examples

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"time"
 
@@ -200,9 +199,6 @@ func ceilTwoDigits(x float64) float64 {
 // the profiles the report shows.
 func (w *work) walk(ctx context.Context) error {
 	for _, kind := range w.kinds() {
-		if kind == removeChannels && !slices.ContainsFunc(paths.Kinds, func(k paths.Kind) bool { return k.Name == kind }) {
-			continue
-		}
 		p, err := paths.New(kind, w.graph, paths.Options{Pool: w.Pool})
 		if err != nil {
 			return err

@@ -87,7 +87,7 @@ func TestRun(t *testing.T) {
 	if sum := r.Data.Training + r.Data.Selection + r.Data.HeldOut; sum != job.Train.Len() || r.Budget.Examples != r.Data.HeldOut {
 		t.Errorf("examples: got %+v, want disjoint parts of %d", r.Data, job.Train.Len())
 	}
-	if len(r.Profiles) != 2 || len(r.Trials) == 0 || len(r.Layers) != 3 || r.Head != "logits" {
+	if len(r.Profiles) != 3 || len(r.Trials) == 0 || len(r.Layers) != 3 || r.Head != "logits" {
 		t.Errorf("got %d profiles, %d trials, %d layers, head %s", len(r.Profiles), len(r.Trials), len(r.Layers), r.Head)
 	}
 	checkFates(t, r)
