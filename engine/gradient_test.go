@@ -232,6 +232,7 @@ type fakeQuantizeCase struct {
 	hi    float64
 	axis  int // of scale and zero; -1 if they are scalars
 	zero  []float64
+	block int // entries of the axis that share a scale; 0: every entry has one for all it holds
 }
 
 // TestGradientOfFakeQuantize compares it with its stated definition, evaluated
@@ -248,6 +249,13 @@ func TestGradientOfFakeQuantize(t *testing.T) {
 		{about: "last axis", attrs: attrs{graph.Int("bits", 2), graph.Int("axis", -1)}, lo: -2, hi: 1, axis: 2},
 		{about: "zero point", attrs: attrs{graph.Int("bits", 3), graph.Int("signed", 0)}, lo: 0, hi: 7, axis: -1, zero: []float64{4}},
 		{about: "zero points", attrs: attrs{graph.Int("bits", 3), graph.Int("signed", 0)}, lo: 0, hi: 7, axis: 1, zero: []float64{4, 1, 6}},
+		{about: "blocks that do not fill the axis", attrs: attrs{graph.Int("bits", 3), graph.Int("axis", 1), graph.Int("block_size", 2)}, lo: -4, hi: 3, axis: 1, block: 2},
+		{about: "blocks of the last axis", attrs: attrs{graph.Int("bits", 2), graph.Int("axis", -1), graph.Int("block_size", 2)}, lo: -2, hi: 1, axis: 2, block: 2},
+		{about: "blocks with zero points", attrs: attrs{graph.Int("bits", 2), graph.Int("signed", 0), graph.Int("axis", 2), graph.Int("block_size", 4)},
+			lo: 0, hi: 3, axis: 2, block: 4, zero: []float64{0, 1, 2, 3, 2, 1}},
+		{about: "a gradient of the step scaled", attrs: attrs{graph.Int("bits", 3), graph.Float("step_gradient", 0.25)}, lo: -4, hi: 3, axis: 1},
+		{about: "a gradient of the steps of blocks scaled", attrs: attrs{graph.Int("bits", 3), graph.Int("axis", 1), graph.Int("block_size", 3), graph.Float("step_gradient", 0.5)},
+			lo: -4, hi: 3, axis: 1, block: 3},
 	} {
 		t.Run(strings.ReplaceAll(c.about, " ", "_"), c.check)
 	}
@@ -265,6 +273,15 @@ func (c fakeQuantizeCase) check(t *testing.T) {
 		}
 		scale = r.between(0.2, 0.4, shape[c.axis])
 		channel = func(i int) int { return i / inner % shape[c.axis] }
+		if c.block > 0 {
+			blocks := (shape[c.axis] + c.block - 1) / c.block
+			scales := slices.Clone(shape)
+			scales[c.axis] = blocks
+			scale = r.between(0.2, 0.4, scales...)
+			channel = func(i int) int {
+				return (i/inner/shape[c.axis]*blocks+i/inner%shape[c.axis]/c.block)*inner + i%inner
+			}
+		}
 	}
 	dy := random(r.Rand, tensor.Float64, shape...)
 
@@ -299,6 +316,9 @@ func (c fakeQuantizeCase) check(t *testing.T) {
 		} else {
 			wantS[k] += d * (q - z)
 		}
+	}
+	for k := range wantS {
+		wantS[k] *= c.attrs.Float("step_gradient", 1)
 	}
 	for i, want := range [][]float64{wantY, wantX, wantS} {
 		if err := testkit.Close(got[i+1].Float64s(), want, 1e-12); err != nil {

@@ -93,7 +93,7 @@ func declined(n *graph.Node) bool {
 		}
 	case "compactify.FakeQuantize", "compactify.FakeQuantizeGrad":
 		lo, hi := graph.FakeQuantizeRange(n)
-		return n.Kind() == "compactify.FakeQuantize" && n.Input(2) != nil || max(-lo, hi) > kernel.MaxGrid
+		return n.Kind() == "compactify.FakeQuantize" && n.Input(2) != nil || n.Attrs.Int("block_size", 0) != 0 || max(-lo, hi) > kernel.MaxGrid
 	case "Dropout": // without a training mode nothing is dropped
 		return n.Input(2) == nil
 	}

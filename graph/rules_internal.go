@@ -258,12 +258,13 @@ func FakeQuantizeRange(n *Node) (lo, hi float64) {
 
 func lowerFakeQuantize(b *Builder, n *Node) []*Value {
 	x := n.In[0]
-	scale := b.spreadAlong(n, n.In[1])
+	spread, _ := b.gridSteps(n)
+	scale := spread(n.In[1])
 	q := b.Op("Round", b.Op("Div", x, scale))
 	lo, hi := FakeQuantizeRange(n)
 	var zero *Value
 	if n.Input(2) != nil {
-		zero = b.spreadAlong(n, n.In[2])
+		zero = spread(n.In[2])
 		q = b.Op("Add", q, zero)
 	}
 	q = b.Op("Clip", q, b.ConstLike(x, lo), b.ConstLike(x, hi))

@@ -15,7 +15,8 @@ func quantizationVJPs() map[string]vjpFunc {
 
 // vjpFakeQuantize is the straight-through estimator for x and the learned-step
 // gradient for the scale s. With v = x/s + zero, inside the range ∂y/∂x = 1 and
-// ∂y/∂s = round(v) − v; outside it ∂y/∂x = 0 and ∂y/∂s = bound − zero.
+// ∂y/∂s = round(v) − v; outside it ∂y/∂x = 0 and ∂y/∂s = bound − zero. What s has
+// is multiplied by the attribute step_gradient, 1 unless it is given.
 //
 // Sources: Y. Bengio, N. Léonard and A. Courville, "Estimating or propagating
 // gradients through stochastic neurons", 2013; S. Esser et al., "Learned step
@@ -24,9 +25,12 @@ func vjpFakeQuantize(b *Builder, n *Node, dy []*Value) []*Value {
 	out := make([]*Value, len(n.In))
 	if n.Input(2) == nil && b.active(n.In[1]) {
 		copy(out, b.Multi("compactify.FakeQuantizeGrad", n.Attrs, 2, dy[0], n.In[0], n.In[1]))
-		return out
+	} else {
+		out[0], out[1] = b.fakeQuantizeGrad(n, n.In[0], n.In[1], n.Input(2), dy[0])
 	}
-	out[0], out[1] = b.fakeQuantizeGrad(n, n.In[0], n.In[1], n.Input(2), dy[0])
+	if f := n.Attrs.Float("step_gradient", 1); f != 1 && out[1] != nil {
+		out[1] = b.mul(out[1], b.ConstLike(out[1], f))
+	}
 	return out
 }
 
@@ -40,10 +44,10 @@ func lowerFakeQuantizeGrad(b *Builder, n *Node) []*Value {
 // not wanted.
 func (b *Builder) fakeQuantizeGrad(n *Node, x, scale, zero, d *Value) (dx, dscale *Value) {
 	lo, hi := FakeQuantizeRange(n)
-	wide := b.spreadAlong(n, scale)
-	v := b.div(x, wide)
+	spread, gather := b.gridSteps(n)
+	v := b.div(x, spread(scale))
 	if zero != nil {
-		zero = b.spreadAlong(n, zero)
+		zero = spread(zero)
 		v = b.add(v, zero)
 	}
 	inside := b.Op("And",
@@ -59,7 +63,7 @@ func (b *Builder) fakeQuantizeGrad(n *Node, x, scale, zero, d *Value) (dx, dscal
 		bound = b.sub(q, zero)
 	}
 	slope := b.Op("Where", inside, b.sub(q, v), bound)
-	return dx, b.shapeLike(b.unbroadcast(b.mul(d, slope), wide), scale)
+	return dx, gather(b.mul(d, slope))
 }
 
 // vjpDequantize: y = (x − zero)·scale is linear in the scale; x is an integer.

@@ -197,8 +197,10 @@ func (f *fitter) tries(w []float32, top float64, try func(r float64)) {
 		try(nearHigh - (nearHigh-nearLow)*float64(i)/float64(near))
 	}
 	far := min(nearLow, meanFraction*float64(f.meanMagnitude(w))/top)
-	for i := range farTries {
-		try(nearLow * math.Pow(far/nearLow, float64(i)/(farTries-1)))
+	r, ratio := nearLow, math.Pow(far/nearLow, 1.0/(farTries-1))
+	for range farTries {
+		try(r)
+		r *= ratio
 	}
 }
 
@@ -282,14 +284,17 @@ func divergence(counts []float64, first, last, levels int) float64 {
 		}
 		for i, c := range counts[lo:hi] {
 			p, q := c, 0.0
-			if c > 0 {
-				q = sum / filled
-			}
 			if lo+i == first {
 				p += before
 			}
 			if lo+i == last {
 				p += after
+			}
+			if p == 0 {
+				continue // empty in both
+			}
+			if c > 0 {
+				q = sum / filled
 			}
 			p, q = smooth(p/total, n), smooth(q/inside, n)
 			kl += p * math.Log(p/q)

@@ -231,13 +231,16 @@ func TestGroups(t *testing.T) {
 func TestHardenComputesTheSame(t *testing.T) {
 	g := everyLayer(t)
 	r := rand.New(rand.NewPCG(15, 16))
-	for bits := 2; bits <= 8; bits++ {
-		soft, err := FakeQuantizeWeights(nil, g, allAt(bits))
+	for _, s := range everyScheme {
+		if s.Bits == 1 || s.Fit == FitFixedPoint {
+			continue
+		}
+		soft, err := FakeQuantizeWeights(nil, g, Uniform(g, s))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := testkit.Close(evaluate(t, soft), evaluate(t, writtenOut(t, g, allAt(bits))), sumTolerance); err != nil {
-			t.Errorf("%d bits, fake-quantised against rounded: %v", bits, err)
+		if err := testkit.Close(evaluate(t, soft), evaluate(t, writtenOut(t, g, Uniform(g, s))), sumTolerance); err != nil {
+			t.Errorf("%v, fake-quantised against rounded: %v", s, err)
 		}
 		for _, p := range soft.Params {
 			if strings.HasSuffix(p.Name, "_step") {
@@ -252,14 +255,18 @@ func TestHardenComputesTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := testkit.Close(evaluate(t, hard), evaluate(t, soft), sumTolerance); err != nil {
-			t.Errorf("%d bits, hardened against fake-quantised: %v", bits, err)
+			t.Errorf("%v, hardened against fake-quantised: %v", s, err)
 		}
-		checkIntegers(t, hard, bits)
+		if s == (Scheme{Bits: s.Bits}) {
+			checkIntegers(t, hard, s.Bits)
+		}
 		if slices.ContainsFunc(hard.Nodes, func(n *graph.Node) bool { return n.Op == "FakeQuantize" }) {
-			t.Errorf("%d bits: a FakeQuantize is left", bits)
+			t.Errorf("%v: a FakeQuantize is left", s)
 		}
-		if slices.ContainsFunc(hard.Params, func(p *graph.Param) bool { return strings.HasSuffix(p.Name, "_step") }) {
-			t.Errorf("%d bits: a trained step is left", bits)
+		if slices.ContainsFunc(hard.Params, func(p *graph.Param) bool {
+			return strings.HasSuffix(p.Name, "_step") || strings.HasSuffix(p.Name, "_offset")
+		}) {
+			t.Errorf("%v: a trained step or its zero point is left", s)
 		}
 	}
 }
@@ -327,5 +334,48 @@ func TestFakeQuantizeRefuses(t *testing.T) {
 	}
 	if _, err := QuantizeWeights(nil, double, map[string]Scheme{"w1": {Bits: 4}}); err == nil || !strings.Contains(err.Error(), "want float32") {
 		t.Errorf("float64 weights: got error %v, want one that names the type", err)
+	}
+}
+
+// TestStepGradient: the factor of LSQ, 1/√(N·Q) with N weights for a step and Q
+// levels above zero, by granularity and grid.
+func TestStepGradient(t *testing.T) {
+	for _, c := range []struct {
+		s    Scheme
+		n, q float64
+	}{
+		{Scheme{Bits: 4}, 6, 7},
+		{Scheme{Bits: 4, Block: PerTensor}, 24, 7},
+		{Scheme{Bits: 4, Block: 3}, 3, 7},
+		{Scheme{Bits: 3, Asymmetric: true}, 6, 7},
+		{Scheme{Bits: 2, Ternary: true}, 6, 1},
+	} {
+		soft, err := FakeQuantizeWeights(nil, product(t, normal(rand.New(rand.NewPCG(1, 2)), 6, 4)), map[string]Scheme{"w1": c.s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := soft.Nodes[0].Attrs.Float("step_gradient", 0), 1/math.Sqrt(c.n*c.q); math.Abs(got-want) > 1e-7 {
+			t.Errorf("%v: got %v, want 1/√(%v·%v) = %v", c.s, got, c.n, c.q, want)
+		}
+	}
+}
+
+// TestTrainingRefusals: what cannot be trained, by name.
+func TestTrainingRefusals(t *testing.T) {
+	for _, c := range []struct {
+		s    Scheme
+		want string
+	}{
+		{Scheme{Bits: 1}, "want 2 to 8"},
+		{Scheme{Bits: 4, Fit: FitFixedPoint}, "a learned step leaves the grid"},
+		{Scheme{Bits: 4, Ternary: true}, "ternary: got 4 bits, want 2"},
+		{Scheme{Bits: 2, Ternary: true, Asymmetric: true}, "no zero point"},
+		{Scheme{Bits: 4, Block: 1}, "block: got 1, want at least 2"},
+		{Scheme{Bits: 4, Block: -2}, "block: got -2"},
+		{Scheme{Bits: 4, Fit: 17}, "fit: got 17"},
+	} {
+		if _, err := FakeQuantizeWeights(nil, vector(t, 1), map[string]Scheme{"w1": c.s}); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `"w1"`) {
+			t.Errorf("%+v: got error %v, want one that names the weight and says %q", c.s, err, c.want)
+		}
 	}
 }

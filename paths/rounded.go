@@ -30,7 +30,7 @@ func roundLayer(p *kernel.Pool, l graph.Layer, s Scheme) (*rounded, error) {
 		return nil, err
 	}
 	s, _ = s.On(l)
-	r := newRounded(l, s)
+	r := newRounded(l, s, groupsOf(l, s))
 	w := tensor.Data[float32](l.Param.Data)
 	r.each(p, func(set kernel.Set) func(i int, at strip, row []float32, codes []byte) {
 		f := newFitter(s, set)
@@ -53,11 +53,11 @@ func roundLayer(p *kernel.Pool, l graph.Layer, s Scheme) (*rounded, error) {
 }
 
 // roundTo rounds a layer's weights to a grid of given levels.
-func roundTo(p *kernel.Pool, l graph.Layer, s Scheme, scales, zeros []float32) (*rounded, error) {
+func roundTo(p *kernel.Pool, l graph.Layer, s Scheme, g groups, scales, zeros []float32) (*rounded, error) {
 	if err := checkWeight(l); err != nil {
 		return nil, err
 	}
-	r, q := newRounded(l, s), s.grid()
+	r, q := newRounded(l, s, g), s.grid()
 	if len(scales) != len(r.scales) || zeros != nil && len(zeros) != len(scales) {
 		return nil, fmt.Errorf("weight %q: scales: got %d and %d zero points, want %d for %v", l.Name(), len(scales), len(zeros), len(r.scales), s)
 	}
@@ -74,8 +74,8 @@ func roundTo(p *kernel.Pool, l graph.Layer, s Scheme, scales, zeros []float32) (
 	return r, nil
 }
 
-func newRounded(l graph.Layer, s Scheme) *rounded {
-	r := &rounded{scheme: s, groups: groupsOf(l, s), codes: tensor.Bytes(l.Param.Data.Len())}
+func newRounded(l graph.Layer, s Scheme, g groups) *rounded {
+	r := &rounded{scheme: s, groups: g, codes: tensor.Bytes(l.Param.Data.Len())}
 	r.scales = make([]float32, r.groups.count)
 	if s.Asymmetric {
 		r.zeros = make([]byte, r.groups.count)
