@@ -17,14 +17,6 @@ import (
 // taken in another order, by other kernels.
 const sumTolerance = 1e-5
 
-func allAt(bits int) map[string]Scheme {
-	m := make(map[string]Scheme)
-	for _, name := range layerNames {
-		m[name] = Scheme{Bits: bits}
-	}
-	return m
-}
-
 func TestLayersOfTheFixture(t *testing.T) {
 	var names []string
 	var got []int
