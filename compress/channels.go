@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/structure"
 	"github.com/compactify/compactify/tensor"
 )
@@ -41,50 +42,15 @@ func (w *work) groups() []*structure.Group {
 	return w.channels.analysis.Groups
 }
 
-// byImportance lists a group's channels by the sum of the squares of all weights
-// that belong to them, each parameter's in units of its channels' mean, so that
-// every layer that makes or reads the channels has the same say.
+// byImportance lists a group's channels, the least important first.
 func byImportance(g *structure.Group) []int {
-	score := make([]float64, g.Channels)
-	for _, t := range g.Ties {
-		if t.Axis < 0 || t.Param.Data.DType() != tensor.Float32 {
-			continue
-		}
-		norms := sliceNorms(t)
-		mean := 0.0
-		for _, x := range norms {
-			mean += x / float64(len(norms))
-		}
-		for c, x := range norms {
-			score[c] += x / max(mean, leastNorm)
-		}
-	}
+	score := paths.Importance(g)
 	order := make([]int, g.Channels)
 	for c := range order {
 		order[c] = c
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(score[a], score[b]) })
 	return order
-}
-
-// leastNorm keeps parameters of zeros from dividing by zero.
-const leastNorm = 1e-30
-
-// sliceNorms is the squared norm of what each channel takes from a parameter.
-func sliceNorms(t structure.Tie) []float64 {
-	shape, w := t.Param.Data.Shape(), tensor.Data[float32](t.Param.Data)
-	inner, _ := tensor.Size(shape[t.Axis+1:])
-	norm := make([]float64, shape[t.Axis])
-	for i, x := range w {
-		norm[i/inner%shape[t.Axis]] += float64(x) * float64(x)
-	}
-	list := make([]float64, len(t.Index))
-	for c, indices := range t.Index {
-		for _, i := range indices {
-			list[c] += norm[i]
-		}
-	}
-	return list
 }
 
 // selection is the channels that a plan removes, by group.

@@ -155,58 +155,79 @@ func rankChannels(a *structure.Analysis, wanted func(structure.Kind) bool, perGr
 }
 
 // Importance scores the channels of a group by the size of all that would go with
-// them, over the mean of the group, so that groups of different scales compare:
+// them. Each parameter counts in units of its channels' mean, so that every layer
+// that makes or reads the channels has the same say, and the group in units of
+// its own mean, so that groups compare:
 //
-//	I(c) = ‖θ_c‖₂ / mean over c of ‖θ_c‖₂
+//	I(c) ∝ √ Σ_θ ‖θ_c‖² / mean over c of ‖θ_c‖²
 //
-// with θ_c the slices of all parameters that channel c is tied to. A block has
-// one channel; its score is the root mean square of the last layer's weights.
+// with θ_c the slice of parameter θ that channel c is tied to. A block has one
+// channel; its score is the root mean square of the last layer's weights.
 //
 // Source: G. Fang et al., "DepGraph: towards any structural pruning", CVPR 2023,
-// section 3.3: group-level importance.
+// section 3.3, group-level importance; the units are ours.
 func Importance(g *structure.Group) []float64 {
 	scores := make([]float64, g.Channels)
 	if g.Kind == structure.Block {
-		sum, n := 0.0, 0
-		for _, tie := range g.Ties {
-			sum += sumOfSquares(tie.Param.Data, 0, tie.Param.Data.Len())
-			n += tie.Param.Data.Len()
-		}
-		scores[0] = math.Sqrt(sum / float64(max(1, n)))
+		scores[0] = lastLayerSize(g)
 		return scores
 	}
-	mean := 0.0
-	for c := range scores {
-		for _, tie := range g.Ties {
-			if tie.Param.Data.DType().IsFloat() {
-				scores[c] += sliceNorm(tie, c)
+	for _, tie := range g.Ties {
+		if !tie.Param.Data.DType().IsFloat() {
+			continue
+		}
+		norms := sliceNorms(tie)
+		if mean := meanOf(norms); mean > 0 {
+			for c, x := range norms {
+				scores[c] += x / mean
 			}
 		}
-		scores[c] = math.Sqrt(scores[c])
-		mean += scores[c] / float64(len(scores))
 	}
-	for c := range scores {
-		if mean > 0 {
+	for c, x := range scores {
+		scores[c] = math.Sqrt(x)
+	}
+	if mean := meanOf(scores); mean > 0 {
+		for c := range scores {
 			scores[c] /= mean
 		}
 	}
 	return scores
 }
 
-// sliceNorm is ‖θ‖₂² over what a tie takes for one channel.
-func sliceNorm(tie structure.Tie, c int) float64 {
+func meanOf(list []float64) float64 {
+	sum := 0.0
+	for _, x := range list {
+		sum += x
+	}
+	return sum / float64(max(1, len(list)))
+}
+
+// lastLayerSize is the root mean square of the weights that a block ends in.
+func lastLayerSize(g *structure.Group) float64 {
+	sum, n := 0.0, 0
+	for _, tie := range g.Ties {
+		sum += sumOfSquares(tie.Param.Data, 0, tie.Param.Data.Len())
+		n += tie.Param.Data.Len()
+	}
+	return math.Sqrt(sum / float64(max(1, n)))
+}
+
+// sliceNorms is ‖θ_c‖² by channel, of what a tie takes.
+func sliceNorms(tie structure.Tie) []float64 {
 	t := tie.Param.Data
 	size := t.Shape()[tie.Axis]
 	inner, _ := tensor.Size(t.Shape()[tie.Axis+1:])
-	outer, _ := tensor.Size(t.Shape()[:tie.Axis])
-	sum := 0.0
-	for _, i := range tie.Index[c] {
-		for o := range outer {
-			first := (o*size + i) * inner
-			sum += sumOfSquares(t, first, first+inner)
+	norm := make([]float64, size)
+	for i := 0; i < t.Len(); i += inner {
+		norm[i/inner%size] += sumOfSquares(t, i, i+inner)
+	}
+	list := make([]float64, len(tie.Index))
+	for c, indices := range tie.Index {
+		for _, i := range indices {
+			list[c] += norm[i]
 		}
 	}
-	return sum
+	return list
 }
 
 func sumOfSquares(t tensor.Tensor, lo, hi int) float64 {

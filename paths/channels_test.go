@@ -26,9 +26,16 @@ func TestPruneChannelsGoesByImportance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// By hand: group w1 has ‖(3, 4)‖ = 5, ‖(0, 2)‖ = 2 and ‖(1, 0)‖ = 1, mean 8/3;
-	// group w2 has ‖(4, 0)‖ = 4 and ‖(2, 1.5)‖ = 2.5, mean 3.25.
-	want := map[string][]float64{"w1": {15.0 / 8, 6.0 / 8, 3.0 / 8}, "w2": {4 / 3.25, 2.5 / 3.25}}
+	// By hand: the squares of w1's entries, 9, 0, 1 of mean 10/3, and of w2's rows,
+	// 16, 4, 0 of mean 20/3; of w2's columns, 16, 4 of mean 10, and of w3's rows,
+	// 0, 2.25 of mean 9/8.
+	roots := [][]float64{{math.Sqrt(27.0/10 + 48.0/20), math.Sqrt(12.0 / 20), math.Sqrt(3.0 / 10)}, {math.Sqrt(1.6), math.Sqrt(0.4 + 2)}}
+	want := make(map[string][]float64)
+	for i, id := range []string{"w1", "w2"} {
+		for _, x := range roots[i] {
+			want[id] = append(want[id], x/meanOf(roots[i]))
+		}
+	}
 	for id, scores := range want {
 		got := Importance(p.Analysis().Group(id))
 		for c, s := range scores {
@@ -37,7 +44,7 @@ func TestPruneChannelsGoesByImportance(t *testing.T) {
 			}
 		}
 	}
-	order := []structure.Channel{{Group: "w1", Index: 2}, {Group: "w1", Index: 1}, {Group: "w2", Index: 1}} // 0.375, 0.75, 0.769; then the last ones stay
+	order := []structure.Channel{{Group: "w1", Index: 2}, {Group: "w1", Index: 1}, {Group: "w2", Index: 0}} // then the last ones stay
 	if got := p.Removed(1); !slices.Equal(got, order) {
 		t.Errorf("order: got %v, want %v", got, order)
 	}
@@ -45,7 +52,7 @@ func TestPruneChannelsGoesByImportance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]float64{"w1": 3, "w2": 4, "w3": 0} {
+	for name, value := range map[string]float64{"w1": 3, "w2": 0, "w3": 1.5} {
 		if w := param(t, end, name); w.Len() != 1 || w.At(0) != value {
 			t.Errorf("weight %q at t=1: got %v, want [%v]", name, w.Float64s(), value)
 		}
