@@ -20,7 +20,7 @@ type channels struct {
 // findChannels finds the groups of the model and orders their channels. Where the
 // job does not go along that path, there are none.
 func (w *work) findChannels() error {
-	if !w.goes(removeChannels) {
+	if !w.goes(removeChannels) && !w.goes(removeBlocks) {
 		return nil
 	}
 	a, err := structure.Analyze(w.graph)
@@ -34,12 +34,18 @@ func (w *work) findChannels() error {
 	return nil
 }
 
-// groups are those whose channels may be removed.
+// groups are those that the paths of the job remove: channels, or whole blocks.
 func (w *work) groups() []*structure.Group {
 	if w.channels.analysis == nil {
 		return nil
 	}
-	return w.channels.analysis.Groups
+	var list []*structure.Group
+	for _, g := range w.channels.analysis.Groups {
+		if g.Kind == structure.Block && w.goes(removeBlocks) || g.Kind != structure.Block && w.goes(removeChannels) {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // byImportance lists a group's channels, the least important first.
@@ -156,7 +162,9 @@ func (c channels) share(p Plan) float64 {
 	}
 	all := 0
 	for _, g := range c.analysis.Groups {
-		all += g.Channels
+		if g.Kind != structure.Block {
+			all += g.Channels
+		}
 	}
 	return float64(p.channels()) / float64(all)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/structure"
 )
 
 // dial is one thing that the search turns, a setting at a time, to make a model
@@ -132,6 +133,9 @@ func (w *work) groupDials() []*dial {
 		d := &dial{name: g.ID, group: true, settings: []setting{{}}}
 		for i := 1; i <= cuts; i++ {
 			n := min(g.Channels*i/cuts, g.Channels-1)
+			if g.Kind == structure.Block {
+				n = i / cuts // the whole of it
+			}
 			if n > d.settings[len(d.settings)-1].removed {
 				d.settings = append(d.settings, setting{removed: n})
 			}

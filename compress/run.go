@@ -221,8 +221,12 @@ func (w *work) walk(ctx context.Context) error {
 	return nil
 }
 
-// removeChannels is the kind of path along which groups of channels get narrower.
-const removeChannels = "prune-channels"
+// The kinds of paths that change the structure: groups of channels get narrower,
+// and blocks go.
+const (
+	removeChannels = "prune-channels"
+	removeBlocks   = "prune-blocks"
+)
 
 // kinds are the paths of the job.
 func (w *work) kinds() []string {

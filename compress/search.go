@@ -11,7 +11,7 @@ import (
 // and, on the whole, worse; the edge is found by bisection, each plan fine-tuned
 // where rounding alone does not fit. Then single dials are turned further.
 func (w *work) search(ctx context.Context) (*trial, error) {
-	if !w.goes("quantize") && !w.goes(removeChannels) {
+	if !w.goes("quantize") && len(w.groups()) == 0 {
 		return w.searchZeros(ctx)
 	}
 	dials, err := w.dials(ctx)

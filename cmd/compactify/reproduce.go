@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/words"
+	"github.com/spf13/cobra"
+)
+
+// table is a set of published or required figures that this program computes again.
+type table struct {
+	name, about string
+	rows        []job
+}
+
+// job is one row of a table: a run of this program and the figure it must reach.
+type job struct {
+	name  string
+	args  []string // behind "compactify run"; DATA stands for the data folder
+	least float64  // how many times smaller the file must be
+	goal  float64  // how many times smaller it should be; 0 for none
+	quick bool     // it takes less than half a minute
+}
+
+// tables are all that can be reproduced.
+var tables = []table{{"compression", "real networks made smaller inside their budgets", compressionJobs}}
+
+var compressionJobs = []job{
+	{"lenet5 trained on glyphs", nil, 8, 0, true},
+	{"mnist-cntk", []string{"DATA/models/mnist-cntk/mnist.onnx", "--data", "DATA/datasets/mnist", "--raw", "--budget", "0.5pp"}, 5, 10, true},
+	{"mnist-pytorch", []string{"DATA/models/mnist-pytorch/cnn_mnist_pytorch.onnx", "--data", "DATA/datasets/mnist",
+		"--normalize", "0.1307,0.3081", "--budget", "0.5pp"}, 12, 0, true},
+	{"burn-mnist", []string{"DATA/models/burn-mnist/mnist.onnx", "--data", "DATA/datasets/mnist",
+		"--normalize", "0.1307,0.3081", "--budget", "0.5pp"}, 30, 0, false},
+	{"resnet20 without labels", []string{"DATA/models/resnet-cifar10/resnet20.onnx", "--data", "unlabeled:DATA/datasets/cifar10/data_batch_1-first4000.bin.gz",
+		"--eval", "DATA/datasets/cifar10/test-jpeg75.tar.gz", "--normalize", resnetPixels, "--budget", "1pp", "--finetune", "0"}, 4, 0, false},
+	{"resnet20", []string{"DATA/models/resnet-cifar10/resnet20.onnx", "--data", "DATA/datasets/cifar10/data_batch_1-first4000.bin.gz",
+		"--eval", "DATA/datasets/cifar10/test-jpeg75.tar.gz", "--normalize", resnetPixels, "--budget", "1pp"}, 6, 8, false},
+	{"resnet8", []string{"DATA/models/mlperf-tiny/image_classification/resnet8.onnx", "--data", "DATA/datasets/cifar10/data_batch_1-first4000.bin.gz",
+		"--eval", "DATA/datasets/cifar10/test-jpeg75.tar.gz", "--raw", "--budget", "1pp"}, 3, 4, false},
+	{"dscnn", []string{"DATA/models/mlperf-tiny/keyword_spotting/dscnn.onnx", "--data", "DATA/models/mlperf-tiny/keyword_spotting/eval/kws.npz",
+		"--activations", "int8", "--budget", "1pp"}, 3, 3.5, false},
+	{"magika", []string{"DATA/models/magika/standard_v3_3/model.onnx", "--data", "unlabeled:DATA/models/magika/eval/samples.npz", "--budget", "kl:0.01"}, 3.5, 6, false},
+}
+
+// resnetPixels are mean and spread of the images that resnet20 was trained on.
+const resnetPixels = "0.485:0.456:0.406,0.229:0.224:0.225"
+
+// reproduceFlags are the settings of reproduce.
+type reproduceFlags struct {
+	data  string
+	only  []string
+	quick bool
+}
+
+func (a *app) reproduceCommand() *cobra.Command {
+	var f reproduceFlags
+	long := `Compute a table of figures again, from real models and data.
+
+Every row is a run of this program with the command that the table shows. A row is
+ok if the written file keeps its budget (MET), was verified, and is as small as
+published. The data folder holds models/ and datasets/.
+
+Tables:
+`
+	for _, t := range tables {
+		long += fmt.Sprintf("    %-12s %s\n", t.name, t.about)
+	}
+	c := &cobra.Command{
+		Use:     "reproduce NAME",
+		Short:   "Compute a published table again, from real models and data",
+		Long:    long,
+		Example: "  compactify reproduce compression --data ../shared/data --quick\n  compactify reproduce compression --data ../shared/data --out docs/results.md",
+		Args:    want("NAME"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.reproduce(c.Context(), f, args[0]) },
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.data, "data", "../shared/data", "folder that holds the models and the data sets")
+	flags.StringSliceVar(&f.only, "only", nil, "rows to compute, by name (default: all of them)")
+	flags.BoolVar(&f.quick, "quick", false, "only the rows that take less than half a minute")
+	return c
+}
+
+// reproduceResult is the JSON object of reproduce.
+type reproduceResult struct {
+	Table   string         `json:"table"`
+	Rows    []reproduceRow `json:"rows"`
+	File    string         `json:"file,omitempty"`
+	Machine string         `json:"machine"`
+	Date    string         `json:"date"`
+	Version string         `json:"version"`
+	Seed    uint64         `json:"seed"`
+	Seconds float64        `json:"seconds"`
+}
+
+// reproduceRow is one figure.
+type reproduceRow struct {
+	Name      string  `json:"name"`
+	Published float64 `json:"published"` // how many times smaller the file must be
+	Goal      float64 `json:"goal,omitempty"`
+	Source    string  `json:"source"`
+	Measured  float64 `json:"measured"` // how many times smaller it is
+	OK        bool    `json:"ok"`
+	Command   string  `json:"command"`
+	Problem   string  `json:"problem,omitempty"` // why there is no figure
+	outcome
+}
+
+// outcome is what the table needs of a run's JSON.
+type outcome struct {
+	Baseline struct {
+		Metric any `json:"metric"`
+		Bytes  int `json:"bytes"`
+	} `json:"baseline"`
+	Compact struct {
+		Metric any `json:"metric"`
+		Bytes  int `json:"bytes"`
+	} `json:"compact"`
+	Budget compress.Contract `json:"budget"`
+	Verify struct {
+		OK bool `json:"ok"`
+	} `json:"verify"`
+	Rejected string  `json:"rejected,omitempty"`
+	SHA256   string  `json:"sha256"`
+	Seconds  float64 `json:"seconds"`
+}
+
+// required is where the figures of the table of compression come from.
+const required = "the project's requirements"
+
+func (a *app) reproduce(ctx context.Context, f reproduceFlags, name string) error {
+	start := time.Now()
+	i := slices.IndexFunc(tables, func(t table) bool { return t.name == name })
+	if i < 0 {
+		var names []string
+		for _, t := range tables {
+			names = append(names, t.name)
+		}
+		return usage(fmt.Errorf("table %q: unknown, want %s", name, strings.Join(names, " or ")))
+	}
+	rows, err := tables[i].chosen(f)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(f.data); err != nil || !info.IsDir() {
+		return fmt.Errorf("--data %q: want a folder that holds models and datasets", f.data)
+	}
+	if a.out != "" {
+		if err := a.checkFile(a.out); err != nil {
+			return err
+		}
+	}
+	folder, err := os.MkdirTemp("", "compactify-reproduce-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	r := &reproduceResult{Table: name, Rows: []reproduceRow{}, Machine: fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, words.Count(runtime.NumCPU(), "processor", "processors")),
+		Date: start.UTC().Format(time.DateOnly), Version: compress.Version, Seed: a.seed, File: a.out}
+	for k, j := range rows {
+		a.report.progress(j.name, float64(k)/float64(len(rows)))
+		row, err := a.row(ctx, j, f.data, filepath.Join(folder, fmt.Sprint(k)))
+		if err != nil {
+			return err
+		}
+		r.Rows = append(r.Rows, row)
+	}
+	r.Seconds = time.Since(start).Seconds()
+	if a.out != "" {
+		if err := a.writeFile(a.out, r.markdown()); err != nil {
+			return err
+		}
+	}
+	return a.print(r, func(w io.Writer) { r.text(w) })
+}
+
+// chosen are the rows that the flags ask for.
+func (t table) chosen(f reproduceFlags) ([]job, error) {
+	var rows []job
+	for _, j := range t.rows {
+		if (!f.quick || j.quick) && (len(f.only) == 0 || slices.Contains(f.only, j.name)) {
+			rows = append(rows, j)
+		}
+	}
+	for _, name := range f.only {
+		if !slices.ContainsFunc(t.rows, func(j job) bool { return j.name == name }) {
+			return nil, usage(fmt.Errorf("--only %q: there is no such row", name))
+		}
+	}
+	if len(rows) == 0 {
+		return nil, usage(errors.New("--only and --quick leave no rows"))
+	}
+	return rows, nil
+}
+
+// row runs one job as a user would. A run that fails is a row with its problem;
+// the error is that of a context that ended.
+func (a *app) row(ctx context.Context, j job, data, out string) (reproduceRow, error) {
+	r := reproduceRow{Name: j.name, Published: j.least, Goal: j.goal, Source: required,
+		Command: strings.ReplaceAll(strings.Join(append([]string{"compactify", "run"}, j.args...), " "), "DATA", filepath.ToSlash(data))}
+	args := []string{"run", "--json", "--quiet", "--out", out, "--seed", fmt.Sprint(a.seed), "--threads", fmt.Sprint(a.threads), "--kernel", a.kernel}
+	for _, arg := range j.args {
+		args = append(args, strings.ReplaceAll(arg, "DATA", data))
+	}
+	var object, problems bytes.Buffer
+	run(ctx, args, strings.NewReader(""), &object, &problems)
+	if err := ctx.Err(); err != nil {
+		return r, err
+	}
+	var failed failure
+	err := json.Unmarshal(object.Bytes(), &r.outcome)
+	if err == nil {
+		err = json.Unmarshal(object.Bytes(), &failed)
+	}
+	if err != nil || r.Compact.Bytes == 0 {
+		r.Problem = cmp.Or(failed.Error, r.Rejected, strings.TrimSpace(problems.String()), "the run said nothing")
+		return r, nil
+	}
+	r.Measured = float64(r.Baseline.Bytes) / float64(r.Compact.Bytes)
+	r.OK = r.Budget.Verdict != compress.NotMet && r.Verify.OK && r.Measured >= j.least
+	return r, nil
+}
+
+// cells are what the table shows of a row.
+func (r reproduceRow) cells() []string {
+	goal, ok := "", "**no**"
+	if r.Goal > 0 {
+		goal = words.Significant(r.Goal, 3) + "×"
+	}
+	if r.OK {
+		ok = "yes"
+	}
+	if r.Problem != "" {
+		return []string{r.Name, "", "", "", words.Significant(r.Published, 3) + "×", goal, "", "", "", r.Problem, "", "", ok}
+	}
+	spent := func(x float64) string { return words.Significant(x, 3) }
+	return []string{r.Name, words.Grouped(r.Baseline.Bytes), words.Grouped(r.Compact.Bytes), words.Fixed(r.Measured, 2) + "×", words.Significant(r.Published, 3) + "×", goal,
+		share(r.Baseline.Metric), share(r.Compact.Metric),
+		fmt.Sprintf("%s %s [%s, %s]", spent(float64(r.Budget.Measured)), r.Budget.Kind, spent(float64(r.Budget.CI95[0])), spent(float64(r.Budget.CI95[1]))),
+		string(r.Budget.Verdict), fmt.Sprint(r.Verify.OK), fmt.Sprintf("%.0f", r.Seconds), ok}
+}
+
+// share is a metric in percent, "" where there is none.
+func share(metric any) string {
+	if x, ok := metric.(float64); ok {
+		return words.Percent(x, 2)
+	}
+	return ""
+}
+
+var reproduceHead = []string{"model", "bytes before", "after", "smaller", "at least", "goal", "metric before", "after", "spent [95 % interval]", "verdict", "verified", "seconds", "ok"}
+
+// markdown is the table as a page.
+func (r *reproduceResult) markdown() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Results on real models\n\nWritten by `compactify reproduce %s --out FILE`, version %s, seed %d, on %s, %s. No figure is typed by hand.\n", r.Table, r.Version, r.Seed, r.Date, r.Machine)
+	fmt.Fprintf(&b, "What was spent of the budget is measured on held-out examples, from the written file, with its paired 95 %% interval.\n\n")
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(reproduceHead, " | "), strings.Repeat("---|", len(reproduceHead)))
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row.cells(), " | "))
+	}
+	fmt.Fprintf(&b, "\nCommands:\n\n")
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "* %s: `%s`\n", row.Name, row.Command)
+	}
+	return b.Bytes()
+}
+
+func (r *reproduceResult) text(w io.Writer) {
+	rows := [][]string{reproduceHead}
+	for _, row := range r.Rows {
+		rows = append(rows, row.cells())
+	}
+	columns(w, rows)
+	for _, row := range r.Rows {
+		fmt.Fprintf(w, "\n%s:\n    %s\n", row.Name, row.Command)
+	}
+}
