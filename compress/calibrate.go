@@ -61,7 +61,12 @@ func Calibrate(ctx context.Context, g *graph.Graph, set *data.Set, pool *kernel.
 // watchedBatch is how many examples at once keep the outputs below
 // [watchedBytes], and at least one.
 func watchedBatch(g *graph.Graph) int {
-	perExample := 0
+	return max(1, watchedBytes/max(1, watchedPerExample(g)))
+}
+
+// watchedPerExample is the bytes of the outputs of one example.
+func watchedPerExample(g *graph.Graph) int {
+	total := 0
 	for _, v := range g.Outputs {
 		n := 4
 		for i, d := range v.Type.Shape {
@@ -69,9 +74,9 @@ func watchedBatch(g *graph.Graph) int {
 				n *= d.Size
 			}
 		}
-		perExample += n
+		total += n
 	}
-	return max(1, watchedBytes/max(1, perExample))
+	return total
 }
 
 // whereMade names a value and the node that makes it.

@@ -389,12 +389,16 @@ func (r *runner) eachBatch(ctx context.Context, set *data.Set, visit func(out []
 }
 
 func (r *runner) compile(batch int) (*engine.Program, error) {
+	return engine.Compile(r.g, r.options(batch))
+}
+
+func (r *runner) options(batch int) engine.Options {
 	d := r.g.Inputs[0].Type.Shape[0]
 	o := engine.Options{Pool: r.pool, Unfused: r.unfused}
 	if !d.Known() {
 		o.Dims = map[string]int{d.Name: batch}
 	}
-	return engine.Compile(r.g, o)
+	return o
 }
 
 // batch runs examples [from, from+n). A graph of a larger fixed batch is filled

@@ -2,17 +2,13 @@ package compress
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
-	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/run"
-	"github.com/compactify/compactify/paths"
-	"github.com/compactify/compactify/train"
 )
 
 // Job is what a run is asked to do. Model, ModelBytes, Train, Budget and Pool are required.
@@ -34,11 +30,14 @@ type Job struct {
 	Bits       []int    // the widths that weights may have, of 8, 4 and 2; nil means all
 	Opset      int      // the newest opset that the file may need; 0 means any
 	MaxBytes   int      // the largest file that will do; 0 means any
+	MaxMemory  int      // the most resident bytes; a job that is estimated to need more is refused; 0 means any
 	Seed       uint64
 	Pool       *kernel.Pool
 	Asked      any      // what the user asked for, recorded as it is
 	Command    []string // what was typed, for the report
 
+	// Estimated, if set, is told what memory the job will take before it starts.
+	Estimated func(MemoryEstimate)
 	// Progress, if set, is told what is being done and what share of the whole
 	// is done.
 	Progress func(stage string, done float64)
@@ -82,10 +81,10 @@ func (w *work) prepare(ctx context.Context) error {
 	if err := w.checkOpset(); err != nil {
 		return err
 	}
-	if w.choosing, err = w.newBench(ctx, w.chosen, FileSize); err != nil {
+	if err := w.estimateMemory(); err != nil {
 		return err
 	}
-	if err := w.estimateMemory(); err != nil {
+	if w.choosing, err = w.newBench(ctx, w.chosen, FileSize); err != nil {
 		return err
 	}
 	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), string(w.choosing.Head())
@@ -107,31 +106,6 @@ func (w *work) prepare(ctx context.Context) error {
 		return err
 	}
 	return w.prepareVaried(ctx)
-}
-
-// estimateMemory finds what the job's largest step, fine-tuning, will take beyond
-// the model and the data, before any work is done. The error wraps an
-// [engine.MemoryError] if there is not so much.
-func (w *work) estimateMemory() error {
-	if !w.tunable() || w.tuneEpochs() == 0 {
-		return nil
-	}
-	soft, err := paths.FakeQuantizeWeights(w.Pool, w.graph, paths.Uniform(w.graph, paths.Scheme{Bits: 8}))
-	if err != nil {
-		return nil // the search will say why these weights cannot be tuned
-	}
-	batch := min(tuneBatch, w.training.Len())
-	teacher, err := newImitation(w.graph, w.choosing.Output(), w.choosing.Head(), batch, w.Pool)
-	if err != nil {
-		return err
-	}
-	w.result.MemoryBytes, err = train.Estimate(soft, w.training, train.Options{Batch: batch, Pool: w.Pool, Output: w.Output, Teacher: teacher})
-	var short *engine.MemoryError
-	if err != nil && errors.As(err, &short) {
-		return fmt.Errorf("fine-tuning: %w", err)
-	}
-	w.result.MemoryBytes += teacher.program.Memory()
-	return nil
 }
 
 // split divides the examples into disjoint parts.

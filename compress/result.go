@@ -10,36 +10,38 @@ import (
 // source of the report. The keys named in the command line's contract are
 // stable.
 type Result struct {
-	Baseline      Baseline  `json:"baseline"`
-	Compact       Compact   `json:"compact"`
-	Budget        Contract  `json:"budget"`
-	Paths         []Leg     `json:"paths"`
-	Verify        Verify    `json:"verify"`
-	Files         Files     `json:"files"`
-	Seed          uint64    `json:"seed"`
-	SHA256        string    `json:"sha256"`
-	Data          DataUsed  `json:"data"`
-	Head          string    `json:"head"`                  // logits, probabilities or log-probabilities
-	Profiles      []Curve   `json:"profiles"`              // every path walked on the selection split
-	Trials        []Trial   `json:"trials"`                // every plan that was carried out and measured
-	Evaluations   int       `json:"evaluations"`           // how often a model was run over a set of examples
-	CacheHits     int       `json:"cache_hits"`            // how often that was not needed: an equal model had been measured
-	Tunings       int       `json:"tunings"`               // how many models were fine-tuned
-	Layers        []Layer   `json:"layers"`                // the layers worked on, before and after
-	Tensors       []Fate    `json:"tensors"`               // every stored tensor: what became of it; the bytes add up to those of the files
-	Alone         []Alone   `json:"left_alone"`            // every tensor left as it was, and why
-	Activations   *Rounded  `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
-	Before        LedgerSum `json:"ledger_before"`
-	After         LedgerSum `json:"ledger_after"`
-	WouldFit      string    `json:"would_fit,omitempty"`       // the least budget that the best rejected model would meet
-	WouldFitBytes int       `json:"would_fit_bytes,omitempty"` // the size of the model if it fits the budget but not --max-bytes
-	Rejected      string    `json:"rejected,omitempty"`        // why no model was accepted
-	Notes         []string  `json:"notes,omitempty"`           // what the user should know
-	MemoryBytes   int       `json:"memory_bytes,omitempty"`    // what fine-tuning was estimated to take beyond model and data
-	Seconds       float64   `json:"seconds"`
-	Version       string    `json:"version"`
-	Kernel        string    `json:"kernel"`
-	Command       []string  `json:"command,omitempty"` // what was typed, the program's name left out
+	Baseline      Baseline       `json:"baseline"`
+	Compact       Compact        `json:"compact"`
+	Budget        Contract       `json:"budget"`
+	Paths         []Leg          `json:"paths"`
+	Verify        Verify         `json:"verify"`
+	Files         Files          `json:"files"`
+	Seed          uint64         `json:"seed"`
+	SHA256        string         `json:"sha256"`
+	Data          DataUsed       `json:"data"`
+	Head          string         `json:"head"`                  // logits, probabilities or log-probabilities
+	Profiles      []Curve        `json:"profiles"`              // every path walked on the selection split
+	Trials        []Trial        `json:"trials"`                // every plan that was carried out and measured
+	Evaluations   int            `json:"evaluations"`           // how often a model was run over a set of examples
+	CacheHits     int            `json:"cache_hits"`            // how often that was not needed: an equal model had been measured
+	Tunings       int            `json:"tunings"`               // how many models were fine-tuned
+	Layers        []Layer        `json:"layers"`                // the layers worked on, before and after
+	Tensors       []Fate         `json:"tensors"`               // every stored tensor: what became of it; the bytes add up to those of the files
+	Alone         []Alone        `json:"left_alone"`            // every tensor left as it was, and why
+	Activations   *Rounded       `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
+	Before        LedgerSum      `json:"ledger_before"`
+	After         LedgerSum      `json:"ledger_after"`
+	WouldFit      string         `json:"would_fit,omitempty"`         // the least budget that the best rejected model would meet
+	WouldFitBytes int            `json:"would_fit_bytes,omitempty"`   // the size of the model if it fits the budget but not --max-bytes
+	Rejected      string         `json:"rejected,omitempty"`          // why no model was accepted
+	Notes         []string       `json:"notes,omitempty"`             // what the user should know
+	MemoryBytes   int            `json:"memory_bytes"`                // resident memory at the peak, as it was estimated before the work
+	MemoryPeak    int            `json:"memory_peak_bytes,omitempty"` // as it was in the end, where the system tells
+	Memory        MemoryEstimate `json:"memory_estimate"`             // what takes it
+	Seconds       float64        `json:"seconds"`
+	Version       string         `json:"version"`
+	Kernel        string         `json:"kernel"`
+	Command       []string       `json:"command,omitempty"` // what was typed, the program's name left out
 }
 
 // newResult is what holds of a job if no file is ever judged: the held-out

@@ -11,6 +11,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/run"
@@ -64,6 +65,7 @@ func Run(ctx context.Context, job Job, folder *run.Folder) (*Result, error) {
 	w.result.Files.Report = folder.Path(ReportFile)
 	err := w.run(ctx)
 	w.result.Seconds = time.Since(start).Seconds()
+	w.result.MemoryPeak = engine.PeakResident()
 	if err != nil {
 		var none *NoFitError
 		if !errors.As(err, &none) && ctx.Err() == nil {

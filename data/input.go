@@ -83,17 +83,20 @@ func tooLarge(limit int64) error {
 }
 
 // readAll reads exactly n bytes. Memory grows with the bytes that arrive, not
-// with n, so a false count in a header costs nothing.
+// with n, so a false count in a header costs little: at most eight times as much.
 func readAll(r io.Reader, n int64) ([]byte, error) {
-	const trusted = 1 << 20
-	if n <= trusted {
-		buf := make([]byte, n)
-		got, err := io.ReadFull(r, buf)
-		return buf, short(err, int64(got), n)
+	const trusted, growth = 1 << 20, 8
+	buf, have := make([]byte, min(n, trusted)), int64(0)
+	for {
+		got, err := io.ReadFull(r, buf[have:])
+		have += int64(got)
+		if err != nil || have == n {
+			return buf[:have], short(err, have, n)
+		}
+		longer := make([]byte, min(n, growth*have))
+		copy(longer, buf)
+		buf = longer
 	}
-	var buf bytes.Buffer
-	got, err := io.CopyN(&buf, r, n)
-	return buf.Bytes(), short(err, got, n)
 }
 
 // short explains why fewer bytes came than wanted.

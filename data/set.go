@@ -51,6 +51,15 @@ func (s *Set) Len() int {
 // grey image, [3, 32, 32] for a colour image, [features] for a table row.
 func (s *Set) Shape() []int { return slices.Clone(s.shape) }
 
+// StoredBytes is the memory that the stored examples take, those that the set does
+// not show included.
+func (s *Set) StoredBytes() int {
+	return s.rows.bytes() + 4*(len(s.index)+len(s.labels.class)) + 8*len(s.labels.target)
+}
+
+// SharesStorage reports whether two sets show parts of the same stored examples.
+func (s *Set) SharesStorage(t *Set) bool { return s.rows.same(t.rows) }
+
 // Size is the number of values in one example, the product of Shape.
 func (s *Set) Size() int { return product(s.shape) }
 

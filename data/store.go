@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"unsafe"
 )
 
 // A store holds rows of equal length. Rows are written scaled and in the order
@@ -11,6 +12,8 @@ import (
 type store interface {
 	len() int
 	kind() string
+	bytes() int
+	same(other store) bool // whether the rows are the same memory
 	fill32(dst []float32, row int, l layout, s *scaling)
 	fill64(dst []float64, row int, l layout, s *scaling)
 	hashRow(h hash.Hash, row int)
@@ -52,6 +55,13 @@ type dense[T number] struct {
 
 func (d dense[T]) len() int     { return len(d.data) / d.size }
 func (d dense[T]) kind() string { return fmt.Sprintf("%T", *new(T)) }
+
+func (d dense[T]) bytes() int { return len(d.data) * int(unsafe.Sizeof(*new(T))) }
+
+func (d dense[T]) same(other store) bool {
+	o, ok := other.(dense[T])
+	return ok && unsafe.SliceData(d.data) == unsafe.SliceData(o.data)
+}
 
 func (d dense[T]) fill32(dst []float32, row int, l layout, s *scaling) {
 	src := d.data[row*d.size : (row+1)*d.size]
@@ -126,6 +136,13 @@ type sparse struct {
 
 func (sp *sparse) len() int     { return len(sp.start) - 1 }
 func (sp *sparse) kind() string { return "sparse float64" }
+
+func (sp *sparse) bytes() int { return 8*len(sp.start) + 4*len(sp.col) + 8*len(sp.val) }
+
+func (sp *sparse) same(other store) bool {
+	o, ok := other.(*sparse)
+	return ok && o == sp
+}
 
 func (sp *sparse) fill32(dst []float32, row int, l layout, s *scaling) {
 	fillSparse(dst, sp, row, l, s)

@@ -8,6 +8,7 @@ import (
 	"runtime/metrics"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/compactify/compactify/tensor"
 )
@@ -23,7 +24,7 @@ const freely = 16 << 20
 type MemoryError struct {
 	Need  int // bytes
 	Used  int // bytes that the program holds already
-	Limit int // bytes: the Go runtime's memory limit, or less where the machine grants less
+	Limit int // bytes: that of [LimitMemory] or of the Go runtime, or less where the machine grants less
 }
 
 func (e *MemoryError) Error() string {
@@ -37,11 +38,11 @@ func reserve(bytes int) error {
 		return nil
 	}
 	limit := memoryLimit()
-	if bytes <= limit-heapBytes() {
+	if bytes <= limit-usedBytes() {
 		return nil
 	}
 	runtime.GC()
-	if used := heapBytes(); bytes > limit-used {
+	if used := usedBytes(); bytes > limit-used {
 		return &MemoryError{Need: bytes, Used: used, Limit: limit}
 	}
 	return nil
@@ -100,10 +101,41 @@ func heapBytes() int {
 	return int(sample[0].Value.Uint64())
 }
 
-// memoryLimit is the Go runtime's memory limit (GOMEMLIMIT) if one is set, and
-// never more than the machine grants.
+// usedBytes is what the program holds: its objects, and its code if memory is
+// limited.
+func usedBytes() int { return heapBytes() + int(foreign.Load()) }
+
+// foreign is what of the limit of [LimitMemory] is not the Go runtime's to manage.
+var foreign atomic.Int64
+
+// codeToCome is kept for code that was not run yet, and for the system's own
+// tables.
+const codeToCome = 6 << 20
+
+// LimitMemory has the program keep its resident memory below so many bytes: the
+// collector works harder near the limit, and what cannot fit is refused with a
+// [*MemoryError]. Neither is certain; see [Resident].
+func LimitMemory(limit int) {
+	beside := residentCode() + codeToCome + limit/16 // the collector is not exact
+	foreign.Store(int64(beside))
+	debug.SetMemoryLimit(int64(max(1<<20, limit-beside)))
+}
+
+// Resident is how much of the machine's memory the process occupies, in bytes, its
+// code included; 0 where the system does not tell.
+func Resident() int { return residentMemory() }
+
+// PeakResident is the most that [Resident] was; 0 where the system does not tell.
+func PeakResident() int { return peakMemory() }
+
+// memoryLimit is the limit of [LimitMemory], or the Go runtime's (GOMEMLIMIT) if
+// one is set, and never more than the machine grants.
 func memoryLimit() int {
-	return int(min(debug.SetMemoryLimit(-1), grantedMemory()))
+	limit := debug.SetMemoryLimit(-1)
+	if limit < math.MaxInt64-foreign.Load() {
+		limit += foreign.Load()
+	}
+	return int(min(limit, grantedMemory()))
 }
 
 // grantedMemory is three quarters of what the system lets the program have; the

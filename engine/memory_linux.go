@@ -29,3 +29,38 @@ func systemMemory() int64 {
 	}
 	return least
 }
+
+// residentMemory is the resident set size.
+func residentMemory() int { return statm(1) }
+
+// residentCode is the part of the resident set that files back: the program's
+// code and tables.
+func residentCode() int { return statm(2) }
+
+// statm reads a field of /proc/self/statm, counted in pages there; 0 if it cannot.
+func statm(field int) int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(text)
+	if field >= len(fields) {
+		return 0
+	}
+	pages, _ := strconv.Atoi(string(fields[field]))
+	return pages * os.Getpagesize()
+}
+
+// peakMemory is the high-water mark of the resident set.
+func peakMemory() int {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(text, []byte("VmHWM:"))
+	if fields := bytes.Fields(after); len(fields) > 0 {
+		kilobytes, _ := strconv.Atoi(string(fields[0]))
+		return kilobytes << 10
+	}
+	return 0
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/internal/kernel"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type app struct {
 	command string // the command under way, without the program's name
 	pool    *kernel.Pool
 	report  *reporter
+	stop    context.CancelCauseFunc // ends the command
 
 	mu      sync.Mutex
 	made    *store.Folder // the folder that the command writes; nil once it is sealed
@@ -64,21 +66,32 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	ctx, a.stop = context.WithCancelCause(ctx)
+	defer a.stop(nil)
 	done := make(chan error, 1)
 	go func() { done <- a.execute(ctx, root) }()
 	select {
 	case err := <-done:
-		return a.finish(err)
+		return a.finish(reasonFor(ctx, err))
 	case <-ctx.Done():
 	}
 	select {
 	case err := <-done:
-		return a.finish(err)
+		return a.finish(reasonFor(ctx, err))
 	case <-time.After(patience):
 		a.abandon()
-		a.fail(failure{Error: "stopped", Exit: exitStatus(context.Canceled)}, asJSON)
-		return exitStatus(context.Canceled)
+		f := failureOf(reasonFor(ctx, context.Canceled), "")
+		a.fail(f, asJSON)
+		return f.Exit
 	}
+}
+
+// reasonFor is the error of a command that was stopped: why it was.
+func reasonFor(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // execute runs the command that the arguments name. An error before it started
@@ -128,7 +141,8 @@ func (a *app) start(c *cobra.Command, args []string, body func(*cobra.Command, [
 		debug.SetGCPercent(collectAt)
 	}
 	if a.maxMemory > 0 {
-		debug.SetMemoryLimit(int64(a.maxMemory))
+		engine.LimitMemory(int(a.maxMemory))
+		defer a.watchMemory()()
 	}
 	if a.threads > 0 {
 		runtime.GOMAXPROCS(a.threads)
@@ -149,12 +163,18 @@ func (a *app) finish(err error) int {
 	if err == nil {
 		return 0
 	}
-	f := failure{Error: err.Error(), Hint: hintFor(err, a.command), Exit: exitStatus(err)}
+	f := failureOf(err, a.command)
+	a.fail(f, a.json)
+	return f.Exit
+}
+
+// failureOf describes an error of a command.
+func failureOf(err error, command string) failure {
+	f := failure{Error: err.Error(), Hint: hintFor(err, command), Exit: exitStatus(err)}
 	if errors.Is(err, context.Canceled) {
 		f.Error = "stopped"
 	}
-	a.fail(f, a.json)
-	return f.Exit
+	return f
 }
 
 // fail says what went wrong, as the last word: a command that was left behind,

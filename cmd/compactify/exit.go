@@ -75,10 +75,13 @@ func hintFor(err error, command string) string {
 		noFit *compress.NoFitError
 		large *tooLargeError
 		short *engine.MemoryError
+		over  *overMemoryError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return ""
+	case errors.As(err, &over):
+		return fmt.Sprintf("--max-memory %d may do", over.used+over.used/4)
 	case errors.As(err, &short):
 		return fmt.Sprintf("--max-memory %d may do, and so may a smaller --batch where the command has it", short.Used+short.Need)
 	case errors.As(err, &noFit) && noFit.WouldFitBytes > 0:

@@ -46,7 +46,7 @@ Exit status:
 	f.IntVar(&a.threads, "threads", 0, "threads to use; 0 means all cores; does not change results")
 	f.StringVar(&a.out, "out", "", "where to write (default: a fresh folder compactify-out-1, -2, …)")
 	f.BoolVar(&a.force, "force", false, "write into a folder or over a file that already holds something")
-	f.Var(&a.maxMemory, "max-memory", "stay below this much memory where possible, such as 2GB")
+	f.Var(&a.maxMemory, "max-memory", "use at most this much memory, such as 2GB: what needs more is refused before the work, or stopped")
 	f.Var(&a.maxBytes, "max-bytes", "a result larger than this, such as 20kB, is none (exit 3)")
 	f.StringVar(&a.kernel, "kernel", "auto", "instructions to compute with: auto, avx512, avx2 or portable")
 	f.BoolVar(&a.quiet, "quiet", false, "no progress and no notes on standard error")

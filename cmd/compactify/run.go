@@ -154,6 +154,7 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	}
 	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", Bits: f.bits, Opset: f.opset,
 		Ranges: f.ranges, Calibrate: f.examples, MaxBytes: int(a.maxBytes),
+		MaxMemory: int(a.maxMemory), Estimated: func(m compress.MemoryEstimate) { a.note("memory at the peak, estimated: %v", m) },
 		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
 }
 
