@@ -129,6 +129,9 @@ func (w *work) foresee() error {
 	if err != nil {
 		return err
 	}
+	if _, err := train.ExampleShape(w.graph); err != nil {
+		return err
+	}
 	width := 1
 	for _, d := range head.Output.Type.Shape[min(1, head.Output.Type.Rank()):] {
 		if d.Known() {
