@@ -48,6 +48,16 @@ type Stepped interface {
 	Steps() []float64
 }
 
+// Jumping is a Path along which a threshold passes finitely many values, so many
+// that a list is of no use: the loss is a right-continuous step function of it.
+type Jumping interface {
+	Path
+	// Jumps returns the last t at or before the given one at which the threshold
+	// passes a value, 0 if there is none, and the first behind it, 1 if none is
+	// nearer.
+	Jumps(t float64) (at, next float64)
+}
+
 // Parametrized is a Path with a natural parameter behind t, such as a fraction
 // removed or a number of bits.
 type Parametrized interface {

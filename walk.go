@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Steps says where a walk measures. The zero value works.
@@ -18,8 +19,12 @@ type Steps struct {
 	Approach int
 
 	// Refine is the number of bisections around the edge of the budget; 0 means
-	// 6, negative none.
+	// 6, on a [Jumping] path as many as it takes to find the very jump; negative
+	// none.
 	Refine int
+
+	// Exact measures a [Jumping] path at every jump instead of on the grid.
+	Exact bool
 
 	// Budget is what the refinement looks for; the zero value means
 	// [DefaultBudget].
@@ -39,10 +44,16 @@ type Steps struct {
 }
 
 // Walk measures a path: at the ends, on the grid, on the approach to t=1, and
-// by bisection around the edge of the budget. When the context ends, or a model
+// by bisection around the edge of the budget. A [Jumping] path is measured where
+// it jumps, at or before these places, and at the last jump before t=1. When the context ends, or a model
 // cannot be made or measured, it returns what it has with the error.
 func Walk(ctx context.Context, kind string, p Path, e Evaluator, s Steps) (Profile, error) {
-	w := walker{path: p, eval: e, steps: s.withDefaults(), profile: Profile{Kind: kind}}
+	w := walker{path: p, eval: e, steps: s, profile: Profile{Kind: kind}}
+	w.jumping, _ = p.(Jumping)
+	if w.steps.Refine == 0 && w.jumping != nil {
+		w.steps.Refine = math.MaxInt
+	}
+	w.steps = w.steps.withDefaults()
 	for _, t := range w.schedule() {
 		if err := w.measure(ctx, t); err != nil {
 			return w.finish(), err
@@ -75,17 +86,51 @@ func (s Steps) withDefaults() Steps {
 
 type walker struct {
 	path    Path
+	jumping Jumping // the path if it is that, otherwise nil
 	eval    Evaluator
 	steps   Steps
 	profile Profile
 }
 
 // schedule lists the first t's: the path's own steps, or the grid and the
-// approach.
+// approach, on a jumping path the jumps there.
 func (w *walker) schedule() []float64 {
 	if s, ok := w.path.(Stepped); ok {
 		return s.Steps()
 	}
+	if w.jumping == nil {
+		return w.grid()
+	}
+	if w.steps.Exact {
+		return w.jumps()
+	}
+	list := []float64{0}
+	for _, t := range append(w.grid(), justBelow) {
+		if t < 1 {
+			t, _ = w.jumping.Jumps(t)
+		}
+		list = append(list, t)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// justBelow is so near to 1 that no path of fewer than ten thousand million
+// weights jumps in between.
+const justBelow = 1 - 0x1p-34
+
+// jumps lists 0, every jump, and 1.
+func (w *walker) jumps() []float64 {
+	list := []float64{0}
+	for t := 0.0; t < 1; {
+		_, t = w.jumping.Jumps(t)
+		list = append(list, t)
+	}
+	return list
+}
+
+// grid lists the grid's and the approach's places and 1.
+func (w *walker) grid() []float64 {
 	var list []float64
 	for i := range w.steps.Grid {
 		list = append(list, float64(i)/float64(w.steps.Grid))
@@ -125,7 +170,8 @@ func (w *walker) measure(ctx context.Context, t float64) error {
 }
 
 // refine bisects between the furthest feasible point and the next one, which is
-// not feasible. Paths with steps of their own have nothing in between.
+// not feasible. Paths with steps of their own have nothing in between, jumping ones
+// only other jumps.
 func (w *walker) refine(ctx context.Context) error {
 	if _, ok := w.path.(Stepped); ok {
 		return nil
@@ -135,11 +181,28 @@ func (w *walker) refine(ctx context.Context) error {
 		if !ok || bracket[0] == 1 {
 			return nil
 		}
-		if err := w.measure(ctx, (bracket[0]+bracket[1])/2); err != nil {
-			return err
+		mid := (bracket[0] + bracket[1]) / 2
+		if w.jumping != nil {
+			if mid = w.between(bracket); mid == bracket[1] {
+				return nil
+			}
+		}
+		n := len(w.profile.Points)
+		if err := w.measure(ctx, mid); err != nil || len(w.profile.Points) == n {
+			return err // or the walk has enough
 		}
 	}
 	return nil
+}
+
+// between is the last jump in the lower half of a bracket, or else the first behind
+// its beginning, which is its end if it holds none.
+func (w *walker) between(bracket [2]float64) float64 {
+	if at, _ := w.jumping.Jumps((bracket[0] + bracket[1]) / 2); at > bracket[0] {
+		return at
+	}
+	_, next := w.jumping.Jumps(bracket[0])
+	return next
 }
 
 // finish judges the limit at t=1.
@@ -163,11 +226,15 @@ func (w *walker) finish() Profile {
 
 // continuity judges whether the loss tends to its value at t=1: supported when
 // the last measured model before it is within the tolerance, refuted for a path
-// of finitely many steps that jumps, otherwise open, as it is where a loss is not
+// of finitely many steps that jumps there, otherwise open, as it is where a loss is not
 // a number.
 func (w *walker) continuity(l Limit) Verdict {
 	jump := math.Abs(l.Left - l.At)
 	_, stepped := w.path.(Stepped)
+	if w.jumping != nil { // then the loss on the left is exact if nothing lies in between
+		_, next := w.jumping.Jumps(l.LeftT)
+		stepped = next == 1
+	}
 	switch {
 	case jump <= w.steps.Tolerance:
 		return Supported

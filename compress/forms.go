@@ -1,7 +1,6 @@
 package compress
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,20 +38,9 @@ var forms = []formMaker{
 	{"4 bits", withBits(4)},
 	{"2 bits", withBits(2)},
 	{"1 bit (stored as 2)", withBits(1)},
-	{"50 % zero, 2:4", withZeros(twoOfFour)},
-	{"90 % zero, blocks of 16", withZeros(blocksOfSixteen)},
-	{"90 % zero, anywhere", func(g *graph.Graph) (*graph.Graph, error) {
-		p, err := paths.NewPrune(g, paths.Options{PerLayer: true})
-		if err != nil {
-			return nil, err
-		}
-		c, err := p.At(context.Background(), 0.9)
-		if err != nil {
-			return nil, err
-		}
-		chooseEncodings(c)
-		return c, nil
-	}},
+	{"50 % zero, 2:4", withZeros(paths.TwoOfFour, paths.TwoOfFour.T())},
+	{"90 % zero, blocks of 16", withZeros(paths.Sixteen, 0.9)},
+	{"90 % zero, anywhere", withZeros(paths.Pattern{}, 0.9)},
 }
 
 // MeasureForms brings the weights of a model into every form and times it, for the
@@ -131,64 +119,18 @@ func withActivations(g *graph.Graph) (*graph.Graph, error) {
 	return paths.QuantizeActivations(c, ranges)
 }
 
-// withZeros sets weights to zero by a pattern. zero is given the weights of one
-// layer, rows of output channels, and says where element (channel, k) is.
-func withZeros(zero func(w []float32, channels, per int, at func(c, k int) int)) func(*graph.Graph) (*graph.Graph, error) {
+// withZeros removes a share of every layer's weights by a pattern.
+func withZeros(pattern paths.Pattern, share float64) func(*graph.Graph) (*graph.Graph, error) {
 	return func(g *graph.Graph) (*graph.Graph, error) {
-		c, _ := g.Clone()
-		for _, l := range c.Layers() {
-			shape := l.Param.Data.Shape()
-			if l.Param.Data.Len() == 0 {
-				continue
-			}
-			inner, _ := tensor.Size(shape[l.Axis+1:])
-			outer := inner * shape[l.Axis]
-			l.Param.Data = l.Param.Data.Clone()
-			w := tensor.Data[float32](l.Param.Data)
-			zero(w, shape[l.Axis], len(w)/shape[l.Axis], func(c, k int) int { return k/inner*outer + c*inner + k%inner })
+		p, err := paths.NewPrune(g, paths.Options{PerLayer: true, Pattern: pattern})
+		if err != nil {
+			return nil, err
+		}
+		c, err := p.At(context.Background(), share)
+		if err != nil {
+			return nil, err
 		}
 		chooseEncodings(c)
 		return c, nil
-	}
-}
-
-// twoOfFour leaves the two largest of every four successive weights of a channel.
-func twoOfFour(w []float32, channels, per int, at func(c, k int) int) {
-	for c := range channels {
-		for k := 0; k < per; k += 4 {
-			var four []int
-			for i := range min(4, per-k) {
-				four = append(four, at(c, k+i))
-			}
-			slices.SortStableFunc(four, func(i, j int) int { return cmp.Compare(w[j]*w[j], w[i]*w[i]) })
-			for _, i := range four[min(2, len(four)):] {
-				w[i] = 0
-			}
-		}
-	}
-}
-
-// blocksOfSixteen leaves the tenth of largest norm of the blocks of sixteen
-// successive output channels by one input.
-func blocksOfSixteen(w []float32, channels, per int, at func(c, k int) int) {
-	type block struct {
-		c, k int
-		norm float64
-	}
-	var blocks []block
-	for c := 0; c < channels; c += 16 {
-		for k := range per {
-			b := block{c: c, k: k}
-			for i := c; i < min(c+16, channels); i++ {
-				b.norm += float64(w[at(i, k)]) * float64(w[at(i, k)])
-			}
-			blocks = append(blocks, b)
-		}
-	}
-	slices.SortStableFunc(blocks, func(a, b block) int { return cmp.Compare(b.norm, a.norm) })
-	for _, b := range blocks[(len(blocks)+9)/10:] {
-		for i := b.c; i < min(b.c+16, channels); i++ {
-			w[at(i, b.k)] = 0
-		}
 	}
 }

@@ -115,7 +115,7 @@ func (p *PruneChannels) At(ctx context.Context, t float64) (*graph.Graph, error)
 	if p.tune == nil || t == 1 {
 		return g, nil
 	}
-	return p.tune(ctx, g, nil)
+	return p.tune(ctx, g, nil, nil)
 }
 
 // ranked is a channel with its importance.

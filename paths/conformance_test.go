@@ -267,7 +267,7 @@ func TestTuneSeesTheModelInside(t *testing.T) {
 	stop := errors.New("stop")
 	for _, k := range Kinds {
 		calls := 0
-		tune := func(_ context.Context, g *graph.Graph, _ map[string]*train.Mask) (*graph.Graph, error) {
+		tune := func(_ context.Context, g *graph.Graph, _ map[string]*train.Mask, _ train.Remask) (*graph.Graph, error) {
 			calls++
 			return nil, stop
 		}

@@ -25,10 +25,14 @@ type Kind struct {
 
 // Options are the settings a path may be given by name. Zero values work.
 type Options struct {
-	PerLayer bool         // prune, prune-channels: the same fraction of every layer instead of the smallest weights overall
-	Tune     Tune         // what to do with a model before it is measured; nil means nothing
-	Pool     *kernel.Pool // nil means one thread
-	Scheme   Scheme       // quantize: how weights are rounded at every width; its Bits are of no meaning
+	PerLayer  bool                 // prune, prune-channels: the same fraction of every layer instead of the lowest scores overall
+	Gradients map[string][]float32 // prune: sizes of the loss's gradient by parameter and element, for scores |θ·g|; nil means |θ|
+	Pattern   Pattern              // prune: which weights go together
+	Tune      Tune                 // how to fine-tune a model before it is measured; nil means not at all
+	Schedule  Schedule             // prune, with Tune: when weights go; "" means OneShot
+	Rewind    Tune                 // prune, with Lottery: makes the model that rounds go back to; nil means the one given
+	Pool      *kernel.Pool         // nil means one thread
+	Scheme    Scheme               // quantize: how weights are rounded at every width; its Bits are of no meaning
 }
 
 // Kinds is the list of all paths.

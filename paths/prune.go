@@ -1,55 +1,120 @@
 package paths
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 	"github.com/compactify/compactify/train"
 )
 
-// Tune changes a model that a path made before it is measured, as fine-tuning
-// does. Masked weights must stay zero. It must be deterministic, so that equal t
-// still gives equal models.
-type Tune func(ctx context.Context, g *graph.Graph, masks map[string]*train.Mask) (*graph.Graph, error)
-
-// Prune is the path that removes weights by magnitude: at t the ⌊t·n⌋ smallest
-// of the n weights in convolutions and matrix products are zero. Of equal
-// magnitudes, those in earlier layers and at lower indices go first. Biases stay.
+// Prune is the path that removes weights by score: at t the ⌊t·n⌋ lowest of the n
+// weights in layers, or of their blocks, are zero. Of equal scores, those in earlier
+// layers and at lower indices go first. Biases stay. With a pattern N:M, in every
+// group of M successive inputs the ⌊t·M⌋ lowest go, so that N:M stands at t = 1−N/M.
 //
-// The profile is a step function of the threshold τ that jumps only where τ
-// passes some |θ_i|, and at t=1, τ = max|θ_i|, exactly the zero stratum is
-// reached. (THEORY row 12.)
+// The score is the magnitude |θ|, or |θ·g| where [Options].Gradients are given, of
+// a block the root mean square.
+//
+// The model is a step function of t, and where one threshold τ rules all weights it
+// is one of τ: it jumps only where τ passes some score, is right-continuous there,
+// and at t=1, τ = max|θ_i|, exactly the zero stratum is reached. (THEORY row 12.)
 type Prune struct {
-	g      *graph.Graph
-	layers []graph.Layer
-	groups [][]int // layers ranked together
-	tune   Tune
+	g         *graph.Graph
+	layers    []graph.Layer
+	gradients map[string][]float32 // nil: scores are magnitudes
+	pattern   Pattern
+	groups    []ranking // layers ranking together
+	fitting   fitting
+	pool      *kernel.Pool
 }
 
-// NewPrune makes the path. Weights are ranked over the whole network, or in
+// ranking are layers whose blocks are ranking together.
+type ranking struct {
+	layers []int       // indices
+	scores [][]float32 // by layer: of its blocks; nil for a pattern N:M
+	total  int         // blocks
+	keys   []uint32    // of all scores, ascending; made when first needed
+}
+
+// NewPrune makes the path. Weights are ranking over the whole network, or in
 // each layer by itself.
 func NewPrune(g *graph.Graph, o Options) (*Prune, error) {
 	layers, err := layersOf("prune", g)
 	if err != nil {
 		return nil, err
 	}
-	p := &Prune{g: g, layers: layers, tune: o.Tune}
+	p := &Prune{g: g, layers: layers, gradients: o.Gradients, pattern: o.Pattern, pool: o.Pool,
+		fitting: fitting{tune: o.Tune, schedule: o.Schedule, rewind: o.Rewind}}
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("path prune: %w", err)
+	}
 	if o.PerLayer {
 		for i := range layers {
-			p.groups = append(p.groups, []int{i})
+			p.groups = append(p.groups, ranking{layers: []int{i}})
 		}
+	} else {
+		p.groups = []ranking{{layers: make([]int, len(layers))}}
+		for i := range layers {
+			p.groups[0].layers[i] = i
+		}
+	}
+	if p.pattern.Of > 0 {
 		return p, nil
 	}
-	all := make([]int, len(layers))
-	for i := range all {
-		all[i] = i
+	for i := range p.groups {
+		r := &p.groups[i]
+		for _, k := range r.layers {
+			s := p.pattern.blockScores(layers[k], p.scores(layers[k]))
+			r.scores, r.total = append(r.scores, s), r.total+len(s)
+		}
 	}
-	p.groups = [][]int{all}
 	return p, nil
+}
+
+// check refuses weights that cannot be ranking and gradients that fit none.
+func (p *Prune) check() error {
+	for _, l := range p.layers {
+		w := tensor.Data[float32](l.Param.Data)
+		if i := slices.IndexFunc(w, func(x float32) bool { return x-x != 0 }); i >= 0 {
+			return fmt.Errorf("weight %q: element %d: got %v, want a finite number", l.Name(), i, w[i])
+		}
+		if p.gradients == nil {
+			continue
+		}
+		d := p.gradients[l.Name()]
+		if len(d) != len(w) {
+			return fmt.Errorf("weight %q: gradients: got %d, want %d, one per element", l.Name(), len(d), len(w))
+		}
+		if i := slices.IndexFunc(d, func(x float32) bool { return x-x != 0 }); i >= 0 {
+			return fmt.Errorf("weight %q: gradient of element %d: got %v, want a finite number", l.Name(), i, d[i])
+		}
+	}
+	return nil
+}
+
+// scores are those of a layer's weights as the path found them.
+func (p *Prune) scores(l graph.Layer) []float32 {
+	w := tensor.Data[float32](l.Param.Data)
+	if p.gradients == nil {
+		return w // keyOf looks at the size alone
+	}
+	return taylor(w, p.gradients[l.Name()])
+}
+
+// taylor are the sizes of θ·g.
+func taylor(w, gradients []float32) []float32 {
+	s := make([]float32, len(w))
+	for i := range s {
+		s[i] = min(math.MaxFloat32, abs32(w[i]*gradients[i]))
+	}
+	return s
 }
 
 // Param is the fraction removed, t itself.
@@ -60,122 +125,170 @@ func (p *Prune) Boundary() compactify.Boundary {
 	return compactify.Boundary{Kind: compactify.Stratum, Name: "all weights of convolutions and matrix products zero"}
 }
 
-// At returns the model with the fraction t of its weights removed.
+// At returns the model with the fraction t of its weights removed, fine-tuned if
+// the path was given a way to and t is below 1.
 func (p *Prune) At(ctx context.Context, t float64) (*graph.Graph, error) {
 	if err := checkT("prune", t); err != nil {
 		return nil, err
 	}
-	if t == 0 {
+	switch {
+	case t == 0:
 		return p.g, nil
+	case t == 1 || p.fitting.tune == nil:
+		return Masked(p.g, p.Masks(t)), nil
 	}
-	masks := p.Masks(t)
-	g := Masked(p.g, masks)
-	if p.tune == nil || t == 1 {
-		return g, nil
-	}
-	return p.tune(ctx, g, masks)
+	return p.fitted(ctx, t)
 }
 
 // Masks says which weights are left at t, by parameter.
 func (p *Prune) Masks(t float64) map[string]*train.Mask {
 	masks := make(map[string]*train.Mask, len(p.layers))
-	for _, group := range p.groups {
-		var data [][]float32
-		total := 0
-		for _, i := range group {
-			w := tensor.Data[float32](p.layers[i].Param.Data)
-			data = append(data, w)
-			total += len(w)
+	for i := range p.groups {
+		r := &p.groups[i]
+		if p.pattern.Of > 0 {
+			for _, k := range r.layers {
+				l := p.layers[k]
+				masks[l.Name()] = &train.Mask{Keep: p.pattern.keepMost(l, p.scores(l), p.most(t))}
+			}
+			continue
 		}
-		keeps := keepLargest(data, removed(t, total))
-		for k, i := range group {
-			masks[p.layers[i].Name()] = &train.Mask{Keep: keeps[k]}
-		}
+		p.mark(masks, r.layers, keepLargest(p.pool, r.scores, removed(t, r.total)))
 	}
 	return masks
 }
 
-// Threshold is τ(t): the largest magnitude among the weights removed at t, 0 if
-// none is. With layers ranked apart it is the largest over the layers.
+// mark writes what is kept of the layers' blocks into masks.
+func (p *Prune) mark(masks map[string]*train.Mask, layers []int, keeps [][]bool) {
+	for i, k := range layers {
+		l := p.layers[k]
+		masks[l.Name()] = &train.Mask{Keep: p.pattern.spread(l, keeps[i])}
+	}
+}
+
+// most is how many weights of a full group of the pattern N:M are left at t.
+func (p *Prune) most(t float64) int { return p.pattern.Of - removed(t, p.pattern.Of) }
+
+// Threshold is τ(t): the largest score among the blocks removed at t, 0 if none
+// is. With layers ranking apart it is the largest over the layers; for a pattern
+// N:M, where none rules, NaN.
 func (p *Prune) Threshold(t float64) float64 {
-	tau := float32(0)
-	masks := p.Masks(t)
-	for _, l := range p.layers {
-		keep := masks[l.Name()].Keep
-		for i, w := range tensor.Data[float32](l.Param.Data) {
-			if !keep[i] {
-				tau = max(tau, abs32(w))
+	if p.pattern.Of > 0 {
+		return math.NaN()
+	}
+	tau := 0.0
+	for i := range p.groups {
+		r := &p.groups[i]
+		if k := removed(t, r.total); k > 0 {
+			tau = max(tau, float64(math.Float32frombits(r.sorted()[k-1])))
+		}
+	}
+	return tau
+}
+
+// Removed counts the weights that are removed at t.
+func (p *Prune) Removed(t float64) int {
+	if p.pattern.single() {
+		n := 0
+		for _, r := range p.groups {
+			n += removed(t, r.total)
+		}
+		return n
+	}
+	n := 0
+	for _, m := range p.Masks(t) {
+		for _, keep := range m.Keep {
+			if !keep {
+				n++
 			}
 		}
 	}
-	return float64(tau)
+	return n
 }
 
-func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
+// Jumps implements [compactify.Jumping]: with one threshold for all weights, the
+// last place at or before t that the threshold rules, all scores up to it removed,
+// and the first behind t. Equal scores go at once there; At goes through them one
+// by one in between. Otherwise the places are those where a weight is removed.
+func (p *Prune) Jumps(t float64) (at, next float64) {
+	if p.pattern.Of == 0 && len(p.groups) == 1 {
+		return p.groups[0].levels(t, p.gradients == nil)
+	}
+	return p.removals(t)
+}
+
+// removals are the last place at or before t where At removes something, and the
+// first behind it.
+func (p *Prune) removals(t float64) (at, next float64) {
+	if p.pattern.Of > 0 {
+		return around(removed(t, p.pattern.Of), p.pattern.Of)
+	}
+	at, next = 0, 1
+	for i := range p.groups {
+		n := p.groups[i].total
+		a, b := around(removed(t, n), n)
+		at, next = max(at, a), min(next, b)
+	}
+	return at, next
+}
+
+// around are the shares k/n and (k+1)/n.
+func around(k, n int) (at, next float64) {
+	if n == 0 {
+		return 0, 1
+	}
+	return float64(k) / float64(n), min(1, float64(k+1)/float64(n))
+}
+
+// levels are the shares removed by the last threshold that removes no more than t,
+// and by the next one. Where scores are magnitudes, those of 0 remove nothing.
+func (r *ranking) levels(t float64, magnitudes bool) (at, next float64) {
+	keys, k := r.sorted(), removed(t, r.total)
+	if r.total == 0 {
+		return 0, 1
+	}
+	below := func(key uint32) int { i, _ := slices.BinarySearch(keys, key); return i }
+	if k < r.total { // those equal to the first that stays go with it, or stay
+		k = below(keys[k])
+	}
+	zeros := 0
+	if magnitudes {
+		zeros = below(1)
+	}
+	if zeros == r.total {
+		return 0, 1
+	}
+	share := func(k int) float64 { return float64(k) / float64(r.total) }
+	if k <= zeros {
+		return 0, share(below(keys[zeros] + 1))
+	}
+	if k == r.total {
+		return 1, 1
+	}
+	return share(k), share(below(keys[k] + 1))
+}
+
+// sorted are the keys of all scores, ascending.
+func (r *ranking) sorted() []uint32 {
+	if r.keys == nil {
+		r.keys = make([]uint32, 0, r.total)
+		for _, s := range r.scores {
+			for _, x := range s {
+				r.keys = append(r.keys, keyOf(x))
+			}
+		}
+		slices.SortFunc(r.keys, cmp.Compare[uint32])
+	}
+	return r.keys
+}
+
+// Arrival is the threshold at which the zero model is reached: the largest score.
+func (p *Prune) Arrival() float64 { return p.Threshold(1) }
+
+func abs32(x float32) float32 { return math.Float32frombits(keyOf(x)) }
 
 // removed is ⌊t·n⌋, robust against t = k/n having been rounded down.
 func removed(t float64, n int) int {
 	return min(n, int(math.Floor(t*float64(n)*(1+1e-12))))
-}
-
-// keepLargest marks all but the k weights of least magnitude. The bits of a
-// non-negative float order as the number does, so the k-th magnitude is found
-// exactly by counting on the upper 16 bits and then, among those that share
-// them, on the lower.
-func keepLargest(data [][]float32, k int) [][]bool {
-	threshold, ties := kthMagnitude(data, k)
-	keeps := make([][]bool, len(data))
-	for i, w := range data {
-		keeps[i] = make([]bool, len(w))
-		for j, x := range w {
-			m := math.Float32bits(x) &^ (1 << 31)
-			switch {
-			case m > threshold:
-				keeps[i][j] = true
-			case m == threshold:
-				keeps[i][j] = ties <= 0
-				ties--
-			}
-		}
-	}
-	return keeps
-}
-
-// kthMagnitude returns the bits of the k-th smallest magnitude and how many
-// weights of exactly that magnitude are among the k.
-func kthMagnitude(data [][]float32, k int) (threshold uint32, ties int) {
-	if k == 0 {
-		return 0, 0
-	}
-	high := make([]int, 1<<15)
-	for _, w := range data {
-		for _, x := range w {
-			high[math.Float32bits(x)&^(1<<31)>>16]++
-		}
-	}
-	top, below := rank(high, k)
-	low := make([]int, 1<<16)
-	for _, w := range data {
-		for _, x := range w {
-			if m := math.Float32bits(x) &^ (1 << 31); int(m>>16) == top {
-				low[m&0xffff]++
-			}
-		}
-	}
-	bottom, under := rank(low, k-below)
-	return uint32(top)<<16 | uint32(bottom), k - below - under
-}
-
-// rank finds the bucket that holds the k-th entry (from 1) and how many entries
-// lie in the buckets before it.
-func rank(counts []int, k int) (bucket, before int) {
-	for i, c := range counts {
-		if before+c >= k {
-			return i, before
-		}
-		before += c
-	}
-	return len(counts) - 1, before
 }
 
 // Masked sets masked weights to zero in a copy of the graph, which shares the

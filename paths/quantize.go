@@ -97,11 +97,18 @@ func (p *Quantize) At(ctx context.Context, t float64) (*graph.Graph, error) {
 	if s.IsFloat() {
 		return p.g, nil
 	}
-	g, err := QuantizeWeights(p.pool, p.g, Uniform(p.g, s))
-	if err != nil || p.tune == nil || t == 1 {
-		return g, err
+	schemes := Uniform(p.g, s)
+	if p.tune == nil || t == 1 {
+		return QuantizeWeights(p.pool, p.g, schemes)
 	}
-	return p.tune(ctx, g, nil)
+	soft, err := FakeQuantizeWeights(p.pool, p.g, schemes)
+	if err != nil {
+		return nil, err
+	}
+	if soft, err = p.tune(ctx, soft, nil, nil); err != nil {
+		return nil, err
+	}
+	return Harden(p.pool, soft)
 }
 
 // Roundings says what the width of t does to each layer.

@@ -120,23 +120,6 @@ func rootMeanSquare(t tensor.Tensor) float64 {
 	return math.Sqrt(sum / float64(max(1, t.Len())))
 }
 
-// apply sets the masked places of w to zero. A nil mask has none. Choosing
-// between integers compiles to a move without a branch, which on a random mask
-// would often be mispredicted.
-func (m *Mask) apply(w []float32) {
-	if m == nil {
-		return
-	}
-	w = w[:len(m.Keep)]
-	for i, keep := range m.Keep {
-		bits := math.Float32bits(w[i])
-		if !keep {
-			bits = 0
-		}
-		w[i] = math.Float32frombits(bits)
-	}
-}
-
 // changes reports whether the run writes into the parameter.
 func (t *trainer) changes(name string) bool {
 	for _, w := range t.weights {

@@ -40,6 +40,7 @@ type Options struct {
 	Pool      *kernel.Pool     // nil means one thread
 	Output    string           // the output that holds the answer; "" means the first
 	Masks     map[string]*Mask // parameters to hold at zero in places, by name
+	Remask    Remask           // changes the masks as training goes on; nil means they stay
 	Frozen    map[string]bool  // parameters to leave alone, by name
 	Teacher   Teacher          // where targets come from instead of labels; nil means labels
 	Vary      float64          // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
@@ -65,11 +66,6 @@ type Epoch struct {
 	Metric float64 // accuracy on the batches as they were seen; NaN without classes
 	Norm   float64 // ‖θ‖₂ after the epoch
 	Lambda float64 // λ of the penalty
-}
-
-// Mask holds parts of a parameter at zero.
-type Mask struct {
-	Keep []bool // one per element, row-major; false holds it at zero
 }
 
 // ErrUntrainable says that the model or the examples do not allow training: an
@@ -266,28 +262,6 @@ func ownWeights(g *graph.Graph, frozen map[string]bool) (*graph.Graph, error) {
 	return model, nil
 }
 
-// applyMasks sets the masked places of parameters to zero, in tensors of their
-// own. It refuses masks that fit no parameter.
-func applyMasks(model *graph.Graph, masks map[string]*Mask) error {
-	found := 0
-	for _, p := range model.Params {
-		m := masks[p.Name]
-		if m == nil {
-			continue
-		}
-		found++
-		if p.Data.DType() != tensor.Float32 || p.Data.Len() != len(m.Keep) {
-			return fmt.Errorf("mask of %d places: parameter %q: got %v, want float32 of that size", len(m.Keep), p.Name, p.Data)
-		}
-		p.Data = p.Data.Clone()
-		m.apply(tensor.Data[float32](p.Data))
-	}
-	if found != len(masks) {
-		return fmt.Errorf("masks: got %d, want each to name a parameter; %d do", len(masks), found)
-	}
-	return nil
-}
-
 // run does the epochs.
 func (t *trainer) run(ctx context.Context) ([]Epoch, error) {
 	var epochs []Epoch
@@ -314,6 +288,9 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	var loss, hits float64
 	for k := range batches {
 		batch := order[k*t.o.Batch : (k+1)*t.o.Batch]
+		if err := t.remask(); err != nil {
+			return Epoch{}, err
+		}
 		step, err := t.step(ctx, set, batch)
 		if err != nil {
 			return Epoch{}, err

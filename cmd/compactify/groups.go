@@ -93,7 +93,7 @@ func (w *walker) latencies(ctx context.Context, r *walkResult) error {
 		return nil
 	}
 	measure := func(t float64) (*latencyInfo, error) {
-		g, err := w.path.At(ctx, t)
+		g, err := w.at(ctx, t)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
@@ -192,6 +193,9 @@ func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compre
 		}
 		job.Model, job.ModelBytes = model, len(file)
 		job.Progress = func(stage string, done float64) { a.report.progress(stage, trainingShare+(1-trainingShare)*done) }
+	}
+	if len(job.Paths) == 0 || slices.Contains(job.Paths, "prune") {
+		a.note("%s", compress.ZerosNote(job.Model))
 	}
 	result, err := compress.Run(ctx, job, folder)
 	if result == nil {

@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/compactify/compactify/internal/web"
 	"github.com/compactify/compactify/internal/words"
@@ -21,9 +24,12 @@ import (
 type walkFlags struct {
 	dataFlags
 	gridFlags
+	pruneFlags
+	tuneFlags
 	budget, output         string
 	grid, approach, refine int
-	perLayer, strict, dry  bool
+	strict, dry            bool
+	toTheJump              bool // refine until the edge of the budget is a jump, where the path has any
 }
 
 func (a *app) walkCommand() *cobra.Command {
@@ -34,7 +40,12 @@ the way what it costs.
 At t = 1 stands the smallest model of the kind: all weights zero, one channel
 per layer, or one bit per weight. The walk finds the furthest t at which the budget was measured to hold,
 and compares the loss just before t = 1 with the loss there. Measured is on the
-selection examples, so that held-out ones stay unseen; no fine-tuning is done.
+selection examples, so that held-out ones stay unseen; models are fine-tuned before
+that only with --finetune.
+
+A model that is pruned changes only where the threshold τ passes the size of a
+weight. So walk prune measures at such places, follows the budget's edge down to two
+neighbouring ones, and lists as "jumps" those with the loss on both sides.
 Files hold 8, 4 or 2 bits per weight: at 7 bits a model takes the bytes of 8.
 
 Channels are cut out with everything that depends on them, across residual sums,
@@ -51,25 +62,30 @@ Kinds:
 		Use:     "walk KIND MODEL",
 		Short:   "Measure what one way of making a model smaller costs, from start to end",
 		Long:    long,
-		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk prune-channels model.onnx --dry-run\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax",
+		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk prune-channels model.onnx --dry-run\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax\n  compactify walk prune model.onnx --data digits/ --finetune 5 --schedule cubic --score taylor\n  compactify walk prune model.onnx --data digits/ --pattern 2:4",
 		Args:    want("KIND", "MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			scheme, err := f.scheme(c, args[0])
+			if err == nil {
+				err = errors.Join(f.pruneFlags.check(c, args[0], f.finetune > 0), f.tuneFlags.check(c))
+			}
 			if err != nil {
 				return err
 			}
+			f.toTheJump = !c.Flags().Changed("refine") && f.finetune == 0
 			return a.walk(c.Context(), f, scheme, args[0], args[1])
 		},
 	}
 	f.dataFlags.add(c)
 	f.gridFlags.add(c, "quantize: ")
+	f.pruneFlags.add(c)
+	f.tuneFlags.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
 	flags.IntVar(&f.grid, "grid", 16, "equal steps from t = 0 to t = 1, for paths without steps of their own")
 	flags.IntVar(&f.approach, "approach", 4, "further points just before t = 1")
-	flags.IntVar(&f.refine, "refine", 6, "bisections at the budget's edge")
-	flags.BoolVar(&f.perLayer, "per-layer", false, "prune, prune-channels: the same fraction of every layer")
+	flags.IntVar(&f.refine, "refine", 6, "bisections at the budget's edge (prune, without --finetune: as many as it takes)")
 	flags.BoolVar(&f.dry, "dry-run", false, "prune-channels, prune-blocks: print the groups of channels and what is refused, and stop")
 	flags.BoolVar(&f.strict, "strict", false, "exit 4 if the loss is measured not to be continuous at t = 1")
 	return c
@@ -78,22 +94,25 @@ Kinds:
 // walkResult is the JSON object of walk.
 type walkResult struct {
 	compress.Curve
-	Model      string        `json:"model"`
-	Budget     string        `json:"budget"`
-	MetricName string        `json:"metric_name"`
-	Examples   int           `json:"examples"`
-	Files      walkFiles     `json:"files"`
-	Grids      []roundingRow `json:"grids,omitempty"`   // quantize: rounding at each point, all layers together
-	Layers     []roundingRow `json:"layers,omitempty"`  // quantize: rounding at the furthest point
-	Latency    *walkLatency  `json:"latency,omitempty"` // prune-channels, prune-blocks: on this CPU
-	Notes      []string      `json:"notes,omitempty"`
-	Seed       uint64        `json:"seed"`
-	Seconds    float64       `json:"seconds"`
+	Model      string    `json:"model"`
+	Budget     string    `json:"budget"`
+	MetricName string    `json:"metric_name"`
+	Examples   int       `json:"examples"`
+	Files      walkFiles `json:"files"`
+	Finetune   int       `json:"finetune,omitempty"` // epochs at each point
+	*pruning
+	Grids   []roundingRow `json:"grids,omitempty"`   // quantize: rounding at each point, all layers together
+	Layers  []roundingRow `json:"layers,omitempty"`  // quantize: rounding at the furthest point
+	Latency *walkLatency  `json:"latency,omitempty"` // prune-channels, prune-blocks: on this CPU
+	Notes   []string      `json:"notes,omitempty"`
+	Seed    uint64        `json:"seed"`
+	Seconds float64       `json:"seconds"`
 }
 
 // walkFiles are the models kept and the page that shows the profile.
 type walkFiles struct {
 	Furthest string   `json:"furthest,omitempty"` // the furthest inside the budget
+	Pattern  string   `json:"pattern,omitempty"`  // that with N of every M weights
 	Last     []string `json:"last"`               // the last ones before t=1, and that at t=1
 	Report   string   `json:"report"`
 }
@@ -126,10 +145,6 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
-	path, err := k.New(g, options)
-	if err != nil {
-		return err
-	}
 	parts, err := compress.Divide(e.train, e.heldOut, a.seed)
 	if err != nil {
 		return err
@@ -138,16 +153,25 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
+	options, more, err := a.walkOptions(ctx, f, options, kind, g, parts, eval)
+	if err != nil {
+		return err
+	}
+	path, err := k.New(g, options)
+	if err != nil {
+		return err
+	}
 	folder, err := a.folder()
 	if err != nil {
 		return err
 	}
-	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model}
+	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model, tuned: f.finetune > 0, pattern: options.Pattern}
 	r, err := w.walk(ctx, kind, eval, steps)
 	if r == nil {
 		return a.sealed(folder, err)
 	}
-	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), notes
+	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), append(notes, more...)
+	r.Finetune, r.pruning = f.finetune, f.pruned(path, r.Curve)
 	if gridErr := r.roundings(path); gridErr != nil {
 		return errors.Join(err, a.sealed(folder, gridErr))
 	}
@@ -182,16 +206,50 @@ func (f *walkFlags) steps() (compactify.Steps, error) {
 		}
 		return n
 	}
-	return compactify.Steps{Budget: b, Grid: f.grid, Approach: none(f.approach), Refine: none(f.refine)}, nil
+	refine := none(f.refine)
+	if f.toTheJump {
+		refine = 0 // which means six where there are no jumps, as --refine does
+	}
+	return compactify.Steps{Budget: b, Grid: f.grid, Approach: none(f.approach), Refine: refine, Exact: f.exact}, nil
 }
 
 // walker is one walk on its way into a folder.
 type walker struct {
 	*app
 	path   compactify.Path
+	eval   *compress.Evaluator
 	budget compactify.Budget
 	folder *store.Folder
 	model  string // its file
+	tuned  bool   // models are dear to make twice
+
+	pattern paths.Pattern
+	last    *graph.Graph             // that was measured
+	points  []compactify.Point       // so far
+	models  map[float64]*graph.Graph // of those that will be kept, as things stand, if tuned
+}
+
+// Evaluate implements [compactify.Evaluator]: it remembers the model.
+func (w *walker) Evaluate(ctx context.Context, g *graph.Graph) (compactify.Measure, error) {
+	w.last = g
+	return w.eval.Evaluate(ctx, g)
+}
+
+// remember keeps the model of a point, and forgets those that will not be written.
+func (w *walker) remember(q compactify.Point) {
+	if !w.tuned {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(w.points, q.T, func(p compactify.Point, t float64) int { return cmp.Compare(p.T, t) })
+	w.points = slices.Insert(w.points, i, q)
+	w.models[q.T] = w.last
+	p := compactify.Profile{Points: w.points}
+	furthest, _, _ := p.Furthest(w.budget)
+	for t := range w.models {
+		if t != furthest && t != w.pattern.T() && t < p.Points[max(0, len(p.Points)-lastModels-1)].T {
+			delete(w.models, t)
+		}
+	}
 }
 
 // expected is about how many points a walk measures.
@@ -213,11 +271,13 @@ func (w *walker) walk(ctx context.Context, kind string, eval *compress.Evaluator
 	s.Observe = func(q compactify.Point) {
 		done++
 		w.report.progress("walking "+kind, float64(done)/float64(max(total, done)))
+		w.remember(q)
 		one := compress.NewCurve(compactify.Profile{Kind: kind, Points: []compactify.Point{q}}, w.budget)
 		pointErr = errors.Join(pointErr, w.folder.Point(one.Points[0]))
 	}
 	w.report.progress("walking "+kind, 0)
-	profile, err := compactify.Walk(ctx, kind, w.path, eval, s)
+	w.eval, w.models = eval, make(map[float64]*graph.Graph)
+	profile, err := compactify.Walk(ctx, kind, w.path, w, s)
 	if stopped := errors.Is(err, context.Canceled) && len(profile.Points) > 1; pointErr != nil || (err != nil && !stopped) {
 		return nil, errors.Join(err, pointErr)
 	}
@@ -248,6 +308,13 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 		}
 		r.Files.Last = append(r.Files.Last, name)
 	}
+	if t := w.pattern.T(); t < 1 {
+		name, err := w.put(ctx, fmt.Sprintf("%d-of-%d.onnx", w.pattern.Most, w.pattern.Of), t)
+		if err != nil {
+			return err
+		}
+		r.Files.Pattern = name
+	}
 	r.Files.Report = filepath.Join(w.folder.Dir(), compress.ReportFile)
 	_, err := w.folder.PutFunc(compress.ReportFile, func(to io.Writer) error {
 		return web.WalkReport(to, r.Curve, w.budget, "Compactify walk: path "+p.Kind+" of "+filepath.Base(w.model))
@@ -255,9 +322,17 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 	return err
 }
 
+// at is the model at t.
+func (w *walker) at(ctx context.Context, t float64) (*graph.Graph, error) {
+	if g := w.models[t]; g != nil {
+		return g, nil
+	}
+	return w.path.At(ctx, t)
+}
+
 // put writes the model at t.
 func (w *walker) put(ctx context.Context, name string, t float64) (string, error) {
-	g, err := w.path.At(ctx, t)
+	g, err := w.at(ctx, t)
 	if err != nil {
 		return "", err
 	}
@@ -269,13 +344,20 @@ func (w *walker) put(ctx context.Context, name string, t float64) (string, error
 	return w.folder.Path(name), err
 }
 
+// maxWalkRows is about how many points are printed; --json has them all.
+const maxWalkRows = 60
+
 func (r *walkResult) text(w io.Writer) {
 	kind := compactify.BudgetKind("")
 	if b, err := compactify.ParseBudget(r.Budget); err == nil {
 		kind = b.Kind
 	}
 	rows := [][]string{{"t", "parameter", words.LossName(r.MetricName), r.MetricName, "spent", "size"}}
-	for _, p := range r.Points {
+	every := (len(r.Points) + maxWalkRows - 1) / maxWalkRows
+	for i, p := range r.Points {
+		if i%every != 0 && p.T != r.FurthestT && p.T != 1 {
+			continue
+		}
 		mark := ""
 		if p.T == r.FurthestT {
 			mark = "  ← furthest inside the budget"
@@ -285,11 +367,20 @@ func (r *walkResult) text(w io.Writer) {
 	}
 	columns(w, rows)
 	r.gridText(w)
+	r.pruning.text(w)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}
 	fmt.Fprintf(w, "\nat t = 1  %s; loss %s before, %s there: continuity %s\n", r.Limit.Boundary, words.Number(float64(r.Limit.LossLeft)), words.Number(float64(r.Limit.LossAt)), r.Limit.Verdict)
-	fmt.Fprintf(w, "measured  on %s; without fine-tuning\n", words.Count(r.Examples, "selection example", "selection examples"))
+	fmt.Fprintf(w, "measured  on %s; %s\n", words.Count(r.Examples, "selection example", "selection examples"), r.tuning())
 	r.Latency.text(w)
 	fmt.Fprintf(w, "report    %s  (opens in a browser)\n", r.Files.Report)
+}
+
+// tuning says in words how models were fine-tuned.
+func (r *walkResult) tuning() string {
+	if r.Finetune == 0 {
+		return "without fine-tuning"
+	}
+	return "fine-tuned for " + words.Count(r.Finetune, "epoch", "epochs")
 }
