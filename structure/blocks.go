@@ -16,8 +16,7 @@ func blocks(x *axes) []*Group {
 			continue
 		}
 		for i := range 2 {
-			branch, keep := n.In[i], n.In[1-i]
-			if g := x.block(n, branch, keep); g != nil {
+			if g := x.block(n, i); g != nil {
 				list = append(list, g)
 				break
 			}
@@ -26,14 +25,15 @@ func blocks(x *axes) []*Group {
 	return list
 }
 
-// block describes one, or is nil if the branch is none.
-func (x *axes) block(sum *graph.Node, branch, keep *graph.Value) *Group {
+// block describes the one whose f is input i of the sum; nil if that is none.
+func (x *axes) block(sum *graph.Node, i int) *Group {
+	branch, keep := sum.In[i], sum.In[1-i]
 	same := func(v *graph.Value) bool { return v.Type.Ranked() && v.Type.Equal(sum.Out[0].Type) }
 	last := x.lastLayer(branch)
 	if last == nil || !same(branch) || !same(keep) || slices.Contains(x.graph.Outputs, sum.Out[0]) || !x.startsAt(branch, x.source(keep)) {
 		return nil
 	}
-	g := &Group{ID: "block " + sum.Out[0].Name, Kind: Block, Channels: 1, sum: sum, keep: keep}
+	g := &Group{ID: "block " + sum.Out[0].Name, Kind: Block, Channels: 1, sum: sum, keep: 1 - i}
 	for _, p := range last {
 		g.Ties = append(g.Ties, Tie{Param: p, Axis: -1})
 	}

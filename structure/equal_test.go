@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/compactify/compactify/engine"
@@ -134,7 +135,11 @@ func outputs(t *testing.T, g *graph.Graph, dims map[string]int) [][]float64 {
 func describe(a *Analysis) []string {
 	var list []string
 	for _, g := range a.Groups {
-		s := fmt.Sprintf("%s %d %s:", g.ID, g.Channels, g.Kind)
+		kind := string(g.Kind)
+		if g.Channels == 1 {
+			kind = strings.TrimSuffix(kind, "s")
+		}
+		s := fmt.Sprintf("%s %d %s:", g.ID, g.Channels, kind)
 		for _, t := range g.Ties {
 			times := 0
 			if len(t.Index) > 0 {

@@ -45,8 +45,9 @@ func (a *Analysis) Remove(selection map[string][]int) (*graph.Graph, error) {
 		}
 	}
 	for _, group := range sums {
-		out := group.sum.Out[0]
-		r.g.Replace(r.copies[out], r.copies[group.keep])
+		// The copy of the node reads what is left of the blocks before it.
+		sum := nodes[slices.Index(g.Nodes, group.sum)]
+		r.g.Replace(sum.Out[0], sum.In[group.keep])
 	}
 	r.g.RemoveDead()
 	if err := r.prove(); err != nil {

@@ -81,7 +81,7 @@ type Group struct {
 
 	classes []int32     // by channel
 	sum     *graph.Node // of a block: the Add it ends in
-	keep    *graph.Value
+	keep    int         // the input of it that stays
 }
 
 // Tie is what a group takes from one axis of one parameter.
