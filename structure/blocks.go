@@ -12,7 +12,7 @@ import (
 func blocks(x *axes) []*Group {
 	var list []*Group
 	for _, n := range x.graph.Nodes {
-		if n.Kind() != "Add" || x.params[n.In[0]] != nil || x.params[n.In[1]] != nil {
+		if n.Kind() != "Add" || n.In[0] == n.In[1] || x.params[n.In[0]] != nil || x.params[n.In[1]] != nil {
 			continue
 		}
 		for i := range 2 {

@@ -267,8 +267,8 @@ var structureCases = []structureCase{
 		return s.dense("head", s.With("Flatten", nil, x), 2)
 	}, []string{
 		"table 1 channel: table.1×1",
-		"table#2 1 channel: table.1×1 v3.0×2 head.0×8",
-		"table#3 2 channels: table.1×1 v3.0×1 head.0×4",
+		"table#2 1 channel: table.1×1 head.0×8",
+		"table#3 2 channels: table.1×1 head.0×4",
 	}, []string{"head: is an output"}},
 
 	{"pixels from channels", func(s *sketch) *graph.Value {

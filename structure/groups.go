@@ -15,10 +15,10 @@ type cut struct {
 	index       []int
 }
 
-// groups gathers the classes that parameters can lose, those that cut the same
+// groups gathers the classes that weights can lose, those that cut the same
 // axes equally often together, in the order in which the graph uses them.
 func (x *axes) groups() []*Group {
-	params := x.paramsInUse()
+	params := slices.DeleteFunc(x.paramsInUse(), func(p *graph.Param) bool { return !x.holdsWeights(p) })
 	classes := make(map[int32][]cut)
 	var order []int32
 	for i, p := range params {
@@ -45,9 +45,6 @@ func (x *axes) groups() []*Group {
 	bySignature := make(map[string]*Group)
 	for _, c := range order {
 		cuts := classes[c]
-		if !slices.ContainsFunc(cuts, func(c cut) bool { return x.holdsWeights(params[c.param]) }) {
-			continue
-		}
 		key := signature(cuts)
 		g := bySignature[key]
 		if g == nil {

@@ -2,7 +2,6 @@ package structure
 
 import (
 	"github.com/compactify/compactify/graph"
-	"github.com/compactify/compactify/tensor"
 )
 
 // combine says when the result of an elementwise operator is zero, given which
@@ -176,7 +175,3 @@ func relateScaled(x *axes, n *graph.Node) nodeRule {
 	}
 	return rule
 }
-
-// isWeight reports whether a tensor holds numbers that a model computes with,
-// rather than sizes and indices.
-func isWeight(t tensor.Tensor) bool { return t.DType().IsFloat() }

@@ -84,7 +84,8 @@ type Group struct {
 	keep    int         // the input of it that stays
 }
 
-// Tie is what a group takes from one axis of one parameter.
+// Tie is what a group takes from one axis of one parameter that holds weights.
+// Constants of sizes and indices change with them and are not listed.
 type Tie struct {
 	Param *graph.Param
 	Axis  int     // −1: the whole parameter

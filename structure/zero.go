@@ -14,8 +14,8 @@ func (z zeros) at(v *graph.Value, axis int) bool {
 	if v == nil {
 		return false
 	}
-	if z.x.params[v] != nil {
-		return true
+	if p := z.x.params[v]; p != nil {
+		return z.x.holdsWeights(p)
 	}
 	list := z.x.zeros[v]
 	return axis >= 0 && axis < len(list) && list[axis]
