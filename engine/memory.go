@@ -101,9 +101,18 @@ func heapBytes() int {
 	return int(sample[0].Value.Uint64())
 }
 
-// usedBytes is what the program holds: its objects, and its code if memory is
-// limited.
-func usedBytes() int { return heapBytes() + int(foreign.Load()) }
+// usedBytes is what the program holds: its objects, and if memory is limited its
+// code and what the collector needs beside the objects.
+func usedBytes() int {
+	if n := foreign.Load(); n > 0 {
+		return heapBytes() + int(n) + collectorBytes
+	}
+	return heapBytes()
+}
+
+// collectorBytes is what small objects that come and go take beside those in use,
+// with the collector's tables.
+const collectorBytes = 10 << 20
 
 // foreign is what of the limit of [LimitMemory] is not the Go runtime's to manage.
 var foreign atomic.Int64

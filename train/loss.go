@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
@@ -14,20 +15,29 @@ func (t *trainer) compile() error {
 	if err != nil {
 		return err
 	}
+	// Before the program, which fits itself into the memory that is left.
+	for _, v := range g.Inputs {
+		sizes := make([]int, v.Type.Rank())
+		for k, d := range v.Type.Shape {
+			if sizes[k] = d.Size; !d.Known() {
+				sizes[k] = o.Dims[d.Name]
+			}
+		}
+		in, err := engine.NewTensor(v.Type.DType, sizes...)
+		if err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+		t.in = append(t.in, in)
+	}
 	if t.program, err = engine.Compile(g, o); err != nil {
 		return err
 	}
 	for i, want := range t.program.Inputs() {
 		sizes, ok := want.Static()
 		indices := i == 0 && want.DType.IsInteger() // of words, say
-		if !ok || want.DType != tensor.Float32 && !indices {
+		if !ok || want.DType != tensor.Float32 && !indices || !slices.Equal(sizes, t.in[i].Shape()) {
 			return fmt.Errorf("input: got %v, want float32 of known sizes", want)
 		}
-		in, err := engine.NewTensor(want.DType, sizes...)
-		if err != nil {
-			return fmt.Errorf("input: %w", err)
-		}
-		t.in = append(t.in, in)
 	}
 	t.examples = t.in[0]
 	if t.in[0].DType() != tensor.Float32 {
