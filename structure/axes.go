@@ -153,8 +153,13 @@ func (x *axes) allFixed(a axis) bool {
 // why is the reason for which a slot stays, 0 if it does not have to.
 func (x *axes) why(i int32) int32 { return x.reason[x.find(i)] }
 
-// fixInterface fixes the inputs and outputs of the model.
+// fixInterface fixes the inputs and outputs of the model, and texts.
 func (x *axes) fixInterface() {
+	for _, p := range x.graph.Params {
+		if p.Data.DType() == tensor.String {
+			x.fixAll(p.Value, x.because("%q holds texts", p.Name))
+		}
+	}
 	for _, v := range x.graph.Inputs {
 		x.fixAll(v, x.because("%q is an input of the model", v.Name))
 	}

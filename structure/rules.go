@@ -1,6 +1,7 @@
 package structure
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/compactify/compactify/graph"
@@ -17,7 +18,16 @@ type nodeRule struct {
 type relation func(x *axes, n *graph.Node) nodeRule
 
 // relate ties the slots of a node by the table, or fixes all it touches.
-func (x *axes) relate(n *graph.Node) nodeRule {
+func (x *axes) relate(n *graph.Node) (rule nodeRule) {
+	// Foreign files hold nodes that no test thought of: what one that trips a rule
+	// up touches stays as it is.
+	defer func() {
+		if p := recover(); p != nil {
+			x.foreign = append(x.foreign, n)
+			x.fixNode(n, fmt.Sprintf("is not understood: %v", p))
+			rule = nodeRule{}
+		}
+	}()
 	tie := relations[n.Kind()]
 	why := ""
 	switch {

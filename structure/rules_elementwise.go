@@ -35,12 +35,13 @@ func elementwiseRelations() map[string]relation {
 	}
 	add(first, "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "HardSwish", "Swish", "Tanh", "Softsign", "Mish", "Gelu",
 		"Shrink", "Identity", "Cast", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Erf", "Sin", "Tan", "Asin", "Atan", "Sinh",
-		"Asinh", "Atanh", "Dropout", "Div", "Mod")
+		"Asinh", "Atanh", "Div", "Mod")
 	add(never, "Sigmoid", "HardSigmoid", "Softplus", "Reciprocal", "Exp", "Log", "Cos", "Acos", "Cosh", "Acosh", "Not", "Equal", "Greater", "Less",
 		"GreaterOrEqual", "LessOrEqual", "IsNaN", "IsInf", "Or", "Xor", "BitwiseNot")
 	add(every, "Add", "Sub", "Sum", "Mean", "Max", "Min", "BitwiseOr", "BitwiseXor")
 	add(some, "Mul", "And", "BitwiseAnd")
 	add(func(zero []bool) bool { return zero[1] && zero[2] }, "Where")
+	table["Dropout"] = relateDropout
 	table["Pow"] = relatePow
 	table["Clip"] = relateClip
 	table["CastLike"] = relateFirst
@@ -104,6 +105,20 @@ func (z zeros) aligned(v, out *graph.Value, k int) bool {
 		return true
 	}
 	return z.zeroData(v)
+}
+
+// relateDropout passes its input on; in training it draws a mask for its shape.
+func relateDropout(x *axes, n *graph.Node) nodeRule {
+	if v := n.Input(2); v != nil {
+		if training, ok := x.ints(v); !ok || len(training) != 1 || training[0] != 0 {
+			x.fixNode(n, "draws at random")
+			return nodeRule{}
+		}
+	}
+	for _, out := range n.Out {
+		x.broadcast(n, n.In[0], out)
+	}
+	return nodeRule{zero: func(z zeros) { z.like(n.In[0], n.Out[0]) }}
 }
 
 // relatePow: zero to a positive constant is zero.

@@ -13,8 +13,14 @@ func normRelations() map[string]relation {
 		"InstanceNormalization": relateInstanceNorm,
 		"LayerNormalization":    relateLayerNorm,
 		"RMSNormalization":      relateLayerNorm,
-		"GroupNormalization":    func(x *axes, n *graph.Node) nodeRule { return x.normalise(n, true, 1) },
-		"LRN":                   func(x *axes, n *graph.Node) nodeRule { return x.normalise(n, true, 1) },
+		"GroupNormalization": func(x *axes, n *graph.Node) nodeRule {
+			var over []int
+			for k := range x.at(n.In[0])[1:] {
+				over = append(over, k+1)
+			}
+			return x.normalise(n, true, over...)
+		},
+		"LRN": func(x *axes, n *graph.Node) nodeRule { return x.normalise(n, true, 1) },
 		"MeanVarianceNormalization": func(x *axes, n *graph.Node) nodeRule {
 			axes := n.Attrs.Ints("axes")
 			if axes == nil {

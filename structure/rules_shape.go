@@ -155,6 +155,7 @@ func relateShape(x *axes, n *graph.Node) nodeRule {
 		list = append(list, k)
 	}
 	reason := x.because("%v reads its length, which is used for more than shapes", n)
+	x.fixAll(n.Out[0], x.because("%v has an entry for each axis", n))
 	for _, k := range x.escaping(n.Out[0], list, 0) {
 		x.fix(x.at(n.In[0])[k], reason)
 	}
