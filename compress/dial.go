@@ -15,6 +15,7 @@ import (
 type dial struct {
 	name     string    // of the layer or the group
 	group    bool      // it is a group
+	channels int       // of the group
 	settings []setting // the first is the original's
 	harm     []float64 // what each does to the probe's answers, all other dials untouched
 }
@@ -78,7 +79,7 @@ var shares = []float64{0.93, 0.96, 0.98, 0.99}
 
 // sparseLayer is the share of all weights that a layer must hold to be worth the
 // measurements of its sparse forms.
-const sparseLayer = 0.1
+const sparseLayer = 0.5
 
 // cuts is into how many steps the channels of a group are divided.
 const cuts = 8
@@ -130,15 +131,19 @@ func (w *work) layerDials() []*dial {
 func (w *work) groupDials() []*dial {
 	var list []*dial
 	for _, g := range w.groups() {
-		d := &dial{name: g.ID, group: true, settings: []setting{{}}}
+		d := &dial{name: g.ID, group: true, channels: g.Channels, settings: []setting{{}}}
 		for i := 1; i <= cuts; i++ {
 			n := min(g.Channels*i/cuts, g.Channels-1)
 			if g.Kind == structure.Block {
-				n = i / cuts // the whole of it
+				n = 0
 			}
 			if n > d.settings[len(d.settings)-1].removed {
 				d.settings = append(d.settings, setting{removed: n})
 			}
+		}
+		if g.Kind == structure.Block {
+			d.settings = append(d.settings, setting{removed: 1}) // the whole of it
+			d.channels = 2                                       // as if one were left: the odds are 1
 		}
 		if len(d.settings) > 1 {
 			list = append(list, d)
@@ -147,13 +152,15 @@ func (w *work) groupDials() []*dial {
 	return list
 }
 
-// measureDial finds the harm of every setting. That of a group is measured at
-// every other one and taken to grow evenly in between.
+// measureDial finds the harm of every setting. Of channels and zeros one setting is measured, and
+// the others follow a law: what fine-tuning cannot win back grows as the square of
+// removed to left, where what is measured before it soon stops growing.
 func (w *work) measureDial(ctx context.Context, d *dial, step func()) error {
 	d.harm = make([]float64, len(d.settings))
-	last := len(d.settings) - 1
-	for i := 1; i <= last; i++ {
-		if d.group && i%2 == 1 && i != last {
+	for i := 1; i < len(d.settings); i++ {
+		step()
+		base := d.base(i)
+		if base != i {
 			continue
 		}
 		p := Plan{}.clone()
@@ -167,13 +174,33 @@ func (w *work) measureDial(ctx context.Context, d *dial, step func()) error {
 			return err
 		}
 		d.harm[i] = harm(m)
-		if d.group && i > 1 && d.harm[i-1] == 0 {
-			d.harm[i-1] = (d.harm[i-2] + d.harm[i]) / 2
-			step()
+	}
+	for i := range d.harm {
+		if base := d.base(i); base != i {
+			d.harm[i] = d.harm[base] * d.odds(i) / d.odds(base)
 		}
-		step()
 	}
 	return nil
+}
+
+// base is the setting by whose measured harm that of a setting is known.
+func (d *dial) base(at int) int {
+	switch {
+	case d.group:
+		return len(d.settings) / 2
+	case d.settings[at].zeros > 0:
+		return slices.IndexFunc(d.settings, func(s setting) bool { return s.zeros > 0 })
+	}
+	return at
+}
+
+// odds is the square of removed to left, of the channels or the weights.
+func (d *dial) odds(at int) float64 {
+	s := d.settings[at]
+	if !d.group {
+		return math.Pow(s.zeros/(1-s.zeros), 2)
+	}
+	return math.Pow(float64(s.removed)/float64(d.channels-s.removed), 2)
 }
 
 // harm is how far a model's answers are from the original's: mean KL, or the

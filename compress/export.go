@@ -19,10 +19,12 @@ func FileSize(g *graph.Graph) (int, error) {
 }
 
 // Encode writes a model in newest form as compact ONNX bytes, at the oldest opset
-// that has all it uses; weights with many zeros are stored sparse.
+// that has all it uses; weights with many zeros are stored sparse, and
+// attributes that say what holds without them are left out.
 func Encode(g *graph.Graph) ([]byte, error) {
 	c, _ := g.Clone()
 	chooseEncodings(c)
+	c.DropDefaults()
 	c.Opset = map[string]int{graph.DomainONNX: c.MinOpset()}
 	c.Meta = graph.Meta{Producer: "compactify"}
 	return onnx.Encode(c, onnx.Options{Compact: true})

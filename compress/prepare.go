@@ -64,10 +64,12 @@ type Parts struct {
 	HeldOutFrom string // in words
 }
 
-// The parts of the training examples: this share decides, at most so many; the
-// rest trains, and some of the rest calibrate.
+// The parts of the training examples: this share decides, at most so many, and
+// more where that is less than enough for an interval of one percentage point, up to
+// half; the rest trains, and some of the rest calibrate.
 const (
 	selectionShare = 0.2
+	leastSelection = 400
 	maxSelection   = 10000
 	maxProbe       = 512
 	heldOutShare   = 0.2
@@ -82,7 +84,8 @@ func Divide(train, heldOut *data.Set, seed uint64) (Parts, error) {
 		train, p.HeldOut = HoldOut(train, seed)
 		p.HeldOutFrom = "a fifth of the examples, set aside by seed"
 	}
-	share := min(selectionShare, float64(maxSelection)/float64(max(1, train.Len())))
+	n := float64(max(1, train.Len()))
+	share := min(max(selectionShare, min(0.5, leastSelection/n)), maxSelection/n)
 	parts := data.Split(train, []float64{1 - share, share}, seed, "selection")
 	p.Training, p.Selection = parts[0], parts[1]
 	p.Calibration = p.Training

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/compactify/compactify"
@@ -46,8 +47,8 @@ var stages = []struct {
 	name  string
 	share float64
 }{
-	{"preparing", 0.03}, {"walking prune", 0.07}, {"walking quantize", 0.05}, {"measuring layers", 0.1},
-	{"fine-tuning", 0.67}, {"polishing", 0.03}, {"verifying", 0.05},
+	{"preparing", 0.03}, {"walking prune", 0.05}, {"walking quantize", 0.03}, {"walking prune-", 0.04}, {"measuring layers", 0.1},
+	{"fine-tuning plan", 0.6}, {"fine-tuning for longer", 0.07}, {"polishing", 0.03}, {"verifying", 0.05},
 }
 
 // Run does the job and leaves model, certificate, result and every measured
@@ -200,8 +201,16 @@ func ceilTwoDigits(x float64) float64 {
 // walk measures each path by itself, without tuning, on the selection examples:
 // the profiles the report shows.
 func (w *work) walk(ctx context.Context) error {
+	eval, err := w.profiling(ctx)
+	if err != nil {
+		return err
+	}
 	for _, kind := range w.kinds() {
 		p, err := paths.New(kind, w.graph, paths.Options{Pool: w.Pool})
+		if err != nil && len(w.Paths) == 0 && kind == removeChannels {
+			w.notes = append(w.notes, err.Error())
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -210,7 +219,7 @@ func (w *work) walk(ctx context.Context) error {
 			done++
 			w.progress("walking "+kind, min(1, float64(done)/16))
 		}}
-		profile, err := compactify.Walk(ctx, kind, p, w.choosing, steps)
+		profile, err := compactify.Walk(ctx, kind, p, eval, steps)
 		if err != nil {
 			return err
 		}
@@ -221,6 +230,23 @@ func (w *work) walk(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// profileExamples is how many selection examples a profile is measured on: enough
+// to draw a curve.
+const profileExamples = 2000
+
+// profiling measures the profiles, on the first of the selection examples where
+// there are many.
+func (w *work) profiling(ctx context.Context) (*bench, error) {
+	if w.chosen.Len() <= profileExamples {
+		return w.choosing, nil
+	}
+	idx := make([]int, profileExamples)
+	for i := range idx {
+		idx[i] = i
+	}
+	return w.newBench(ctx, w.chosen.Subset(idx), FileSize)
 }
 
 // The kinds of paths that change the structure: groups of channels get narrower,
@@ -243,13 +269,15 @@ func (w *work) progress(stage string, done float64) {
 	if w.Progress == nil {
 		return
 	}
-	before := 0.0
+	before, at, named := 0.0, 0.0, ""
 	for _, s := range stages {
-		if len(stage) >= len(s.name) && stage[:len(s.name)] == s.name {
-			w.Progress(stage, before+s.share*done)
-			return
+		if strings.HasPrefix(stage, s.name) && len(s.name) > len(named) {
+			at, named = before+s.share*done, s.name
 		}
 		before += s.share
+	}
+	if named != "" {
+		w.Progress(stage, at)
 	}
 }
 

@@ -28,7 +28,10 @@ func (w *work) search(ctx context.Context) (*trial, error) {
 	if err != nil || best == nil {
 		return best, err
 	}
-	return w.turnFurther(ctx, l, at, best)
+	if best, err = w.turnFurther(ctx, l, at, best); err != nil {
+		return best, err
+	}
+	return w.again(ctx, best)
 }
 
 // mostTunings is how many models a search fine-tunes at most, by arithmetic alone
@@ -101,7 +104,7 @@ func (w *work) typical(dials []*dial, kind string) (p Plan, expected float64) {
 	for _, d := range dials {
 		last := -1
 		for i := 1; i < len(d.settings); i++ {
-			if d.kind(i) == kind && (last < 0 || kind == "quantize" || d.group && i <= cuts/2) {
+			if d.kind(i) == kind && (last < 0 || kind == "quantize" || d.group && i <= d.base(i)) {
 				last = i
 			}
 		}
@@ -206,7 +209,10 @@ func lastThatFits(n, guess int, near func(lo, hi int) bool, try func(i int) (*tr
 }
 
 // mostTurns is how many turns of single dials are tried beyond the edge.
-const mostTurns = 4
+const mostTurns = 5
+
+// freeTurns is how many are tried where no model is fine-tuned.
+const freeTurns = 16
 
 // leastTurn is the share of the file that a turn must save to be worth a trial.
 const leastTurn = 0.005
@@ -216,7 +222,11 @@ const leastTurn = 0.005
 // those that fit are kept.
 func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial) (*trial, error) {
 	refused := make(map[[2]int]bool)
-	for range mostTurns {
+	turns := mostTurns
+	if !w.tunable() || w.tuneEpochs() == 0 {
+		turns = freeTurns
+	}
+	for range turns {
 		if w.count.tunings >= mostTunings(w) {
 			break
 		}
@@ -234,6 +244,38 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 			continue
 		}
 		best, at = t, next
+	}
+	return best, nil
+}
+
+// nearMiss is how much of the budget a trial may use to be fine-tuned again, and
+// longer is by how many times the epochs.
+const (
+	nearMiss = 1.8
+	longer   = 2
+)
+
+// again fine-tunes the smallest trial that nearly fits for longer, from where it
+// was left, and then the next, until one fits.
+func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
+	for range 2 {
+		var near *trial
+		for _, t := range w.trials {
+			fresh := t.epochs == w.tuneEpochs() && w.tried(t.plan, longer*t.epochs) == nil
+			if fresh && !t.fits() && t.used() <= nearMiss && float64(best.bytes-t.bytes) >= leastTurn*float64(best.bytes) && (near == nil || t.used() < near.used()) {
+				near = t
+			}
+		}
+		if near == nil {
+			return best, nil
+		}
+		t, err := w.try(ctx, near.plan, longer*near.epochs, func(done float64) { w.progress("fine-tuning for longer", done) })
+		if err != nil {
+			return best, err
+		}
+		if t.fits() && t.bytes < best.bytes {
+			best = t
+		}
 	}
 	return best, nil
 }

@@ -91,11 +91,9 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 	if !w.tunable() {
 		epochs = 0
 	}
-	for _, t := range w.trials {
-		if t.epochs == epochs && t.plan.key() == p.key() {
-			w.count.hits++
-			return t, nil
-		}
+	if t := w.tried(p, epochs); t != nil {
+		w.count.hits++
+		return t, nil
 	}
 	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, float: w.graph}
 	var err error
@@ -125,8 +123,19 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 	return t, w.point("trial", t.record())
 }
 
-// tuned fine-tunes a plan's model, from the weights of the original or from those
-// of the nearest larger trial, whichever answers better before tuning.
+// tried is the trial of a plan with so many epochs; nil if there is none.
+func (w *work) tried(p Plan, epochs int) *trial {
+	for _, t := range w.trials {
+		if t.epochs == epochs && t.plan.key() == p.key() {
+			return t
+		}
+	}
+	return nil
+}
+
+// tuned fine-tunes a plan's model, from the weights of the original, of the nearest
+// larger trial or of an earlier one of the same plan, whichever answers best before
+// tuning.
 func (w *work) tuned(ctx context.Context, t *trial, stage func(float64)) error {
 	start, err := w.start(ctx, t)
 	if err != nil {
@@ -150,12 +159,18 @@ func (w *work) tuned(ctx context.Context, t *trial, stage func(float64)) error {
 
 // start is the model that the fine-tuning of a plan starts from.
 func (w *work) start(ctx context.Context, t *trial) (*graph.Graph, error) {
-	wide := w.widerTrial(t.plan)
-	if wide == nil {
+	starts := []*graph.Graph{w.graph}
+	if wide := w.widerTrial(t.plan); wide != nil {
+		starts = append(starts, wide.float)
+	}
+	if before := w.tried(t.plan, t.epochs/longer); before != nil && before.epochs > 0 {
+		starts = append(starts, before.float)
+	}
+	if len(starts) == 1 {
 		return w.graph, nil
 	}
 	least, best := math.Inf(1), w.graph
-	for _, g := range []*graph.Graph{w.graph, wide.float} {
+	for _, g := range starts {
 		rounded, err := w.modelFrom(g, t.plan)
 		if err != nil {
 			return nil, err
