@@ -50,7 +50,7 @@ func (w *work) groups() []*structure.Group {
 
 // byImportance lists a group's channels, the least important first.
 func byImportance(g *structure.Group) []int {
-	score := paths.Importance(g)
+	score := paths.Importance(g, nil)
 	order := make([]int, g.Channels)
 	for c := range order {
 		order[c] = c

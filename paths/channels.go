@@ -68,7 +68,7 @@ func (p *PruneChannels) prepare(g *graph.Graph, o Options, wanted func(structure
 		return fmt.Errorf("path %s: %w", p.kind, err)
 	}
 	p.g, p.analysis, p.tune = g, a, o.Tune
-	p.order = a.Removable(rankChannels(a, wanted, o.PerLayer))
+	p.order = a.Removable(rankChannels(a, wanted, o))
 	if len(p.order) == 0 {
 		why := "it has no sum x + f(x) in which f ends in a layer of its own"
 		if p.kind == "prune-channels" {
@@ -127,18 +127,18 @@ type ranked struct {
 // rankChannels orders the channels of the wanted groups by importance, least
 // first; of equal ones those of earlier groups and lower indices. Group by group,
 // the orders are merged so that all groups lose channels evenly.
-func rankChannels(a *structure.Analysis, wanted func(structure.Kind) bool, perGroup bool) []structure.Channel {
+func rankChannels(a *structure.Analysis, wanted func(structure.Kind) bool, o Options) []structure.Channel {
 	var all []ranked
 	for _, g := range a.Groups {
 		if !wanted(g.Kind) {
 			continue
 		}
-		scores := Importance(g)
+		scores := Importance(g, o.Gradients)
 		group := make([]ranked, g.Channels)
 		for i, s := range scores {
 			group[i] = ranked{structure.Channel{Group: g.ID, Index: i}, s}
 		}
-		if perGroup {
+		if o.PerLayer {
 			slices.SortStableFunc(group, func(x, y ranked) int { return cmp.Compare(x.score, y.score) })
 			for i := range group {
 				group[i].score = float64(i+1) / float64(len(group))
@@ -164,9 +164,17 @@ func rankChannels(a *structure.Analysis, wanted func(structure.Kind) bool, perGr
 // with θ_c the slice of parameter θ that channel c is tied to. A block has one
 // channel; its score is the root mean square of the last layer's weights.
 //
-// Source: G. Fang et al., "DepGraph: towards any structural pruning", CVPR 2023,
-// section 3.3, group-level importance; the units are ours.
-func Importance(g *structure.Group) []float64 {
+// With gradients, as [Options] has them, the score estimates what removal does to
+// the loss of a batch, in nats, √ Σ (θ·g)² over all that would go, and needs no
+// units.
+//
+// Sources: G. Fang et al., "DepGraph: towards any structural pruning", CVPR 2023,
+// section 3.3, group-level importance; the units are ours. P. Molchanov et al.,
+// "Importance estimation for neural network pruning", CVPR 2019, equation 8.
+func Importance(g *structure.Group, gradients map[string][]float32) []float64 {
+	if gradients != nil {
+		return expectedLoss(g, gradients)
+	}
 	scores := make([]float64, g.Channels)
 	if g.Kind == structure.Block {
 		scores[0] = lastLayerSize(g)
@@ -176,7 +184,7 @@ func Importance(g *structure.Group) []float64 {
 		if !tie.Param.Data.DType().IsFloat() {
 			continue
 		}
-		norms := sliceNorms(tie)
+		norms := sliceSums(tie, energies(tie.Param.Data, nil))
 		if mean := meanOf(norms); mean > 0 {
 			for c, x := range norms {
 				scores[c] += x / mean
@@ -194,6 +202,25 @@ func Importance(g *structure.Group) []float64 {
 	return scores
 }
 
+// expectedLoss is √ Σ (θ·g)² over what goes with each channel. Parameters that have no
+// gradient, as they are not trained, do not count.
+func expectedLoss(g *structure.Group, gradients map[string][]float32) []float64 {
+	scores := make([]float64, g.Channels)
+	for _, tie := range g.Ties {
+		slope := gradients[tie.Param.Name]
+		if len(slope) != tie.Param.Data.Len() {
+			continue
+		}
+		for c, x := range sliceSums(tie, energies(tie.Param.Data, slope)) {
+			scores[c] += x
+		}
+	}
+	for c, x := range scores {
+		scores[c] = math.Sqrt(x)
+	}
+	return scores
+}
+
 func meanOf(list []float64) float64 {
 	sum := 0.0
 	for _, x := range list {
@@ -206,40 +233,44 @@ func meanOf(list []float64) float64 {
 func lastLayerSize(g *structure.Group) float64 {
 	sum, n := 0.0, 0
 	for _, tie := range g.Ties {
-		sum += sumOfSquares(tie.Param.Data, 0, tie.Param.Data.Len())
+		sum += sliceSums(tie, energies(tie.Param.Data, nil))[0]
 		n += tie.Param.Data.Len()
 	}
 	return math.Sqrt(sum / float64(max(1, n)))
 }
 
-// sliceNorms is ‖θ_c‖² by channel, of what a tie takes.
-func sliceNorms(tie structure.Tie) []float64 {
-	t := tie.Param.Data
-	size := t.Shape()[tie.Axis]
-	inner, _ := tensor.Size(t.Shape()[tie.Axis+1:])
-	norm := make([]float64, size)
-	for i := 0; i < t.Len(); i += inner {
-		norm[i/inner%size] += sumOfSquares(t, i, i+inner)
-	}
-	list := make([]float64, len(tie.Index))
-	for c, indices := range tie.Index {
-		for _, i := range indices {
-			list[c] += norm[i]
+// energies are the squares of a tensor's elements, times a slope if one is given.
+func energies(t tensor.Tensor, slope []float32) []float64 {
+	list := t.Float64s()
+	for i, x := range list {
+		if slope != nil {
+			x *= float64(slope[i])
 		}
+		list[i] = x * x
 	}
 	return list
 }
 
-func sumOfSquares(t tensor.Tensor, lo, hi int) float64 {
-	sum := 0.0
-	if t.DType() == tensor.Float32 {
-		for _, x := range tensor.Data[float32](t)[lo:hi] {
-			sum += float64(x) * float64(x)
+// sliceSums adds up what a tie takes for each channel.
+func sliceSums(tie structure.Tie, of []float64) []float64 {
+	if tie.Axis < 0 {
+		sum := 0.0
+		for _, x := range of {
+			sum += x
 		}
-		return sum
+		return []float64{sum}
 	}
-	for i := lo; i < hi; i++ {
-		sum += t.At(i) * t.At(i)
+	shape := tie.Param.Data.Shape()
+	inner, _ := tensor.Size(shape[tie.Axis+1:])
+	sums := make([]float64, shape[tie.Axis])
+	for i, x := range of {
+		sums[i/inner%len(sums)] += x
 	}
-	return sum
+	list := make([]float64, len(tie.Index))
+	for c, indices := range tie.Index {
+		for _, i := range indices {
+			list[c] += sums[i]
+		}
+	}
+	return list
 }

@@ -37,7 +37,7 @@ func TestPruneChannelsGoesByImportance(t *testing.T) {
 		}
 	}
 	for id, scores := range want {
-		got := Importance(p.Analysis().Group(id))
+		got := Importance(p.Analysis().Group(id), nil)
 		for c, s := range scores {
 			if math.Abs(got[c]-s) > 1e-12 {
 				t.Errorf("group %q, channel %d: importance: got %v, want %v", id, c, got[c], s)
@@ -59,6 +59,26 @@ func TestPruneChannelsGoesByImportance(t *testing.T) {
 	}
 	if n := p.Removed(0.5); len(n) != 1 { // ⌊3/2⌋
 		t.Errorf("t=0.5: got %d channels removed, want 1 of 3", len(n))
+	}
+}
+
+// TestPruneChannelsByGradients: √ Σ (θ·g)² by hand, over all that goes with a
+// channel; what has no gradient does not count.
+func TestPruneChannelsByGradients(t *testing.T) {
+	g := product(t, tensor.Of([]float32{3, 1}, 1, 2), tensor.Of([]float32{2, 5}, 2, 1))
+	p, err := NewPruneChannels(g, Options{Gradients: map[string][]float32{"w1": {1, 4}, "w2": {2, 0}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := p.Analysis().Group("w1")
+	if got, want := Importance(group, map[string][]float32{"w1": {1, 4}, "w2": {2, 0}}), []float64{5, 4}; !slices.Equal(got, want) {
+		t.Errorf("importance: got %v, want %v: √(3² + 4²) and √(4² + 0)", got, want)
+	}
+	if got, want := Importance(group, map[string][]float32{"w1": {1, 4}}), []float64{3, 4}; !slices.Equal(got, want) {
+		t.Errorf("importance with gradients of w1 alone: got %v, want %v", got, want)
+	}
+	if got := p.Removed(1); len(got) != 1 || got[0].Index != 1 {
+		t.Errorf("order: got %v, want channel 1", got)
 	}
 }
 

@@ -26,7 +26,7 @@ type Kind struct {
 // Options are the settings a path may be given by name. Zero values work.
 type Options struct {
 	PerLayer  bool                 // prune, prune-channels: the same fraction of every layer instead of the lowest scores overall
-	Gradients map[string][]float32 // prune: sizes of the loss's gradient by parameter and element, for scores |θ·g|; nil means |θ|
+	Gradients map[string][]float32 // prune, prune-channels, prune-blocks: sizes of the loss's gradient by parameter and element, for scores |θ·g|; nil means |θ|
 	Pattern   Pattern              // prune: which weights go together
 	Tune      Tune                 // how to fine-tune a model before it is measured; nil means not at all
 	Schedule  Schedule             // prune, with Tune: when weights go; "" means OneShot

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
@@ -25,15 +26,18 @@ type pruneFlags struct {
 func (f *pruneFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.BoolVar(&f.perLayer, "per-layer", false, "prune, prune-channels: the same fraction of every layer")
-	flags.StringVar(&f.score, "score", "magnitude", "prune: what goes first: magnitude, least |θ|, or taylor, least |θ·∂L/∂θ| over calibration examples\n(of labels; without, of labels drawn from the model's answers)")
+	flags.StringVar(&f.score, "score", "magnitude", "prune, prune-channels, prune-blocks: what goes first: magnitude, least |θ|, or taylor, least |θ·∂L/∂θ| over calibration examples\n(of labels; without, of labels drawn from the model's answers)")
 	flags.StringVar(&f.pattern, "pattern", "none", "prune: what goes together: none, N:M (of every M successive inputs of a channel N stay; at t = 1 none),\nor ROWSxCOLUMNS blocks of output channels by inputs, such as 16x1")
 	flags.StringVar(&f.schedule, "schedule", "oneshot", "prune, with --finetune: oneshot, cubic (in the course of the training) or lottery (in rounds,\neach a fifth of what is left, rewound)")
 	flags.IntVar(&f.rewind, "rewind", 0, "lottery: rewind to the weights after this many epochs of training; 0: to the model's own")
 	flags.BoolVar(&f.exact, "exact", false, "prune: measure at every threshold at which the loss can jump, for small models")
 }
 
+// structured are the kinds that cut out what else is scored like weights.
+var structured = []string{"prune-channels", "prune-blocks"}
+
 // pruneFlagNames are the flags that walk prune alone takes.
-var pruneFlagNames = []string{"score", "pattern", "schedule", "rewind", "exact"}
+var pruneFlagNames = []string{"pattern", "schedule", "rewind", "exact"}
 
 // check finds mistakes, which are errors of usage. tuned says whether there is
 // fine-tuning.
@@ -42,6 +46,9 @@ func (f *pruneFlags) check(c *cobra.Command, kind string, tuned bool) error {
 		if kind != "prune" && c.Flags().Changed(name) {
 			return usage(fmt.Errorf("--%s: of no meaning to walk %s: want prune", name, kind))
 		}
+	}
+	if scored := kind == "prune" || slices.Contains(structured, kind); !scored && c.Flags().Changed("score") {
+		return usage(fmt.Errorf("--score: of no meaning to walk %s: want prune, prune-channels or prune-blocks", kind))
 	}
 	_, patternErr := paths.ParsePattern(f.pattern)
 	s, scheduleErr := paths.ParseSchedule(f.schedule)
@@ -114,7 +121,7 @@ func (a *app) walkOptions(ctx context.Context, f walkFlags, o paths.Options, kin
 	for _, n := range notes {
 		a.note("%s", n)
 	}
-	if kind == "prune" && f.score == "taylor" {
+	if f.score == "taylor" {
 		step := func(done float64) { a.report.progress("scoring weights", done) }
 		o.Gradients, err = compress.Gradients(ctx, g, parts.Calibration, eval, a.seed, a.pool, step)
 	}
