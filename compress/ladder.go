@@ -46,15 +46,19 @@ func newLadder(g *graph.Graph, groups []*structure.Group, dials []*dial) *ladder
 }
 
 // nextTurn is the turn of one dial that does least harm per saved byte, of those
-// that save at least so many bytes, one or more, and are not refused; dial is −1 if
-// there is none.
-func (l *ladder) nextTurn(from rung, refused map[[2]int]bool, least int) (dial, setting int) {
+// that save at least so many bytes, one or more; dial is −1 if there is none. Refused
+// is by dial the first setting not to be thought of.
+func (l *ladder) nextTurn(from rung, refused map[int]int, least int) (dial, setting int) {
 	dial, rate := -1, math.Inf(1)
 	for i, d := range l.dials {
-		for s := from.at[i] + 1; s < len(d.settings); s++ {
+		end, ok := refused[i]
+		if !ok {
+			end = len(d.settings)
+		}
+		for s := from.at[i] + 1; s < end; s++ {
 			saved := l.saved(from, i, s)
 			r := max(0, d.harm[s]-d.harm[from.at[i]]) / float64(saved)
-			if saved >= max(1, least) && !refused[[2]int{i, s}] && r < rate {
+			if saved >= max(1, least) && r < rate {
 				dial, setting, rate = i, s, r
 			}
 		}

@@ -221,7 +221,7 @@ const leastTurn = 0.005
 // of another dial may. Turns are tried from the least harm per saved byte on, and
 // those that fit are kept.
 func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial) (*trial, error) {
-	refused := make(map[[2]int]bool)
+	refused := make(map[int]int)
 	turns := mostTurns
 	if !w.tunable() || w.tuneEpochs() == 0 {
 		turns = freeTurns
@@ -240,7 +240,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 			return best, err
 		}
 		if !t.fits() || t.bytes >= best.bytes {
-			refused[[2]int{dial, setting}] = true
+			refused[dial] = setting
 			continue
 		}
 		best, at = t, next

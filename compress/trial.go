@@ -103,8 +103,9 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 	if t.epochs > 0 {
 		err = w.tuned(ctx, t, stage)
 		if errors.Is(err, train.ErrUntrainable) {
-			w.Finetune, t.epochs = -1, 0
+			w.Finetune = -1
 			w.notes = append(w.notes, fmt.Sprintf("not fine-tuned: %v", err))
+			return w.try(ctx, p, 0, nil)
 		}
 	}
 	if t.epochs == 0 {
@@ -149,10 +150,12 @@ func (w *work) tuned(ctx context.Context, t *trial, stage func(float64)) error {
 	if err != nil {
 		return err
 	}
-	if t.narrow, t.model, err = w.tune(ctx, narrow, t.plan, masks, t.epochs, stage); err != nil {
+	float, hard, err := w.tune(ctx, narrow, t.plan, masks, t.epochs, stage)
+	if err != nil {
 		return err
 	}
 	w.count.tunings++
+	t.narrow, t.model = float, hard
 	t.float = w.channels.widened(start, t.narrow, t.plan)
 	return nil
 }

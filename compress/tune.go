@@ -22,6 +22,7 @@ type imitation struct {
 	head    train.HeadKind
 	out     []tensor.Tensor
 	row     []float64
+	cool    float64 // logits are divided by this; 0 counts as 1
 }
 
 // newImitation compiles the original for batches of the given size.
@@ -47,7 +48,7 @@ func (m *imitation) Teach(ctx context.Context, dst []float32, x tensor.Tensor) e
 	m.row = append(m.row[:0], make([]float64, width)...)
 	for at := 0; at < len(answers); at += width {
 		for k := range m.row {
-			m.row[k] = float64(answers[at+k])
+			m.row[k] = float64(answers[at+k]) / max(1, m.cool)
 		}
 		m.head.LogProbabilities(m.row)
 		for k, v := range m.row {
@@ -112,11 +113,20 @@ func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[strin
 	if err != nil {
 		return nil, nil, err
 	}
+	output, frozen := w.Output, map[string]bool(nil)
+	cool := w.choosing.temperature()
+	if cool > 1 {
+		if soft, err = cooled(soft, w.choosing.Output(), cool); err != nil {
+			return nil, nil, err
+		}
+		output, frozen = cooledOutput, map[string]bool{coolingParam: true}
+	}
 	batch := min(tuneBatch, w.training.Len())
 	if w.teacher == nil {
 		if w.teacher, err = newImitation(w.graph, w.choosing.Output(), w.choosing.Head(), batch, w.Pool); err != nil {
 			return nil, nil, err
 		}
+		w.teacher.cool = cool
 	}
 	vary := 0.0
 	if w.canVary() {
@@ -124,7 +134,7 @@ func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[strin
 	}
 	soft, _, err = train.Run(ctx, soft, w.training, train.Options{
 		Epochs: epochs, Batch: batch, Rate: tuneRate, Decay: train.Cosine, Relative: true, Seed: w.Seed, Pool: w.Pool,
-		Output: w.Output, Masks: masks, Teacher: w.teacher, Vary: vary, Step: stage,
+		Output: output, Frozen: frozen, Masks: masks, Teacher: w.teacher, Vary: vary, Step: stage,
 		Recomputed: func(r engine.Recomputation) {
 			if !w.twice {
 				w.twice = true
@@ -134,6 +144,9 @@ func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[strin
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("fine-tune: %w", err)
+	}
+	if cool > 1 {
+		soft = warmed(soft)
 	}
 	hard, err = paths.Harden(w.Pool, soft)
 	return withWeights(g, soft), hard, err
