@@ -1,7 +1,6 @@
 package paths
 
 import (
-	"cmp"
 	"math"
 	"slices"
 
@@ -98,7 +97,7 @@ func (f *fitter) magnitudes(w []float32) {
 	for _, x := range w {
 		f.sort = append(f.sort, abs32(x))
 	}
-	slices.SortFunc(f.sort, cmp.Compare[float32])
+	slices.Sort(f.sort)
 }
 
 // kept is the share of weights that the percentile fit does not clip.
@@ -113,7 +112,7 @@ func (f *fitter) percentile(w []float32, all span) span {
 		return span{max(-m, all.lo), min(m, all.hi)}
 	}
 	f.sort = append(f.sort[:0], w...)
-	slices.SortFunc(f.sort, cmp.Compare[float32])
+	slices.Sort(f.sort)
 	return span{float64(f.sort[len(w)-1-rankOf((1+kept)/2, len(w))]), float64(f.sort[rankOf((1+kept)/2, len(w))])}
 }
 
@@ -171,10 +170,14 @@ func (f *fitter) leastSquares(w []float32, all span) level {
 		all = span{-top, top}
 		try(f.spanning(all))
 	}
-	f.tries(w, top, func(r float64) { try(f.spanning(all.times(r))) })
+	f.tries(w, top, func(r float64) bool {
+		at := f.spanning(all.times(r))
+		try(at)
+		return f.clippedTop(top, at) < bestErr
+	})
 	if f.asymmetric {
-		f.tries(w, top, func(r float64) { try(f.spanning(span{all.lo, r * all.hi})) })
-		f.tries(w, top, func(r float64) { try(f.spanning(span{r * all.lo, all.hi})) })
+		f.tries(w, top, func(r float64) bool { try(f.spanning(span{all.lo, r * all.hi})); return true })
+		f.tries(w, top, func(r float64) bool { try(f.spanning(span{r * all.lo, all.hi})); return true })
 	}
 	for range polish {
 		before := bestErr
@@ -186,9 +189,19 @@ func (f *fitter) leastSquares(w []float32, all span) level {
 	return best
 }
 
-// tries calls try with each fraction of the full range to try; top is the largest
-// magnitude.
-func (f *fitter) tries(w []float32, top float64, try func(r float64)) {
+// clippedTop is the squared error of the largest magnitude where it is clipped: no
+// smaller scale has a smaller error than this. It is 0 for asymmetric grids.
+func (f *fitter) clippedTop(top float64, at level) float64 {
+	if f.asymmetric {
+		return 0
+	}
+	beyond := max(0, top-float64(at.scale)*float64(-f.lo))
+	return beyond * beyond
+}
+
+// tries calls try with each fraction of the full range to try, large ones first,
+// as long as it says that smaller ones may be better; top is the largest magnitude.
+func (f *fitter) tries(w []float32, top float64, try func(r float64) bool) {
 	near := nearTries
 	if len(w) >= many {
 		near /= 4
@@ -199,7 +212,9 @@ func (f *fitter) tries(w []float32, top float64, try func(r float64)) {
 	far := min(nearLow, meanFraction*float64(f.meanMagnitude(w))/top)
 	r, ratio := nearLow, math.Pow(far/nearLow, 1.0/(farTries-1))
 	for range farTries {
-		try(r)
+		if !try(r) {
+			return
+		}
 		r *= ratio
 	}
 }

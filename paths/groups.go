@@ -89,34 +89,47 @@ func (s strip) joined() strip {
 
 func (s strip) len() int { return s.rows * s.run }
 
-// gather returns the strip's elements in order: those of x themselves where they
-// are neighbours, otherwise a copy in dst, which must be large enough.
-func gather[T any](s strip, dst, x []T) []T {
-	if s.rows == 1 {
-		return x[s.start:][:s.run]
+// tile is how many strips are gathered together at most: as many elements of a
+// row as fill four cache lines.
+const tile = 64
+
+// neighbours is how many strips from number i on, up to a tile of them, lie one
+// element beside the other.
+func (g groups) neighbours(i int) int {
+	switch {
+	case g.block == PerChannel && g.inner == 1:
+		return min(tile, g.count-i)
+	case g.block > 0 && g.inner > 1:
+		return min(tile, g.inner-i%g.inner)
 	}
-	dst = dst[:s.len()]
+	return 1
+}
+
+// gather copies n neighbouring strips of x, of which s is the first, one behind
+// the other into dst.
+func gather[T any](s strip, n int, dst, x []T) {
 	for r, at := 0, s.start; r < s.rows; r, at = r+1, at+s.stride {
-		if s.run == 1 {
-			dst[r] = x[at]
+		if s.run > 1 {
+			copy(dst[r*s.run:][:s.run], x[at:])
 			continue
 		}
-		copy(dst[r*s.run:][:s.run], x[at:])
+		for k, v := range x[at:][:n] {
+			dst[k*s.rows+r] = v
+		}
 	}
-	return dst
 }
 
 // scatter puts back what gather copied.
-func scatter[T any](s strip, dst, x []T) {
-	if s.rows == 1 {
-		return // x is part of dst
-	}
+func scatter[T any](s strip, n int, dst, x []T) {
 	for r, at := 0, s.start; r < s.rows; r, at = r+1, at+s.stride {
-		if s.run == 1 {
-			dst[at] = x[r]
+		if s.run > 1 {
+			copy(dst[at:][:s.run], x[r*s.run:])
 			continue
 		}
-		copy(dst[at:][:s.run], x[r*s.run:])
+		row := dst[at:][:n]
+		for k := range row {
+			row[k] = x[k*s.rows+r]
+		}
 	}
 }
 

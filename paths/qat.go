@@ -119,7 +119,7 @@ func Harden(p *kernel.Pool, g *graph.Graph) (*graph.Graph, error) {
 		if err != nil {
 			return nil, fmt.Errorf("harden: %w", err)
 		}
-		dequantize(c, b, l, r)
+		dequantize(p, c, b, l, r)
 		c.RemoveParams(func(p *graph.Param) bool { return p == step || p == offset })
 	}
 	return c, b.Err()

@@ -137,7 +137,7 @@ func QuantizeWeights(p *kernel.Pool, g *graph.Graph, schemes map[string]Scheme) 
 		case err != nil:
 			return nil, fmt.Errorf("quantize: %w", err)
 		default:
-			dequantize(c, b, l, r)
+			dequantize(p, c, b, l, r)
 		}
 	}
 	return c, b.Err()

@@ -200,17 +200,15 @@ func TestGroups(t *testing.T) {
 		}
 		scale := g.scaleOf()
 		for k := range g.count {
-			at := g.strip(k)
-			row := gather(at, make([]float32, at.len()), x)
-			for _, v := range row {
-				if got := scale(int(v) - 1); got != k {
-					t.Errorf("%v, %d along %d: element %v is of scale %d and of %d", c.shape, c.block, c.axis, v-1, k, got)
+			at, n := g.strip(k), g.neighbours(k)
+			rows := make([]float32, n*at.len())
+			gather(at, n, rows, x)
+			for i, v := range rows {
+				if got, want := scale(int(v)-1), k+i/at.len(); got != want {
+					t.Errorf("%v, %d along %d: element %v is of scale %d and of %d", c.shape, c.block, c.axis, v-1, want, got)
 				}
 			}
-			if at.rows == 1 {
-				copy(y[at.start:], row)
-			}
-			scatter(at, y, row)
+			scatter(at, n, y, rows)
 		}
 		if !slices.Equal(x, y) {
 			t.Errorf("%v, %d along %d: scattered: got %v, want %v", c.shape, c.block, c.axis, y, x)

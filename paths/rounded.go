@@ -103,32 +103,41 @@ const groupGrain = 1 << 14
 // each calls what begin makes, once for each thread, with every group's number,
 // place, weights and the codes to fill. A nil pool is one thread.
 func (r *rounded) each(p *kernel.Pool, begin func(kernel.Set) func(i int, at strip, row []float32, codes []byte), w []float32) {
-	set := kernel.Best()
-	if p != nil {
-		set = p.Set()
-	}
-	body := func(_, lo, hi int) {
-		do := begin(set)
-		var row []float32
+	p = orSerial(p)
+	err := p.For(r.groups.count, 1+groupGrain*r.groups.count/len(w), func(_, lo, hi int) {
+		do := begin(p.Set())
+		var rows []float32
 		var codes []byte
-		for i := lo; i < hi; i++ {
-			at := r.groups.strip(i)
-			if at.rows > 1 && cap(row) < at.len() {
-				row, codes = make([]float32, at.len()), make([]byte, at.len())
-			}
-			c := codes
+		for i := lo; i < hi; {
+			at, n := r.groups.strip(i), min(hi-i, r.groups.neighbours(i))
 			if at.rows == 1 {
-				c = r.codes[at.start:][:at.run]
+				do(i, at, w[at.start:][:at.run], r.codes[at.start:][:at.run])
+				i++
+				continue
 			}
-			do(i, at, gather(at, row, w), c[:at.len()])
-			scatter(at, r.codes, c)
+			size := at.len()
+			if len(rows) < n*size {
+				rows, codes = make([]float32, n*size), make([]byte, n*size)
+			}
+			gather(at, n, rows, w)
+			for k := range n {
+				do(i+k, r.groups.strip(i+k), rows[k*size:][:size], codes[k*size:][:size])
+			}
+			scatter(at, n, r.codes, codes)
+			i += n
 		}
-	}
-	if p == nil {
-		body(0, 0, r.groups.count)
-	} else if err := p.For(r.groups.count, 1+groupGrain*r.groups.count/len(w), body); err != nil {
+	})
+	if err != nil {
 		panic(err) // a mistake in this package: nothing foreign can cause it
 	}
+}
+
+// orSerial is the pool, or one of a single thread.
+func orSerial(p *kernel.Pool) *kernel.Pool {
+	if p == nil {
+		return kernel.NewPool(1, kernel.Best())
+	}
+	return p
 }
 
 // checkWeight refuses what no grid is fitted to. The error is errEmpty for a

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -108,7 +109,7 @@ func storedIndex(l graph.Layer, s Scheme) func(i int) int {
 
 // dequantize replaces the layer's parameter by integers, scales, zero points if
 // the grid is asymmetric, and a DequantizeLinear in front of the first reader.
-func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
+func dequantize(p *kernel.Pool, g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
 	shape, scaleShape, axis, block := l.Param.Data.Shape(), r.groups.shape, r.groups.axis, max(0, r.scheme.Block)
 	codes, scales, zeros := r.codes, r.scales, r.zeros
 	turn := transposed(l, r.scheme)
@@ -125,9 +126,9 @@ func dequantize(g *graph.Graph, b *graph.Builder, l graph.Layer, r *rounded) {
 		}
 	}
 	d := storedType(r.scheme)
-	in := []*graph.Value{b.Param(l.Name()+"_q", packed(d, codes, shape)), b.Param(l.Name()+"_s", tensor.Of(scales, scaleShape...))}
+	in := []*graph.Value{b.Param(l.Name()+"_q", packed(p, d, codes, shape)), b.Param(l.Name()+"_s", tensor.Of(scales, scaleShape...))}
 	if zeros != nil {
-		in = append(in, b.Param(l.Name()+"_z", packed(d, zeros, scaleShape)))
+		in = append(in, b.Param(l.Name()+"_z", packed(p, d, zeros, scaleShape)))
 	}
 	var attrs graph.Attributes
 	if len(scaleShape) > 0 {
@@ -165,20 +166,42 @@ func turned[T any](x []T, shape []int) []T {
 }
 
 // packed makes a tensor of bytes whose low bits are the integers.
-func packed(d tensor.DType, codes []byte, shape []int) tensor.Tensor {
-	per := 8 / d.Bits()
-	if per > 1 {
-		mask, bytes := byte(1<<d.Bits()-1), tensor.Bytes((len(codes)+per-1)/per)
-		for i, c := range codes {
-			bytes[i/per] |= c & mask << (i % per * d.Bits())
-		}
-		codes = bytes
+func packed(p *kernel.Pool, d tensor.DType, codes []byte, shape []int) tensor.Tensor {
+	if d.Bits() < 8 {
+		codes = pack(p, codes, d.Bits())
 	}
 	t, err := tensor.FromRaw(d, shape, codes)
 	if err != nil {
 		panic(err) // the shape is that of a weight of as many elements
 	}
 	return t
+}
+
+// pack puts the low bits of 8/bits codes into each byte, the first lowest.
+func pack(p *kernel.Pool, codes []byte, bits int) []byte {
+	per := 8 / bits
+	out := tensor.Bytes((len(codes) + per - 1) / per)
+	err := orSerial(p).For(len(codes)/per, groupGrain, func(_, lo, hi int) {
+		in, bytes := codes[lo*per:hi*per], out[lo:hi]
+		if bits == 4 {
+			for i := range bytes {
+				c := in[2*i : 2*i+2 : 2*i+2]
+				bytes[i] = c[0]&15 | c[1]<<4
+			}
+			return
+		}
+		for i := range bytes {
+			c := in[4*i : 4*i+4 : 4*i+4]
+			bytes[i] = c[0]&3 | c[1]&3<<2 | c[2]&3<<4 | c[3]<<6
+		}
+	})
+	if err != nil {
+		panic(err) // as in each
+	}
+	for i := len(codes) / per * per; i < len(codes); i++ {
+		out[i/per] |= codes[i] & (1<<bits - 1) << (i % per * bits)
+	}
+	return out
 }
 
 // insertBefore puts a node in front of another and returns its output.

@@ -118,11 +118,11 @@ func gridErrorAt(lanes *[3][fitLanes]float32, l int, x float32, s *[5]float32) {
 	lanes[2][l] += float32(q * q)
 }
 
-// wideSum adds lanes in order.
+// wideSum adds lanes in four chains.
 func wideSum(lanes *[fitLanes]float32) float64 {
-	sum := 0.0
-	for _, v := range lanes {
-		sum += float64(v)
+	var a, b, c, d float64
+	for i := 0; i < fitLanes; i += 4 {
+		a, b, c, d = a+float64(lanes[i]), b+float64(lanes[i+1]), c+float64(lanes[i+2]), d+float64(lanes[i+3])
 	}
-	return sum
+	return (a + b) + (c + d)
 }

@@ -19,6 +19,11 @@ func gridErrorAVX2(n int, x *float32, lanes *float32, s *float32)
 //go:noescape
 func maskSmallAVX2(n int, dst *float32, x *float32, s *float32)
 
+// rangeMasksAVX2 marks the magnitudes in a range and counts those below; n is a positive multiple of 32.
+//
+//go:noescape
+func rangeMasksAVX2(n int, masks *uint32, x *float32, lanes *float32, s *float32)
+
 // minMaxAVX512 finds the least and largest elements, and magnitudes as integers, by lane, for n elements, a positive multiple of 32.
 //
 //go:noescape
@@ -33,3 +38,8 @@ func gridErrorAVX512(n int, x *float32, lanes *float32, s *float32)
 //
 //go:noescape
 func maskSmallAVX512(n int, dst *float32, x *float32, s *float32)
+
+// rangeMasksAVX512 marks the magnitudes in a range and counts those below; n is a positive multiple of 32.
+//
+//go:noescape
+func rangeMasksAVX512(n int, masks *uint32, x *float32, lanes *float32, s *float32)

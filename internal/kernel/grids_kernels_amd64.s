@@ -182,6 +182,72 @@ loop:
 	VZEROUPPER
 	RET
 
+// func rangeMasksAVX2(n int, masks *uint32, x *float32, lanes *float32, s *float32)
+// Requires: AVX, AVX2
+TEXT ·rangeMasksAVX2(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         masks+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         lanes+24(FP), BX
+	MOVQ         s+32(FP), SI
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS 4(SI), Y1
+	VBROADCASTSS 8(SI), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+
+loop:
+	XORL      SI, SI
+	VMOVUPS   (DX), Y5
+	VANDPS    Y5, Y0, Y5
+	VPSUBD    Y1, Y5, Y6
+	VPSRAD    $0x1f, Y6, Y6
+	VPSUBD    Y6, Y3, Y3
+	VPSUBD    Y5, Y2, Y5
+	VORPS     Y5, Y6, Y5
+	VMOVMSKPS Y5, DI
+	ORL       DI, SI
+	VMOVUPS   32(DX), Y5
+	VANDPS    Y5, Y0, Y5
+	VPSUBD    Y1, Y5, Y6
+	VPSRAD    $0x1f, Y6, Y6
+	VPSUBD    Y6, Y4, Y4
+	VPSUBD    Y5, Y2, Y5
+	VORPS     Y5, Y6, Y5
+	VMOVMSKPS Y5, DI
+	SHLL      $0x08, DI
+	ORL       DI, SI
+	VMOVUPS   64(DX), Y5
+	VANDPS    Y5, Y0, Y5
+	VPSUBD    Y1, Y5, Y6
+	VPSRAD    $0x1f, Y6, Y6
+	VPSUBD    Y6, Y3, Y3
+	VPSUBD    Y5, Y2, Y5
+	VORPS     Y5, Y6, Y5
+	VMOVMSKPS Y5, DI
+	SHLL      $0x10, DI
+	ORL       DI, SI
+	VMOVUPS   96(DX), Y5
+	VANDPS    Y5, Y0, Y5
+	VPSUBD    Y1, Y5, Y6
+	VPSRAD    $0x1f, Y6, Y6
+	VPSUBD    Y6, Y4, Y4
+	VPSUBD    Y5, Y2, Y5
+	VORPS     Y5, Y6, Y5
+	VMOVMSKPS Y5, DI
+	SHLL      $0x18, DI
+	ORL       DI, SI
+	NOTL      SI
+	MOVL      SI, (CX)
+	ADDQ      $0x00000080, DX
+	ADDQ      $0x04, CX
+	SUBQ      $0x20, AX
+	JNZ       loop
+	VMOVUPS   Y3, (BX)
+	VMOVUPS   Y4, 32(BX)
+	VZEROUPPER
+	RET
+
 // func minMaxAVX512(n int, x *float32, lanes *float32, s *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·minMaxAVX512(SB), NOSPLIT, $0-32
@@ -295,5 +361,51 @@ loop:
 	ADDQ    $0x00000080, DX
 	SUBQ    $0x20, AX
 	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func rangeMasksAVX512(n int, masks *uint32, x *float32, lanes *float32, s *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rangeMasksAVX512(SB), NOSPLIT, $0-40
+	MOVQ         n+0(FP), AX
+	MOVQ         masks+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         lanes+24(FP), BX
+	MOVQ         s+32(FP), SI
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS 4(SI), Z1
+	VBROADCASTSS 8(SI), Z2
+	VMOVUPS      (BX), Z3
+
+loop:
+	XORL     SI, SI
+	VMOVUPS  (DX), Z4
+	VANDPS   Z4, Z0, Z4
+	VPSUBD   Z1, Z4, Z5
+	VPSRAD   $0x1f, Z5, Z5
+	VPSUBD   Z5, Z3, Z3
+	VPSUBD   Z4, Z2, Z4
+	VORPS    Z4, Z5, Z4
+	VPMOVD2M Z4, K1
+	KMOVW    K1, DI
+	ORL      DI, SI
+	VMOVUPS  64(DX), Z4
+	VANDPS   Z4, Z0, Z4
+	VPSUBD   Z1, Z4, Z5
+	VPSRAD   $0x1f, Z5, Z5
+	VPSUBD   Z5, Z3, Z3
+	VPSUBD   Z4, Z2, Z4
+	VORPS    Z4, Z5, Z4
+	VPMOVD2M Z4, K1
+	KMOVW    K1, DI
+	SHLL     $0x10, DI
+	ORL      DI, SI
+	NOTL     SI
+	MOVL     SI, (CX)
+	ADDQ     $0x00000080, DX
+	ADDQ     $0x04, CX
+	SUBQ     $0x20, AX
+	JNZ      loop
+	VMOVUPS  Z3, (BX)
 	VZEROUPPER
 	RET

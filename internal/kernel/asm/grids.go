@@ -17,6 +17,7 @@ func grids() {
 		minMax(v)
 		gridError(v)
 		maskSmall(v)
+		rangeMasks(v)
 	}
 }
 
@@ -117,6 +118,62 @@ func maskSmall(v isa) {
 	ADDQ(operand.U32(4*stride), l.dst)
 	SUBQ(operand.U8(stride), n)
 	JNZ(operand.LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// rangeMasks emits, for every 32 elements, a bit each that says whether its
+// magnitude, as an integer, lies in [s[1], s[2]], and adds the number of those
+// below to lanes of integers.
+func rangeMasks(v isa) {
+	name := "rangeMasks" + v.name
+	TEXT(name, NOSPLIT, "func(n int, masks *uint32, x, lanes, s *float32)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s marks the magnitudes in a range and counts those below; n is a positive multiple of %d.", name, stride))
+	n, masks, l := GP64(), GP64(), &vectorLoop{isa: v, x: GP64(), dst: GP64(), s: GP64()}
+	Load(Param("n"), n)
+	Load(Param("masks"), masks)
+	Load(Param("x"), l.x)
+	Load(Param("lanes"), l.dst)
+	Load(Param("s"), l.s)
+	magnitude, lo, hi := l.scalar(0), l.scalar(1), l.scalar(2)
+	var counts []reg.VecVirtual
+	for at := 0; at < 4*fitLanes; at += v.bytes {
+		count := v.register()
+		VMOVUPS(operand.Mem{Base: l.dst, Disp: at}, count)
+		counts = append(counts, count)
+	}
+	Label("loop")
+	bits := GP32()
+	XORL(bits, bits)
+	for l.offset = 0; l.offset < 4*stride; l.offset += v.bytes {
+		m := l.and(magnitude, l.load(l.x))
+		below := l.smear(l.subInt(m, lo), 31)
+		k := l.offset / v.bytes % len(counts)
+		VPSUBD(below, counts[k], counts[k])
+		outside := l.or(below, l.subInt(hi, m)) // its sign
+		some := GP32()
+		if v.bytes == 64 {
+			mask := K()
+			VPMOVD2M(outside, mask)
+			KMOVW(mask, some)
+		} else {
+			VMOVMSKPS(outside, some)
+		}
+		if l.offset > 0 {
+			SHLL(operand.U8(l.offset/4), some)
+		}
+		ORL(some, bits)
+	}
+	NOTL(bits)
+	MOVL(bits, operand.Mem{Base: masks})
+	ADDQ(operand.U32(4*stride), l.x)
+	ADDQ(operand.U8(4), masks)
+	SUBQ(operand.U8(stride), n)
+	JNZ(operand.LabelRef("loop"))
+	for i, count := range counts {
+		VMOVUPS(count, operand.Mem{Base: l.dst, Disp: i * v.bytes})
+	}
 	VZEROUPPER()
 	RET()
 }
