@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
@@ -82,7 +83,7 @@ func NewPrune(g *graph.Graph, o Options) (*Prune, error) {
 func (p *Prune) check() error {
 	for _, l := range p.layers {
 		w := tensor.Data[float32](l.Param.Data)
-		if i := slices.IndexFunc(w, func(x float32) bool { return x-x != 0 }); i >= 0 {
+		if i := firstNotFinite(p.pool, w); i >= 0 {
 			return fmt.Errorf("weight %q: element %d: got %v, want a finite number", l.Name(), i, w[i])
 		}
 		if p.gradients == nil {
@@ -92,11 +93,27 @@ func (p *Prune) check() error {
 		if len(d) != len(w) {
 			return fmt.Errorf("weight %q: gradients: got %d, want %d, one per element", l.Name(), len(d), len(w))
 		}
-		if i := slices.IndexFunc(d, func(x float32) bool { return x-x != 0 }); i >= 0 {
+		if i := firstNotFinite(p.pool, d); i >= 0 {
 			return fmt.Errorf("weight %q: gradient of element %d: got %v, want a finite number", l.Name(), i, d[i])
 		}
 	}
 	return nil
+}
+
+// firstNotFinite is the index of the first number that is not finite, -1 if all
+// are.
+func firstNotFinite(p *kernel.Pool, x []float32) int {
+	var bad atomic.Bool
+	set := orSerial(p).Set()
+	split(p, len(x), func(_, lo, hi int) {
+		if _, _, finite := kernel.MinMax(set, x[lo:hi]); !finite {
+			bad.Store(true)
+		}
+	})
+	if !bad.Load() {
+		return -1
+	}
+	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
 }
 
 // scores are those of a layer's weights as the path found them.
@@ -134,6 +151,8 @@ func (p *Prune) At(ctx context.Context, t float64) (*graph.Graph, error) {
 	switch {
 	case t == 0:
 		return p.g, nil
+	case (t == 1 || p.fitting.tune == nil) && p.gradients == nil && p.pattern.Of == 0 && p.pattern.single():
+		return p.withoutSmallest(t), nil
 	case t == 1 || p.fitting.tune == nil:
 		return Masked(p.g, p.Masks(t)), nil
 	}

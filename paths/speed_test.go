@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 
@@ -24,5 +25,22 @@ func BenchmarkQuantizeWeights(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkPrune removes nine tenths of as many.
+func BenchmarkPrune(b *testing.B) {
+	g := product(b, normal(rand.New(rand.NewPCG(1, 2)), 4000, 4000))
+	pool := kernel.NewPool(2, kernel.Best())
+	defer pool.Close()
+	b.SetBytes(4 * 16e6)
+	for b.Loop() {
+		p, err := NewPrune(g, Options{Pool: pool})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.At(context.Background(), 0.9); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -188,3 +188,28 @@ func KeepAbove(p *Pool, dst, x []float32, bits uint32) {
 		panic(err)
 	}
 }
+
+// EachMagnitude calls visit with the places, in order, of the elements whose
+// magnitude has just these bits.
+func EachMagnitude(set Set, x []float32, m uint32, visit func(i int)) {
+	var masks [chunk / stride]uint32
+	for first := 0; first < len(x); first += chunk {
+		part, n := x[first:min(len(x), first+chunk)], 0
+		if set != Portable {
+			n = len(part) &^ (stride - 1)
+		}
+		if n > 0 {
+			rangeMasksBulk(set, part[:n], masks[:], m, m)
+		}
+		for b, mask := range masks[:n/stride] {
+			for ; mask != 0; mask &= mask - 1 {
+				visit(first + b*stride + bits.TrailingZeros32(mask))
+			}
+		}
+		for i, v := range part[n:] {
+			if magnitudeBits(v) == m {
+				visit(first + n + i)
+			}
+		}
+	}
+}

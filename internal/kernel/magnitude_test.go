@@ -83,6 +83,24 @@ func TestKeepAbove(t *testing.T) {
 	}
 }
 
+// TestEachMagnitude: every place once, in order.
+func TestEachMagnitude(t *testing.T) {
+	for _, set := range sets() {
+		for _, n := range []int{0, 1, 33, 100, chunk + 70} {
+			x := gaussian(n)
+			var want, got []int
+			for i := 0; i < n; i += 1 + i/2 {
+				x[i] = float32(math.Copysign(0.25, float64(x[i])))
+				want = append(want, i)
+			}
+			EachMagnitude(set, x, magnitudeBits(0.25), func(i int) { got = append(got, i) })
+			if !slices.Equal(got, want) {
+				t.Errorf("%v, %d elements: got %v, want %v", set, n, got, want)
+			}
+		}
+	}
+}
+
 func BenchmarkWeights(b *testing.B) {
 	x := gaussian(20_000_000)
 	dst := make([]float32, len(x))
