@@ -44,6 +44,9 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	if bytes >= w.ModelBytes {
 		r.Notes = append(r.Notes, fmt.Sprintf("not smaller: the file has %s bytes, the original %s", words.Grouped(bytes), words.Grouped(w.ModelBytes)))
 	}
+	if r.Corrections != nil && r.Corrections.String() != "" {
+		r.Notes = append(r.Notes, r.Corrections.String())
+	}
 	w.describeRounded(best.model)
 	twoBits := slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Bits == 2 })
 	if twoBits {

@@ -9,32 +9,36 @@ import (
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/paths"
 )
 
 // Job is what a run is asked to do. Model, ModelBytes, Train, Budget and Pool are required.
 type Job struct {
-	Model      *graph.Graph // the trained model
-	ModelBytes int          // its size on disk, external data included
-	Train      *data.Set    // training, calibration and selection are taken from it
-	HeldOut    *data.Set    // nil: a fifth of Train is set aside
-	Source     string       // what the data was called, for the record
-	Eval       string       // what the held-out data was called, if it is another source
-	Mapping    string       // of two-class labels, for the record
-	Output     string       // the output that answers; "" means the first
-	Budget     compactify.Budget
-	Paths      []string // kinds to combine; nil means prune, quantize and prune-channels
-	Finetune   int      // epochs of each fine-tuning; 0 means chosen by the size of the work, negative none
-	Activation bool     // quantise activations to 8 bits as well
-	Ranges     string   // how their ranges are chosen, see [RangeNames]; "" means what costs least on the calibration examples
-	Calibrate  int      // calibration examples; 0 means at most 512
-	Bits       []int    // the widths that weights may have, of 8, 4 and 2; nil means all
-	Opset      int      // the newest opset that the file may need; 0 means any
-	MaxBytes   int      // the largest file that will do; 0 means any
-	MaxMemory  int      // the most resident bytes; a job that is estimated to need more is refused; 0 means any
-	Seed       uint64
-	Pool       *kernel.Pool
-	Asked      any      // what the user asked for, recorded as it is
-	Command    []string // what was typed, for the report
+	Model       *graph.Graph // the trained model
+	ModelBytes  int          // its size on disk, external data included
+	Train       *data.Set    // training, calibration and selection are taken from it
+	HeldOut     *data.Set    // nil: a fifth of Train is set aside
+	Source      string       // what the data was called, for the record
+	Eval        string       // what the held-out data was called, if it is another source
+	Mapping     string       // of two-class labels, for the record
+	Output      string       // the output that answers; "" means the first
+	Budget      compactify.Budget
+	Paths       []string // kinds to combine; nil means prune, quantize and prune-channels
+	Finetune    int      // epochs of each fine-tuning; 0 means chosen by the size of the work, negative none
+	Activation  bool     // quantise activations to 8 bits as well
+	Ranges      string   // how their ranges are chosen, see [RangeNames]; "" means what costs least on the calibration examples
+	Calibrate   int      // calibration examples; 0 means at most 512
+	Equalize    Choice   // equalise weights across layers
+	Smooth      float64  // α of smoothing activations, in (0, 1]; 0 means one half if that costs less, negative never
+	CorrectBias Choice   // give rounded layers their mean outputs back
+	Bits        []int    // the widths that weights may have, of 8, 4 and 2; nil means all
+	Opset       int      // the newest opset that the file may need; 0 means any
+	MaxBytes    int      // the largest file that will do; 0 means any
+	MaxMemory   int      // the most resident bytes; a job that is estimated to need more is refused; 0 means any
+	Seed        uint64
+	Pool        *kernel.Pool
+	Asked       any      // what the user asked for, recorded as it is
+	Command     []string // what was typed, for the report
 
 	// Estimated, if set, is told what memory the job will take before it starts.
 	Estimated func(MemoryEstimate)
@@ -62,7 +66,8 @@ type work struct {
 	folder   *run.Folder
 	result   *Result
 	trials   []*trial
-	rounded  *Rounded // how activations are rounded; nil until the first model
+	seen     map[string]paths.Moments // of the inputs of layers; nil: biases are not corrected
+	rounded  *Rounded                 // how activations are rounded; nil until the first model
 	count    counts
 	expected int  // how many plans are going to be tuned in all
 	stopped  bool // the context ended: what is left to do is done on few examples
@@ -100,6 +105,9 @@ func (w *work) prepare(ctx context.Context) error {
 		probe = probe.Vary(w.Seed, "probe/vary", varyShare)
 	}
 	if w.probing, err = w.newBench(ctx, probe, nil); err != nil {
+		return err
+	}
+	if err := w.applyCorrections(ctx); err != nil {
 		return err
 	}
 	if err := w.findChannels(); err != nil {

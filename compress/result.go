@@ -29,6 +29,7 @@ type Result struct {
 	Tensors       []Fate         `json:"tensors"`               // every stored tensor: what became of it; the bytes add up to those of the files
 	Alone         []Alone        `json:"left_alone"`            // every tensor left as it was, and why
 	Activations   *Rounded       `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
+	Corrections   *Corrections   `json:"corrections,omitempty"` // what made rounding cost less; nil where nothing is rounded
 	Before        LedgerSum      `json:"ledger_before"`
 	After         LedgerSum      `json:"ledger_after"`
 	WouldFit      string         `json:"would_fit,omitempty"`         // the least budget that the best rejected model would meet

@@ -73,8 +73,8 @@ func (w *work) modelOf(p Plan) (*graph.Graph, error) { return w.modelFrom(w.grap
 
 // modelFrom makes the model of a plan from other weights in a graph of the
 // original's shape.
-func (w *work) modelFrom(g *graph.Graph, p Plan) (*graph.Graph, error) {
-	g, err := w.channels.narrowed(g, p)
+func (w *work) modelFrom(original *graph.Graph, p Plan) (*graph.Graph, error) {
+	g, err := w.channels.narrowed(original, p)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,11 @@ func (w *work) modelFrom(g *graph.Graph, p Plan) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	return paths.QuantizeWeights(w.Pool, paths.Masked(g, masks), p.Schemes)
+	q, err := paths.QuantizeWeights(w.Pool, paths.Masked(g, masks), p.Schemes)
+	if err != nil || original != w.graph {
+		return q, err
+	}
+	return w.corrected(g, q, p.Schemes), nil
 }
 
 // try carries a plan out and measures it, fine-tuned if epochs > 0 and the model

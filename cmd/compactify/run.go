@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
@@ -32,6 +33,9 @@ type runFlags struct {
 	rounding string
 	ranges   string
 	examples int
+	equalize string
+	smooth   string
+	biases   string
 	output   string
 }
 
@@ -75,6 +79,9 @@ complete tour that needs no files.`,
 	flags.StringVar(&f.rounding, "activations", "float", "what flows between layers: float, or int8 with calibrated ranges")
 	flags.StringVar(&f.ranges, "ranges", bestRanges, "how the ranges of int8 activations are chosen: "+compress.RangeNames()+",\nor best: what costs least on the calibration examples")
 	flags.IntVar(&f.examples, "calibrate", 0, "training examples that ranges are measured on (default: at most 512); memory does not depend on it")
+	flags.StringVar(&f.equalize, "equalize", "auto", "equalise weights across layers, which changes nothing that the model computes: on, off,\nor auto: if rounding then costs less on the calibration examples")
+	flags.StringVar(&f.smooth, "smooth", "auto", "move large int8 activations into the weights behind them (SmoothQuant): off, auto, or\nhow far, above 0 to 1")
+	flags.StringVar(&f.biases, "bias-correction", "auto", "correct biases for the mean of what rounding the weights changes: on, off or auto")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
 	return c
 }
@@ -150,13 +157,39 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	if f.examples < 0 {
 		return compress.Job{}, usage(fmt.Errorf("--calibrate: got %d examples, want 1 or more", f.examples))
 	}
+	equalize, err := compress.ParseChoice(f.equalize)
+	if err != nil {
+		return compress.Job{}, usage(fmt.Errorf("--equalize: %w", err))
+	}
+	biases, err := compress.ParseChoice(f.biases)
+	if err != nil {
+		return compress.Job{}, usage(fmt.Errorf("--bias-correction: %w", err))
+	}
+	alpha, err := parseSmooth(f.smooth)
+	if err != nil {
+		return compress.Job{}, usage(err)
+	}
 	if tuned && f.finetune == 0 {
 		f.finetune = -1 // the job's way to say none
 	}
 	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", Bits: f.bits, Opset: f.opset,
-		Ranges: f.ranges, Calibrate: f.examples, MaxBytes: int(a.maxBytes),
+		Ranges: f.ranges, Calibrate: f.examples, Equalize: equalize, Smooth: alpha, CorrectBias: biases, MaxBytes: int(a.maxBytes),
 		MaxMemory: int(a.maxMemory), Estimated: func(m compress.MemoryEstimate) { a.note("memory at the peak, estimated: %v", m) },
 		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
+}
+
+// parseSmooth reads the strength of smoothing: 0 for auto, negative for off.
+func parseSmooth(text string) (alpha float64, err error) {
+	switch text {
+	case "auto":
+		return 0, nil
+	case "off":
+		return -1, nil
+	}
+	if alpha, err = strconv.ParseFloat(text, 64); err != nil || !(alpha > 0 && alpha <= 1) {
+		return 0, fmt.Errorf("--smooth: got %q, want auto, off or a number above 0, at most 1", text)
+	}
+	return alpha, nil
 }
 
 func findKind(name string) (paths.Kind, error) {
