@@ -22,6 +22,7 @@ type Result struct {
 	Head          string         `json:"head"`                  // logits, probabilities or log-probabilities
 	Profiles      []Curve        `json:"profiles"`              // every path walked on the selection split
 	Trials        []Trial        `json:"trials"`                // every plan that was carried out and measured
+	Repairs       []Repair       `json:"repairs,omitempty"`     // layers that were set a step back because a plan did not fit
 	Evaluations   int            `json:"evaluations"`           // how often a model was run over a set of examples
 	CacheHits     int            `json:"cache_hits"`            // how often that was not needed: an equal model had been measured
 	Tunings       int            `json:"tunings"`               // how many models were fine-tuned

@@ -24,15 +24,27 @@ func (w *work) search(ctx context.Context) (*trial, error) {
 		return nil, err
 	}
 	l := newLadder(w.graph, w.groups(), dials)
-	best, at, err := w.edge(ctx, l, enough)
+	best, at, failed, err := w.edge(ctx, l, enough)
 	if err != nil || best == nil {
 		return best, err
 	}
 	if best, err = w.turnFurther(ctx, l, at, best); err != nil {
 		return best, err
 	}
+	if best, err = w.repair(ctx, l, failed, best); err != nil {
+		return best, err
+	}
 	return w.again(ctx, best)
 }
+
+// attempted is a rung of the ladder with its trial.
+type attempted struct {
+	rung
+	trial *trial
+}
+
+// tunes reports whether plans are fine-tuned.
+func (w *work) tunes() bool { return w.tunable() && w.tuneEpochs() > 0 }
 
 // mostTunings is how many models a search fine-tunes at most, by arithmetic alone
 // so that every machine does the same: fewer where each is heavy.
@@ -46,10 +58,9 @@ func mostTunings(w *work) int {
 // attempt tries a plan as it is rounded and, if that does not fit, fine-tuned. A
 // plan that removes channels is fine-tuned at once: it never fits before.
 func (w *work) attempt(ctx context.Context, p Plan) (*trial, error) {
-	tunes := w.tunable() && w.tuneEpochs() > 0
-	if !tunes || p.channels() == 0 {
+	if !w.tunes() || p.channels() == 0 {
 		t, err := w.try(ctx, p, 0, nil)
-		if err != nil || t.fits() || !tunes {
+		if err != nil || t.fits() || !w.tunes() {
 			return t, err
 		}
 	}
@@ -66,7 +77,7 @@ func (w *work) attempt(ctx context.Context, p Plan) (*trial, error) {
 // path. It returns the harm that, as far as these plans tell, just fits.
 func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err error) {
 	enough, nearest := math.NaN(), math.Inf(1)
-	if !w.tunable() || w.tuneEpochs() == 0 {
+	if !w.tunes() {
 		return enough, nil
 	}
 	for _, kind := range []string{"quantize", removeChannels, "prune"} {
@@ -116,9 +127,10 @@ func (w *work) typical(dials []*dial, kind string) (p Plan, expected float64) {
 	return p, expected
 }
 
-// edge finds the last rung of the ladder that fits, with its trial; nil if none
-// does. Where it is known what harm is enough, the search starts there.
-func (w *work) edge(ctx context.Context, l *ladder, enough float64) (*trial, rung, error) {
+// edge finds the last rung of the ladder that fits, with its trial, nil if none
+// does, and those that were tried and did not fit. Where it is known what harm is
+// enough, the search starts there.
+func (w *work) edge(ctx context.Context, l *ladder, enough float64) (best *trial, last rung, failed []attempted, err error) {
 	guess := -1
 	for i, r := range l.rungs {
 		if r.harm <= enough {
@@ -129,17 +141,20 @@ func (w *work) edge(ctx context.Context, l *ladder, enough float64) (*trial, run
 	near := func(lo, hi int) bool {
 		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < leastTurn*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
 	}
-	best, err := lastThatFits(len(l.rungs), guess, near, func(i int) (*trial, error) {
+	best, err = lastThatFits(len(l.rungs), guess, near, func(i int) (*trial, error) {
 		t, err := w.attempt(ctx, l.plan(l.rungs[i]))
 		if err == nil && t.fits() {
 			at = max(at, i)
 		}
+		if err == nil && !t.fits() {
+			failed = append(failed, attempted{l.rungs[i], t})
+		}
 		return t, err
 	})
 	if best == nil || err != nil {
-		return nil, rung{}, err
+		return nil, rung{}, failed, err
 	}
-	return best, l.rungs[at], nil
+	return best, l.rungs[at], failed, nil
 }
 
 // expect says how many plans are going to be tuned, for the progress bar.
@@ -223,7 +238,7 @@ const leastTurn = 0.005
 func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial) (*trial, error) {
 	refused := make(map[int]int)
 	turns := mostTurns
-	if !w.tunable() || w.tuneEpochs() == 0 {
+	if !w.tunes() {
 		turns = freeTurns
 	}
 	for range turns {
@@ -248,11 +263,13 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 	return best, nil
 }
 
-// nearMiss is how much of the budget a trial may use to be fine-tuned again, and
-// longer is by how many times the epochs.
+// nearMiss is how much of the budget a trial may use to be fine-tuned again, longer
+// is by how many times the epochs, and lessVaried how much of other examples is
+// blended into each where those that are changed less are the trouble.
 const (
-	nearMiss = 1.8
-	longer   = 2
+	nearMiss   = 1.8
+	longer     = 2
+	lessVaried = varyShare / 5
 )
 
 // again fine-tunes the smallest trial that nearly fits for longer, from where it
@@ -269,7 +286,11 @@ func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
 		if near == nil {
 			return best, nil
 		}
-		t, err := w.try(ctx, near.plan, longer*near.epochs, func(done float64) { w.progress("fine-tuning for longer", done) })
+		t := &trial{plan: near.plan, epochs: longer * near.epochs, vary: varyShare}
+		if near.varied != nil && near.needs() > float64(near.varied.Measured) {
+			t.vary = lessVaried // it is the examples as they are that it answers worse
+		}
+		t, err := w.carryOut(ctx, t, func(done float64) { w.progress("fine-tuning for longer", done) })
 		if err != nil {
 			return best, err
 		}
@@ -283,7 +304,7 @@ func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
 // polish fine-tunes a plan that fitted as it was rounded, and keeps the result if
 // its interval ends nearer to the original.
 func (w *work) polish(ctx context.Context, best *trial) (*trial, error) {
-	if best.epochs > 0 || !w.tunable() || w.tuneEpochs() == 0 {
+	if best.epochs > 0 || !w.tunes() {
 		return best, nil
 	}
 	t, err := w.try(ctx, best.plan, w.tuneEpochs(), func(done float64) { w.progress("polishing", done) })

@@ -17,6 +17,7 @@ import (
 type trial struct {
 	plan     Plan
 	epochs   int          // of fine-tuning
+	vary     float64      // share of another example that is blended into each
 	narrow   *graph.Graph // the model before its weights were rounded
 	float    *graph.Graph // the same weights in a graph of the original's shape
 	model    *graph.Graph
@@ -99,9 +100,14 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 		w.count.hits++
 		return t, nil
 	}
-	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, float: w.graph}
+	return w.carryOut(ctx, &trial{plan: p, epochs: epochs, vary: varyShare}, stage)
+}
+
+// carryOut makes a trial's model and measures it.
+func (w *work) carryOut(ctx context.Context, t *trial, stage func(float64)) (*trial, error) {
+	t.tooFew, t.float = w.tooFew, w.graph
 	var err error
-	if t.narrow, err = w.channels.narrowed(w.graph, p); err != nil {
+	if t.narrow, err = w.channels.narrowed(w.graph, t.plan); err != nil {
 		return nil, err
 	}
 	if t.epochs > 0 {
@@ -109,11 +115,11 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 		if errors.Is(err, train.ErrUntrainable) {
 			w.Finetune = -1
 			w.notes = append(w.notes, fmt.Sprintf("not fine-tuned: %v", err))
-			return w.try(ctx, p, 0, nil)
+			return w.try(ctx, t.plan, 0, nil)
 		}
 	}
 	if t.epochs == 0 {
-		t.model, err = w.modelOf(p)
+		t.model, err = w.modelOf(t.plan)
 	}
 	if err == nil && w.Activation {
 		t.model, err = w.roundActivations(ctx, t.model)
@@ -154,7 +160,7 @@ func (w *work) tuned(ctx context.Context, t *trial, stage func(float64)) error {
 	if err != nil {
 		return err
 	}
-	float, hard, err := w.tune(ctx, narrow, t.plan, masks, t.epochs, stage)
+	float, hard, err := w.tune(ctx, narrow, t.plan, masks, t.epochs, t.vary, stage)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 		words.Number(float64(v.MaxAbsErr)), words.Number(float64(v.Tolerance)), words.Count(v.Nodes, "value", "values"))
 	fmt.Fprintf(w, "          fast kernels against portable ones: largest difference %s, allowed %s\n", words.Number(float64(v.Fast)), words.Number(float64(v.FastLimit)))
 	fmt.Fprintf(w, "search    %s measured, %s fine-tuned, %s measured before\n", words.Count(r.Evaluations, "model", "models"), words.Grouped(r.Tunings), words.Grouped(r.CacheHits))
+	for _, x := range r.Repairs {
+		fmt.Fprintf(w, "repaired  %s: %s instead of %s, then %s spent\n", x.Name, x.To, x.From, words.Amount(b.Kind, float64(x.Spent)))
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}

@@ -173,6 +173,9 @@ func done(r *compress.Result) []string {
 			list = append(list, fmt.Sprintf("Path %s was followed to t = %s of 1 (parameter %s).", leg.Kind, t, words.Number(float64(leg.Param))))
 		}
 	}
+	for _, x := range r.Repairs {
+		list = append(list, fmt.Sprintf("A plan that did not fit was repaired: %s has %s instead of %s, after which %s were spent.", x.Name, x.To, x.From, words.Amount(compactify.BudgetKind(r.Budget.Kind), float64(x.Spent))))
+	}
 	for _, trial := range r.Trials {
 		if trial.Chosen && trial.Tuned > 0 {
 			list = append(list, fmt.Sprintf("The compact model was then fine-tuned for %s to win back what that cost.", words.Count(trial.Tuned, "epoch", "epochs")))
