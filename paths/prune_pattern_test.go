@@ -215,3 +215,18 @@ func TestRankingIsTheSameAtAnyThreads(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutSmallestIsMasked: the short way to a model is the long one's.
+func TestWithoutSmallestIsMasked(t *testing.T) {
+	for name, g := range map[string]*graph.Graph{"every layer": everyLayer(t), "ties": vector(t, 1, -1, 0, 1, 1, -2)} {
+		for _, perLayer := range []bool{false, true} {
+			p := mustPrune(t, g, Options{PerLayer: perLayer})
+			for i := range 21 {
+				x := float64(i) / 20
+				if got, want := p.withoutSmallest(x), Masked(g, p.Masks(x)); got.Digest() != want.Digest() {
+					t.Errorf("%s, per layer %v, t=%v: two models", name, perLayer, x)
+				}
+			}
+		}
+	}
+}

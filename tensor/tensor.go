@@ -61,6 +61,7 @@ func New(d DType, shape ...int) Tensor {
 func Bytes(size int) []byte {
 	const line = 64
 	raw := make([]byte, size+line)
+	adviseHuge(raw)
 	skip := -int(uintptr(unsafe.Pointer(&raw[0]))) & (line - 1)
 	return raw[skip : skip+size : skip+size]
 }
