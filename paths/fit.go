@@ -149,7 +149,7 @@ const (
 	farTries     = 32   // in equal ratios from nearLow down to meanFraction
 	meanFraction = 0.75 // of the mean magnitude, at the end of the range
 	polish       = 8    // steps after the search
-	many         = 4096 // of so many weights the error varies slowly everywhere, and a quarter of the tries near 1 is enough
+	many         = 1024 // of so many weights the error varies slowly everywhere, and a quarter of the tries near 1 is enough
 )
 
 // leastSquares tries scales from the one at which the largest weight is at the
