@@ -182,3 +182,23 @@ func TestZerosNote(t *testing.T) {
 		}
 	}
 }
+
+// TestAloneNote: a matrix that two products read along different axes is named, one
+// that a layer has to itself is not.
+func TestAloneNote(t *testing.T) {
+	g := &graph.Graph{Name: "shared", Opset: map[string]int{"": graph.LatestOpset}}
+	b := graph.NewBuilder(g, "v")
+	x := b.Input("x", tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N"), tensor.Fixed(2)}})
+	both := b.Param("both", tensor.Of([]float32{1, 2, 3, 4}, 2, 2))
+	y := b.With("Gemm", graph.Attributes{graph.Int("transB", 1)}, b.Op("MatMul", x, both), both)
+	g.Outputs = []*graph.Value{b.Op("MatMul", y, b.Param("own", tensor.Of([]float32{1, 2}, 2, 1)))}
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if note := AloneNote(g); !strings.HasSuffix(note, `: "both"`) {
+		t.Errorf("got %q, want the shared matrix alone", note)
+	}
+	if note := AloneNote(dense(t, 1, "", 1, 2)); note != "" {
+		t.Errorf("nothing shared: got %q, want no note", note)
+	}
+}

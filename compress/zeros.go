@@ -38,3 +38,22 @@ func sparseBytes(g *graph.Graph) float64 {
 	}
 	return total / weights
 }
+
+// AloneNote names the matrices among a model's weights that no path works on, such
+// as those that several operators read in different ways; "" if there are none.
+func AloneNote(g *graph.Graph) string {
+	worked := make(map[string]bool)
+	for _, l := range g.Layers() {
+		worked[l.Name()] = true
+	}
+	var names []string
+	for _, p := range g.Weights() {
+		if !worked[p.Name] && p.Data.Rank() > 1 {
+			names = append(names, fmt.Sprintf("%q", p.Name))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "left alone, as a bias, or shared in a way that forbids it: " + strings.Join(names, ", ")
+}

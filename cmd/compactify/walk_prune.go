@@ -103,6 +103,9 @@ func (a *app) walkOptions(ctx context.Context, f walkFlags, o paths.Options, kin
 		if o.Pattern == (paths.Pattern{}) {
 			notes = append(notes, compress.ZerosNote(g))
 		}
+		if note := compress.AloneNote(g); note != "" {
+			notes = append(notes, note)
+		}
 	}
 	if f.finetune > 0 {
 		t := &compress.Tuning{Graph: g, Training: parts.Training, Judge: eval, Labels: f.targets == "labels", Seed: a.seed, Pool: a.pool,
