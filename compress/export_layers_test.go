@@ -77,6 +77,16 @@ var layerCases = []layerCase{
 	{"matmul-stack", []int{2, 3, 25}, func(b *graph.Builder, x *graph.Value, weight func(...int) *graph.Value, n int) *graph.Value {
 		return b.Op("MatMul", x, weight(2, 25, n))
 	}},
+	{"table", []int{3, 4}, func(b *graph.Builder, x *graph.Value, weight func(...int) *graph.Value, n int) *graph.Value {
+		rows := b.Op("Clip", b.Op("Abs", b.Op("Mul", x, b.Const(tensor.Scalar(float32(8))))), b.Const(tensor.Scalar(float32(0))), b.Const(tensor.Scalar(float32(39))))
+		return b.Op("Gather", weight(40, 8*n), b.With("Cast", graph.Attributes{graph.Int("to", int(tensor.Int64))}, rows))
+	}},
+	{"recurrent", []int{5, 2, 25}, func(b *graph.Builder, x *graph.Value, weight func(...int) *graph.Value, n int) *graph.Value {
+		return b.With("LSTM", graph.Attributes{graph.Int("hidden_size", n)}, x, weight(1, 4*n, 25), weight(1, 4*n, n))
+	}},
+	{"left", []int{25, 3}, func(b *graph.Builder, x *graph.Value, weight func(...int) *graph.Value, n int) *graph.Value {
+		return b.Op("MatMul", weight(n, 25), x)
+	}},
 	{"shared", []int{3, 16}, func(b *graph.Builder, x *graph.Value, weight func(...int) *graph.Value, n int) *graph.Value {
 		w := weight(16, n)
 		return b.Op("Add", b.Op("MatMul", x, w), b.Op("Add", b.Op("Gemm", b.Op("Neg", x), w), b.Op("MatMul", b.Op("Relu", x), w)))
