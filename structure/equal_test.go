@@ -56,19 +56,15 @@ func zeroed(a *Analysis, selection map[string][]int) *graph.Graph {
 // draw selects channels at random, each with the given probability, as long as
 // no axis is left empty.
 func draw(a *Analysis, r *rand.Rand, probability float64) map[string][]int {
-	selection := make(map[string][]int)
+	var order []Channel
 	for _, g := range a.Groups {
 		for k := range g.Channels {
-			if r.Float64() >= probability {
-				continue
-			}
-			selection[g.ID] = append(selection[g.ID], k)
-			if _, _, err := a.plan(selection); err != nil {
-				selection[g.ID] = selection[g.ID][:len(selection[g.ID])-1]
+			if r.Float64() < probability {
+				order = append(order, Channel{g.ID, k})
 			}
 		}
 	}
-	return selection
+	return Selection(a.Removable(order))
 }
 
 // checkRemoval removes channels and compares with the zeroed original.
