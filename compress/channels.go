@@ -2,6 +2,7 @@ package compress
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -17,9 +18,10 @@ type channels struct {
 	order    map[string][]int // by group: its channels, the least important first
 }
 
-// findChannels finds the groups of the model and orders their channels. Where the
-// job does not go along that path, there are none.
-func (w *work) findChannels() error {
+// findChannels finds the groups of the model and orders their channels, by what
+// removing them does to the loss of probed examples, to first order. Where the job
+// does not go along that path, there are none.
+func (w *work) findChannels(ctx context.Context) error {
 	if !w.goes(removeChannels) && !w.goes(removeBlocks) {
 		return nil
 	}
@@ -28,8 +30,18 @@ func (w *work) findChannels() error {
 		return fmt.Errorf("groups of channels: %w", err)
 	}
 	w.channels = channels{a, make(map[string][]int)}
+	if len(a.Groups) == 0 {
+		return nil
+	}
+	gradients, err := Gradients(ctx, w.graph, w.probe, w.choosing.Evaluator, w.Seed, w.Pool, nil)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		w.notes = append(w.notes, fmt.Sprintf("channels are ranked by the size of their weights: %v", err))
+	}
 	for _, g := range a.Groups {
-		w.channels.order[g.ID] = byImportance(g)
+		w.channels.order[g.ID] = byImportance(g, gradients)
 	}
 	return nil
 }
@@ -49,8 +61,8 @@ func (w *work) groups() []*structure.Group {
 }
 
 // byImportance lists a group's channels, the least important first.
-func byImportance(g *structure.Group) []int {
-	score := paths.Importance(g, nil)
+func byImportance(g *structure.Group, gradients map[string][]float32) []int {
+	score := paths.Importance(g, gradients)
 	order := make([]int, g.Channels)
 	for c := range order {
 		order[c] = c

@@ -110,7 +110,7 @@ func (w *work) prepare(ctx context.Context) error {
 	if err := w.applyCorrections(ctx); err != nil {
 		return err
 	}
-	if err := w.findChannels(); err != nil {
+	if err := w.findChannels(ctx); err != nil {
 		return err
 	}
 	return w.prepareVaried(ctx)

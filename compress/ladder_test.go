@@ -152,7 +152,7 @@ func TestByImportance(t *testing.T) {
 		{Param: &graph.Param{Value: &graph.Value{Name: "v"}, Data: column}, Axis: 1, Index: [][]int{{0}, {1}, {2}}},
 	}}
 	// Of row: 25, 0 and 2, mean 9; of column: 2, 0 and 8, mean 10/3; in units of the means 3.38, 0, 2.62.
-	if got := byImportance(g); !slices.Equal(got, []int{1, 2, 0}) {
+	if got := byImportance(g, nil); !slices.Equal(got, []int{1, 2, 0}) {
 		t.Errorf("got %v, want 1, 2, 0", got)
 	}
 }
