@@ -67,6 +67,7 @@ type work struct {
 	result   *Result
 	trials   []*trial
 	seen     map[string]paths.Moments // of the inputs of layers; nil: biases are not corrected
+	familiar *Calibration             // the original's activations on the calibration examples
 	rounded  *Rounded                 // how activations are rounded; nil until the first model
 	count    counts
 	expected int  // how many plans are going to be tuned in all
@@ -105,6 +106,9 @@ func (w *work) prepare(ctx context.Context) error {
 		probe = probe.Vary(w.Seed, "probe/vary", varyShare)
 	}
 	if w.probing, err = w.newBench(ctx, probe, nil); err != nil {
+		return err
+	}
+	if err := w.meetCalibration(ctx); err != nil {
 		return err
 	}
 	if err := w.applyCorrections(ctx); err != nil {

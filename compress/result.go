@@ -30,6 +30,7 @@ type Result struct {
 	Tensors       []Fate         `json:"tensors"`               // every stored tensor: what became of it; the bytes add up to those of the files
 	Alone         []Alone        `json:"left_alone"`            // every tensor left as it was, and why
 	Activations   *Rounded       `json:"activations,omitempty"` // how activations were rounded; nil where they are floats
+	Domains       []Domain       `json:"domains,omitempty"`     // other examples compared with those of calibration
 	Corrections   *Corrections   `json:"corrections,omitempty"` // what made rounding cost less; nil where nothing is rounded
 	Before        LedgerSum      `json:"ledger_before"`
 	After         LedgerSum      `json:"ledger_after"`

@@ -333,6 +333,11 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	if err != nil {
 		return err
 	}
+	if !w.stopped {
+		if err := w.compareDomain(ctx, "held-out", w.HeldOut); err != nil {
+			return err
+		}
+	}
 	before, after := e.Summarize(original), e.Summarize(compact)
 	r := w.result
 	r.Budget = newContract(w.Budget, original, compact)
