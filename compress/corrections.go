@@ -207,7 +207,11 @@ func (c *Corrections) String() string {
 // calibration examples, which are seen batch by batch.
 func (w *work) moments(ctx context.Context, g *graph.Graph) (map[string]paths.Moments, error) {
 	watch, _ := g.Clone()
-	inputs := paths.LayerInputs(watch)
+	return w.momentsOf(ctx, watch, paths.LayerInputs(watch))
+}
+
+// momentsOf are those of some values of a graph, which come to be its outputs.
+func (w *work) momentsOf(ctx context.Context, watch *graph.Graph, inputs []paths.LayerInput) (map[string]paths.Moments, error) {
 	if len(inputs) == 0 {
 		return nil, nil
 	}

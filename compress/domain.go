@@ -6,8 +6,11 @@ import (
 	"math"
 
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/tensor"
 )
 
 // Domain compares what the original's activations are on some examples with what
@@ -38,6 +41,9 @@ func (w *work) meetCalibration(ctx context.Context) error {
 	if n := w.ranging.Len(); n < fewCalibration {
 		w.notes = append(w.notes, fmt.Sprintf("calibrated on %s: what others make of the activations is hardly known; %d or more would do",
 			words.Count(n, "example", "examples"), fewCalibration))
+	}
+	if err := w.meetTraining(ctx); err != nil {
+		return err
 	}
 	set, err := w.ranging.Adapt(w.choosing.set.Shape())
 	if err != nil {
@@ -109,4 +115,47 @@ func (c *Calibration) compare(other *Calibration) Domain {
 	few := 2/math.Sqrt(float64(c.Examples)) + 2/math.Sqrt(float64(other.Examples)) // of so few examples means are vague
 	d.Foreign = float64(d.Outside) > foreignShare || float64(d.Shift) > foreignShift+few
 	return d
+}
+
+// trainedShift is how many standard deviations of training the mean activation in
+// front of a batch normalisation may be off, averaged over its channels. On the
+// examples of training it is a few tenths at most.
+const trainedShift = 1
+
+// meetTraining compares the calibration examples with what the model itself says
+// of those that it was trained on: batch normalisations keep the means and
+// variances of their inputs. Pixels from 0 to 255 instead of 0 to 1 show here.
+func (w *work) meetTraining(ctx context.Context) error {
+	g, _ := w.Model.Clone()
+	if g.Upgrade(graph.LatestOpset) != nil || g.Infer() != nil {
+		return nil // prepare has said what there is to say
+	}
+	g, _ = symbolic(g)
+	var norms []*graph.Node
+	var inputs []paths.LayerInput
+	for _, n := range g.Nodes {
+		if n.Kind() == "BatchNormalization" && n.Attrs.Int("training_mode", 0) == 0 && g.Param(n.In[3]) != nil && g.Param(n.In[4]) != nil &&
+			n.In[0].Type.Rank() >= 2 && n.In[0].Type.DType == tensor.Float32 && g.Param(n.In[0]) == nil {
+			norms, inputs = append(norms, n), append(inputs, paths.LayerInput{Value: n.In[0], Axis: 1})
+		}
+	}
+	if len(norms) == 0 {
+		return nil
+	}
+	n := norms[0] // the first alone: errors would add up behind it
+	seen, err := w.momentsOf(ctx, g, inputs[:1])
+	if err != nil {
+		return err
+	}
+	got, mean, variance := seen[n.In[0].Name].Mean, g.Param(n.In[3]).Data.Float64s(), g.Param(n.In[4]).Data.Float64s()
+	shift := 0.0
+	for c := range got {
+		shift += math.Abs(got[c]-mean[c]) / math.Sqrt(variance[c]+n.Attrs.Float("epsilon", 1e-5)) / float64(len(got))
+	}
+	d := Domain{Set: "training", Examples: w.ranging.Len(), Outside: nan, Shift: jsonnum.Float(shift), ShiftAt: n.In[0].Name, Foreign: !(shift <= trainedShift)}
+	w.result.Domains = append(w.result.Domains, d)
+	if d.Foreign {
+		w.notes = append(w.notes, fmt.Sprintf("warning: the examples are unlike those that the model was trained on: in front of its first batch normalisation, at %q, the mean is off by %.2g standard deviations; is their normalisation the model's (--normalize, --raw)?", d.ShiftAt, shift))
+	}
+	return nil
 }

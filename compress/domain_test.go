@@ -9,6 +9,8 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
 )
 
 // moved are examples of clouds, all moved and stretched.
@@ -70,6 +72,32 @@ func TestFewCalibrationExamples(t *testing.T) {
 	for _, x := range r.Activations.Tried {
 		if math.IsNaN(float64(x.Harm)) {
 			t.Errorf("got %+v", x)
+		}
+	}
+}
+
+// TestNormalizationOfTraining: a batch normalisation that was trained on inputs a
+// hundred times as small says so.
+func TestNormalizationOfTraining(t *testing.T) {
+	g := &graph.Graph{Name: "normalised", Opset: map[string]int{"": graph.LatestOpset}}
+	b := graph.NewBuilder(g, "v")
+	x := b.Input("x", tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N"), tensor.Fixed(2)}})
+	vector := func(name string, v ...float32) *graph.Value { return b.Param(name, tensor.Of(v, len(v))) }
+	x = b.With("BatchNormalization", nil, x, vector("scale", 1, 1), vector("bias", 0, 0), vector("mean", 0, -0.6), vector("variance", 3, 3))
+	g.Outputs = []*graph.Value{b.Op("MatMul", x, b.Param("w", tensor.Of([]float32{1, -1, 0, 0.3, 0.5, -1}, 2, 3)))}
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	job := Job{Model: g, ModelBytes: 1000, Seed: 1, Pool: onePool(t), Budget: compactify.Budget{Kind: compactify.LossRise, Limit: 10}, Finetune: -1}
+	for stretch, foreign := range map[float64]bool{1: false, 100: true} {
+		job.Train = moved(t, 600, 0, stretch)
+		w := prepared(t, job)
+		d := w.result.Domains
+		if len(d) == 0 || d[0].Set != "training" || d[0].Foreign != foreign {
+			t.Errorf("inputs stretched by %v: got %+v", stretch, d)
+		}
+		if warned := slices.ContainsFunc(w.notes, func(n string) bool { return strings.Contains(n, "unlike those that the model was trained on") }); warned != foreign {
+			t.Errorf("inputs stretched by %v: got %q", stretch, w.notes)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (h *Histogram) Outside(r Range) float64 {
 	}
 	width, out := h.width(), uint64(0)
 	for i, n := range h.bins { // none of a bin's elements is inside if its nearer end is not
-		if lo := float64(i-halfBins) * width; lo >= r.Hi || lo+width <= r.Lo {
+		if lo := float64(i-halfBins) * width; lo > r.Hi || lo+width <= r.Lo {
 			out += n
 		}
 	}

@@ -63,6 +63,9 @@ func TestHistogramCounts(t *testing.T) {
 	if got, want := h.Mean(), (0.5+1+3+7.9-2-8)/8; math.Abs(got-want) > 1e-6 {
 		t.Errorf("mean: got %v, want %v", got, want)
 	}
+	if got := h.Outside(Range{-8, 7.9}); got != 0 {
+		t.Errorf("outside of the span: got %v, want 0", got)
+	}
 	if got := h.Outside(Range{-4, 2}); got != 3.0/8 { // 3, 7.9 and −8
 		t.Errorf("outside of [-4, 2]: got %v, want 3/8", got)
 	}
