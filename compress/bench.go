@@ -36,6 +36,7 @@ func (w *work) newBench(ctx context.Context, set *data.Set, sizeOf func(*graph.G
 	if err != nil {
 		return nil, err
 	}
+	e.JudgeFor(w.Budget)
 	b := &bench{Evaluator: e, budget: w.Budget, known: make(map[string]judgement), count: &w.count}
 	b.original, err = e.Outcomes(ctx, w.graph)
 	if err == nil {

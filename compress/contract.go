@@ -25,6 +25,7 @@ type Contract struct {
 	CI95     [2]jsonnum.Float `json:"ci95"`     // paired 95 % interval of Measured
 	Verdict  Keeping          `json:"verdict"`
 	Examples int              `json:"examples"`
+	Output   string           `json:"output,omitempty"` // of several that are judged, the one farthest from the original
 }
 
 // normal95 is the 97.5 % point of the standard normal distribution.
@@ -32,9 +33,9 @@ const normal95 = 1.959963984540054
 
 // newContract judges outcomes on the same examples against a budget.
 func newContract(b compactify.Budget, original, compact Outcome) Contract {
-	estimate, lo, hi := interval(b, original, compact)
+	estimate, lo, hi, output := interval(b, original, compact)
 	c := Contract{Kind: string(b.Kind), Limit: jsonnum.Float(b.Limit), Measured: jsonnum.Float(estimate),
-		CI95: [2]jsonnum.Float{jsonnum.Float(lo), jsonnum.Float(hi)}, Verdict: NotMet, Examples: len(original.Loss)}
+		CI95: [2]jsonnum.Float{jsonnum.Float(lo), jsonnum.Float(hi)}, Verdict: NotMet, Examples: len(original.Loss), Output: output}
 	worse := hi
 	if b.Kind == compactify.MinSNR {
 		worse = lo
@@ -63,20 +64,32 @@ func (c Contract) worst() float64 {
 }
 
 // interval estimates the budget's quantity with a paired 95 % interval, NaN where
-// the task has no such quantity.
-func interval(b compactify.Budget, original, compact Outcome) (estimate, lo, hi float64) {
+// the task has no such quantity. A ratio is that of the output on which it is
+// worst, which is named if there are several.
+func interval(b compactify.Budget, original, compact Outcome) (estimate, lo, hi float64, output string) {
 	switch b.Kind {
 	case compactify.MetricDrop:
 		if original.Task == Classification || original.Task == Imitation {
-			return pairedProportions(original.Score, compact.Score)
+			estimate, lo, hi = pairedProportions(original.Score, compact.Score)
+			break
 		}
-		return pairedMean(compact.Score, original.Score, 100/original.Base)
+		estimate, lo, hi = pairedMean(compact.Score, original.Score, 100/original.Base)
 	case compactify.LossRise:
-		return pairedMean(compact.Loss, original.Loss, 1)
+		estimate, lo, hi = pairedMean(compact.Loss, original.Loss, 1)
 	case compactify.KLFrom:
-		return pairedMean(compact.KL, nil, 1)
+		estimate, lo, hi = pairedMean(compact.KL, nil, 1)
+	default:
+		for i, s := range compact.Signals {
+			e, l, h := ratioInterval(s.Power, s.Noise)
+			if i == 0 || l < lo || l == lo && e < estimate {
+				estimate, lo, hi, output = e, l, h, s.Output
+			}
+		}
+		if len(compact.Signals) < 2 {
+			output = ""
+		}
 	}
-	return ratioInterval(compact.Power, compact.Noise)
+	return estimate, lo, hi, output
 }
 
 // pairedMean is factor times the mean of x − y (y nil counts as zero), with its

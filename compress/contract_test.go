@@ -97,7 +97,9 @@ func TestRatioIntervalCovers(t *testing.T) {
 
 func TestVerdicts(t *testing.T) {
 	original, compact := answered(794, 150, 86, 570) // 4 points, up to 5.87
-	losses := func(x ...float64) Outcome { return Outcome{Task: Classification, Loss: x, KL: x, Power: x, Noise: x} }
+	losses := func(x ...float64) Outcome {
+		return Outcome{Task: Classification, Loss: x, KL: x, Signals: []SignalNoise{{Noise: x, Power: x}}}
+	}
 	for _, c := range []struct {
 		kind              compactify.BudgetKind
 		limit             float64
@@ -148,7 +150,7 @@ func TestNoVerdictWithoutTheQuantity(t *testing.T) {
 func TestRegressionDrop(t *testing.T) {
 	before := Outcome{Task: Regression, Score: []float64{1, 1}, Base: 8}
 	after := Outcome{Task: Regression, Score: []float64{3, 3}, Base: 8}
-	if estimate, lo, hi := interval(compactify.DefaultBudget, before, after); estimate != 25 || lo != 25 || hi != 25 {
+	if estimate, lo, hi, _ := interval(compactify.DefaultBudget, before, after); estimate != 25 || lo != 25 || hi != 25 {
 		t.Errorf("drop of R²: got %v in [%v, %v], want 25 points", estimate, lo, hi)
 	}
 }

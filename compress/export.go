@@ -58,7 +58,8 @@ func (w *work) latency(ctx context.Context, g *graph.Graph) (Latency, error) {
 	if r.err != nil {
 		return noLatency, r.err
 	}
-	p, err := r.compile(1)
+	r.set = w.choosing.set
+	p, err := r.compile(r.batchSize(1))
 	if err != nil {
 		return noLatency, err
 	}

@@ -31,11 +31,11 @@ func Prepare(model *graph.Graph) (*graph.Graph, []string, error) {
 // symbolic frees a fixed batch dimension, so that many examples run at once. A
 // model that resists keeps its batch, and the note says why.
 func symbolic(g *graph.Graph) (_ *graph.Graph, note string) {
-	if len(g.Inputs) != 1 || g.Inputs[0].Type.Rank() < 1 {
+	if len(g.Inputs) == 0 || g.Inputs[0].Type.Rank() < 1 {
 		return g, ""
 	}
 	if d := g.Inputs[0].Type.Shape[0]; !d.Known() {
-		if d.Name != "" {
+		if d.Name != "" || len(g.Inputs) != 1 {
 			return g, ""
 		}
 		c, _ := g.Clone()

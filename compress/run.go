@@ -324,6 +324,7 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	if err != nil {
 		return err
 	}
+	e.JudgeFor(w.Budget)
 	original, err := e.Outcomes(ctx, w.graph)
 	if err != nil {
 		return err

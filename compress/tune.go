@@ -171,5 +171,5 @@ func withWeights(g, from *graph.Graph) *graph.Graph {
 func (w *work) tunable() bool {
 	task := w.choosing.Task()
 	return w.Finetune >= 0 && (task == Classification || task == Imitation) &&
-		!w.graph.Inputs[0].Type.Shape[0].Known() && w.training.Len() >= 2
+		len(w.graph.Inputs) == 1 && w.training.Inputs() == nil && !w.graph.Inputs[0].Type.Shape[0].Known() && w.training.Len() >= 2
 }

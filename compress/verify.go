@@ -185,7 +185,7 @@ func exposed(g *graph.Graph) (*graph.Graph, []string, error) {
 // values runs a model on a batch that holds the first example and returns all its
 // outputs.
 func (c comparison) values(ctx context.Context, g *graph.Graph, batch int) ([][]float32, error) {
-	r := &runner{g: g, pool: c.portable, unfused: true}
+	r := &runner{g: g, pool: c.portable, unfused: true, set: c.set}
 	p, err := r.compile(batch)
 	if err != nil {
 		return nil, err

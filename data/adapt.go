@@ -15,8 +15,12 @@ import (
 //	a sparse row and a longer flat shape      absent features are zero
 //
 // Anything else is an error that names both shapes. The starting point is always
-// the stored example, so adapting twice is adapting once to the last shape.
+// the stored example, so adapting twice is adapting once to the last shape. A set
+// of several inputs was made for the model and is returned as it is.
 func (s *Set) Adapt(shape []int) (*Set, error) {
+	if s.parts != nil {
+		return s, nil
+	}
 	stored := s.storedShape
 	want := slices.Clone(shape)
 	if len(want) == len(stored) {

@@ -6,7 +6,9 @@
 //	glyphs                   the built-in digits: 12,000 training and 2,000 test images [1, 28, 28]
 //	DIR                      IDX files under the names MNIST uses; CIFAR-10 batches; or JPEG and PNG
 //	                         images, one folder per class, possibly below train/ and test/
-//	FILE.npz                 NumPy arrays x and y, optionally x_test and y_test
+//	FILE.npz                 NumPy arrays x and y, optionally x_test and y_test; or, for a model that is
+//	                         known, one array per input, named like it, and y
+//	FILE.safetensors         the same, one tensor per input, NAME or in/NAME
 //	FILE.csv[.gz]            comma-separated values, one labelled example per row
 //	FILE.tar[.gz]            images, one folder per class
 //	FILE.bin[.gz]            CIFAR-10 binary records

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// openNPZ reads arrays x (or x_train) and y (or y_train), and x_test and y_test
-// if present. x is [N, …]; y is [N] or [N, 1]. Integer y are class indices,
+// openNPZ reads the arrays named as the inputs of a model, or else arrays x (or
+// x_train) and y (or y_train), and x_test and y_test if present. x is [N, …]; y is [N] or [N, 1]. Integer y are class indices,
 // except that negative ones are numbered like the labels of a table; other y
 // follow [Task].
 func openNPZ(path string, o Options, unlabeled bool) (Source, error) {
@@ -34,10 +34,13 @@ func openNPZ(path string, o Options, unlabeled bool) (Source, error) {
 		}
 		return names[0]
 	}
-	if files[first("x", "x_train")] == nil {
-		return Source{}, fmt.Errorf("read npz %q: arrays: got %q, want x", path, keys)
-	}
 	r := npzReader{path, files, o, unlabeled}
+	if hasInputs(o.Inputs, keys) {
+		return r.openInputArrays()
+	}
+	if files[first("x", "x_train")] == nil {
+		return Source{}, fmt.Errorf("read npz %q: arrays: got %q, want x%s", path, keys, orInputs(o.Inputs))
+	}
 	train, err := r.set(first("x", "x_train"), first("y", "y_train"), nil)
 	if err != nil || files["x_test"] == nil {
 		return Source{Train: train}, err
@@ -47,6 +50,14 @@ func openNPZ(path string, o Options, unlabeled bool) (Source, error) {
 		return Source{}, err
 	}
 	return pairSource(train, test)
+}
+
+// orInputs names what would do instead of x.
+func orInputs(inputs []Input) string {
+	if len(inputs) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" or %s", inputs[0].Name)
 }
 
 type npzReader struct {

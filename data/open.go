@@ -24,6 +24,9 @@ type Options struct {
 	// the numbers its training file had. A label outside is an error. Empty takes
 	// the classes from the file.
 	ClassNames []string
+	// Inputs are what the model reads that the examples are for. Arrays of .npz and
+	// .safetensors files are matched with them by name; empty means x alone.
+	Inputs []Input
 	// Seed names the random streams of glyphs.
 	Seed uint64
 	// MaxBytes bounds what one file, or all images of a source, may occupy once
@@ -104,6 +107,8 @@ func openKind(spec string, o Options, unlabeled bool) (Source, error) {
 	switch ext := filepath.Ext(base); {
 	case ext == ".npz":
 		return openNPZ(spec, o, unlabeled)
+	case ext == ".safetensors":
+		return openSafetensors(spec, o, unlabeled)
 	case ext == ".tar", ext == ".tgz":
 		return openTar(spec, o, unlabeled)
 	case ext == ".bin":

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"slices"
@@ -25,6 +26,9 @@ type Set struct {
 	vary        *varying // nil: as stored
 	labels      labels
 	features    []string // names of the columns of a table, if it has them
+
+	parts []*part // the inputs of a model that has several; rows is nil then
+	count int     // of examples in the parts
 }
 
 // labels describes what is known of each stored row.
@@ -41,14 +45,18 @@ func (s *Set) Name() string { return s.name }
 
 // Len is the number of examples.
 func (s *Set) Len() int {
-	if s.index != nil {
+	switch {
+	case s.index != nil:
 		return len(s.index)
+	case s.parts != nil:
+		return s.count
 	}
 	return s.rows.len()
 }
 
 // Shape is the shape of one example as [Set.Fill] writes it: [1, 28, 28] for a
-// grey image, [3, 32, 32] for a colour image, [features] for a table row.
+// grey image, [3, 32, 32] for a colour image, [features] for a table row. It is nil
+// if the examples have arrays for several inputs: they are written by [Set.Stack].
 func (s *Set) Shape() []int { return slices.Clone(s.shape) }
 
 // StoredBytes is the memory that the stored examples take, those that the set does
@@ -148,6 +156,9 @@ func (s *Set) Unlabeled() *Set {
 // stored values, labels, class names, shape and normalisation. Names and paths do not count.
 func (s *Set) Hash() string {
 	h := sha256.New()
+	if s.parts != nil {
+		return s.hashParts(h)
+	}
 	fmt.Fprintf(h, "set v1\nelements %s\nshape %v\nlayout %v\nscale %v\nclasses %q\nexamples %d\n",
 		s.rows.kind(), s.shape, s.layout, s.scale, s.labels.names, s.Len())
 	if s.vary != nil {
@@ -156,13 +167,32 @@ func (s *Set) Hash() string {
 	for i := range s.Len() {
 		s.rows.hashRow(h, s.row(i))
 	}
-	if s.Labeled() {
+	s.hashLabels(h)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hashParts is [Set.Hash] of a set of several inputs.
+func (s *Set) hashParts(h hash.Hash) string {
+	fmt.Fprintf(h, "inputs v1\nclasses %q\nexamples %d\n", s.labels.names, s.Len())
+	for _, p := range s.parts {
+		fmt.Fprintf(h, "input %q\ntype %v\nshape %v\naxis %d\n", p.Name, p.data.DType(), p.shape, p.axis)
+		each := len(p.data.Raw()) / p.data.Shape()[0]
 		for i := range s.Len() {
-			hashNumber(h, math.Float64bits(s.Target(i)))
-			hashNumber(h, uint64(s.Label(i)))
+			h.Write(p.data.Raw()[p.row(s, i)*each:][:each])
 		}
 	}
+	s.hashLabels(h)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (s *Set) hashLabels(h hash.Hash) {
+	if !s.Labeled() {
+		return
+	}
+	for i := range s.Len() {
+		hashNumber(h, math.Float64bits(s.Target(i)))
+		hashNumber(h, uint64(s.Label(i)))
+	}
 }
 
 func hashNumber(w io.Writer, v uint64) {

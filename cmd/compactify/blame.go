@@ -85,7 +85,7 @@ func (a *app) blame(ctx context.Context, f blameFlags, model string) error {
 			return err
 		}
 	}
-	e, err := f.open(a)
+	e, err := f.openFor(a, inputsOf(job.Model))
 	if err != nil {
 		return err
 	}
@@ -97,6 +97,7 @@ func (a *app) blame(ctx context.Context, f blameFlags, model string) error {
 	if job.Eval, err = compress.NewEvaluator(ctx, job.Model, parts.Selection, f.output, a.pool, nil); err != nil {
 		return err
 	}
+	job.Eval.JudgeFor(budget)
 	job.Progress = func(done float64) { a.report.progress("measuring layers", done) }
 	b, err := compress.MeasureBlame(ctx, job)
 	if err != nil {

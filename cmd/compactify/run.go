@@ -11,6 +11,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
@@ -59,7 +60,15 @@ Budgets say what may be lost:
     1pp         the metric may fall by one percentage point (the default)
     0.05nats    the mean loss may rise by 0.05 nats per example
     kl:0.01     answers may differ by 0.01 nats from the original's
-    snr:30      outputs must agree with the original's to 30 dB
+    snr:30      outputs must agree with the original's to 30 dB: every
+                floating-point output, unless --output names one
+
+A model of several inputs takes an .npz or .safetensors file with an array for
+each, named like the input (or in/INPUT), integers as integers:
+
+    [examples, ...]        examples in place of the batch, where it comes first
+    [examples, INPUT...]   a whole input, of batch 1, for every example
+    [INPUT...]             the same for all examples: a state, a sampling rate
 
 Without MODEL a small network (lenet5) is trained first on the examples: a
 complete tour that needs no files.`,
@@ -103,19 +112,21 @@ func (a *app) compress(ctx context.Context, f runFlags, args []string, tuned boo
 	if err != nil {
 		return err
 	}
-	e, err := f.open(a)
-	if err != nil {
-		return err
-	}
-	job.Train, job.HeldOut, job.Source, job.Eval, job.Mapping = e.train, e.heldOut, e.source, f.eval, e.mapping
 	name := "lenet5"
+	var inputs []data.Input
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 		f.warnDefault(a, args[0])
 		if job.Model, job.ModelBytes, err = a.readModel(args[0]); err != nil {
 			return err
 		}
+		inputs = inputsOf(job.Model)
 	}
+	e, err := f.openFor(a, inputs)
+	if err != nil {
+		return err
+	}
+	job.Train, job.HeldOut, job.Source, job.Eval, job.Mapping = e.train, e.heldOut, e.source, f.eval, e.mapping
 	folder, err := a.folder()
 	if err != nil {
 		return err

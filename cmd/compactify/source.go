@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/graph"
 	"github.com/spf13/cobra"
 )
 
@@ -20,7 +21,7 @@ type dataFlags struct {
 func (d *dataFlags) add(c *cobra.Command) {
 	d.command = c
 	f := c.Flags()
-	f.StringVar(&d.data, "data", "glyphs", "examples: glyphs (built in), a folder of IDX files or images, .npz, .csv, LIBSVM,\nCIFAR-10, .tar of images; unlabeled:PATH compares with the original model only")
+	f.StringVar(&d.data, "data", "glyphs", "examples: glyphs (built in), a folder of IDX files or images, .npz, .safetensors, .csv,\nLIBSVM, CIFAR-10, .tar of images; unlabeled:PATH compares with the original model only")
 	f.StringVar(&d.eval, "eval", "", "held-out examples, in the same forms (default: the data's own test part,\nor 20 % set aside)")
 	f.StringVar(&d.normalize, "normalize", "", "mean,std of image inputs, or m:m:m,s:s:s per channel: (x/255−mean)/std")
 	f.BoolVar(&d.raw, "raw", false, "keep image inputs at 0 to 255 instead of dividing by 255")
@@ -35,8 +36,20 @@ type examples struct {
 	mapping string
 }
 
-// open reads the sources.
-func (d *dataFlags) open(a *app) (examples, error) {
+// inputsOf is what a model reads.
+func inputsOf(g *graph.Graph) []data.Input {
+	var list []data.Input
+	for _, v := range g.Inputs {
+		list = append(list, data.Input{Name: v.Name, Type: v.Type})
+	}
+	return list
+}
+
+// open reads the sources, for a model of any input.
+func (d *dataFlags) open(a *app) (examples, error) { return d.openFor(a, nil) }
+
+// openFor reads the sources for a model that reads the inputs.
+func (d *dataFlags) openFor(a *app, inputs []data.Input) (examples, error) {
 	if d.raw && d.normalize != "" {
 		return examples{}, usage(errors.New("--raw and --normalize exclude each other"))
 	}
@@ -45,7 +58,7 @@ func (d *dataFlags) open(a *app) (examples, error) {
 			return examples{}, usage(fmt.Errorf("--normalize: %w", err))
 		}
 	}
-	o := data.Options{Label: d.label, Normalize: d.normalize, Raw: d.raw, Seed: a.seed, MaxBytes: int64(a.maxMemory)}
+	o := data.Options{Label: d.label, Normalize: d.normalize, Raw: d.raw, Inputs: inputs, Seed: a.seed, MaxBytes: int64(a.maxMemory)}
 	src, err := data.Open(d.data, o)
 	if err != nil {
 		return examples{}, d.explain(err)

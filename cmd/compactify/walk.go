@@ -136,7 +136,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
-	e, err := f.open(a)
+	e, err := f.openFor(a, inputsOf(original))
 	if err != nil {
 		return err
 	}
@@ -153,6 +153,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
+	eval.JudgeFor(steps.Budget)
 	options, more, err := a.walkOptions(ctx, f, options, kind, g, parts, eval)
 	if err != nil {
 		return err
