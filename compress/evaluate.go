@@ -89,6 +89,9 @@ func adapt(g *graph.Graph, set *data.Set) (*data.Set, error) {
 	if set.Inputs() != nil {
 		return set, nil
 	}
+	if len(g.Inputs) == 0 {
+		return nil, fmt.Errorf("graph %q: inputs: got none, want at least 1", g.Name)
+	}
 	if len(g.Inputs) != 1 {
 		var names []string
 		for _, v := range g.Inputs {
@@ -105,6 +108,9 @@ func adapt(g *graph.Graph, set *data.Set) (*data.Set, error) {
 	}
 	shape := make([]int, v.Type.Rank()-1)
 	for i, d := range v.Type.Shape[1:] {
+		if !d.Known() && d.Name != "" && d.Name == v.Type.Shape[0].Name {
+			return nil, fmt.Errorf("input %q: got %v, want other sizes behind the batch dimension", v.Name, v.Type)
+		}
 		shape[i] = d.Size // below 0 where any will do
 	}
 	return set.Adapt(shape)

@@ -151,13 +151,14 @@ func arrayOf(in Input, arrays []named) (named, error) {
 			found = append(found, a)
 		}
 	}
+	slices.Sort(names)
 	switch len(found) {
 	case 0:
 		return named{}, fmt.Errorf("no such array: got %q, want %q of type %v", names, in.Name, in.Type)
 	case 1:
 		return found[0], nil
 	}
-	return named{}, fmt.Errorf("arrays: got %q and %q, want one of them", found[0].name, found[1].name)
+	return named{}, fmt.Errorf("arrays: got %q and %q, want one of them", inputPrefix+in.Name, in.Name)
 }
 
 // newPart brings an array into the form [examples, input with one example...].
