@@ -3,6 +3,7 @@ package compress
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
@@ -120,6 +121,21 @@ func (w *work) prepare(ctx context.Context) error {
 	return w.prepareVaried(ctx)
 }
 
+// The work, in multiply-adds, of one pass over the probe, which every layer is
+// measured by at several widths, and of the examples that the slow portable
+// kernels verify a file on. Heavy models are measured on fewer examples.
+const (
+	probeWork  = 2e11
+	leastProbe = 8
+	verifyWork = 2e10
+)
+
+// affordable is how many examples a model computes with so much work, at least
+// least.
+func affordable(g *graph.Graph, work float64, least int) int {
+	return int(max(float64(least), min(math.MaxInt32, work/max(1, multiplyAdds(g)))))
+}
+
 // split divides the examples into disjoint parts.
 func (w *work) split() error {
 	p, err := Divide(w.Train, w.HeldOut, w.Seed)
@@ -127,7 +143,11 @@ func (w *work) split() error {
 		return err
 	}
 	w.training, w.probe, w.chosen, w.HeldOut = p.Training, p.Calibration, p.Selection, p.HeldOut
-	w.ranging = w.probe
+	if n := affordable(w.graph, probeWork, leastProbe); n < w.probe.Len() {
+		share := float64(n) / float64(w.probe.Len())
+		w.probe = data.Split(w.probe, []float64{share, 1 - share}, w.Seed, "probe")[0]
+	}
+	w.ranging = p.Calibration
 	if n := min(w.Calibrate, w.training.Len()); n > 0 {
 		w.ranging = data.Split(w.training, []float64{float64(n) / float64(w.training.Len()), 1 - float64(n)/float64(w.training.Len())}, w.Seed, "ranges")[0]
 	}

@@ -75,7 +75,7 @@ func (w *work) estimateMemory() error {
 	weights := weightBytes(w.graph)
 	m.add("copies of the weights that the search compares", searchCopies*weights)
 	m.add("answers of the original", w.answerBytes())
-	running, err := engine.Estimate(w.graph, newRunner(w.graph, w.choosing.Output(), w.Pool).options(w.evaluated()))
+	running, err := engine.Estimate(w.graph, w.runner().options(w.evaluated()))
 	if err != nil {
 		return fmt.Errorf("evaluation: %w", err)
 	}
@@ -129,7 +129,8 @@ func (w *work) foresee() error {
 	if err != nil {
 		return err
 	}
-	if _, err := train.ExampleShape(w.graph); err != nil {
+	set, err := adapt(w.graph, w.chosen)
+	if err != nil {
 		return err
 	}
 	width := 1
@@ -138,7 +139,8 @@ func (w *work) foresee() error {
 			width *= d.Size
 		}
 	}
-	w.choosing = &bench{Evaluator: &Evaluator{set: w.chosen, pool: w.Pool, output: head.Output.Name, head: head.Kind, width: width}}
+	w.choosing = &bench{Evaluator: &Evaluator{set: set, pool: w.Pool, outputs: []string{head.Output.Name}, head: head.Kind, width: width}}
+	w.choosing.JudgeFor(w.Budget)
 	return nil
 }
 
@@ -179,7 +181,14 @@ func (w *work) answerBytes() int {
 
 // evaluated is how many examples one run of the model measures.
 func (w *work) evaluated() int {
-	return (&runner{g: w.graph}).batchSize(w.chosen.Len())
+	return w.runner().batchSize(w.chosen.Len())
+}
+
+// runner is the one that the selection examples are run by.
+func (w *work) runner() *runner {
+	r := newRunner(w.graph, w.choosing.Output(), w.Pool)
+	r.set = w.choosing.set
+	return r
 }
 
 // watchBytes is what calibration takes: histograms and the values of one batch.
@@ -208,7 +217,7 @@ func (w *work) tuningBytes() (int, error) {
 		}
 		return 0, nil // nor if it cannot be trained
 	}
-	teacher, err := engine.Estimate(w.graph, newRunner(w.graph, w.choosing.Output(), w.Pool).options(batch))
+	teacher, err := engine.Estimate(w.graph, w.runner().options(batch))
 	if err != nil {
 		return 0, fmt.Errorf("fine-tuning: %w", err)
 	}

@@ -31,7 +31,7 @@ const verifyExamples = 64
 // verify compares the decoded file with the model in memory on calibration
 // examples.
 func (w *work) verify(ctx context.Context, file, memory *graph.Graph) (Verify, error) {
-	n := min(verifyExamples, w.probe.Len())
+	n := min(verifyExamples, w.probe.Len(), affordable(w.graph, verifyWork, 1))
 	if w.stopped {
 		n = min(n, stoppedVerify)
 	}

@@ -62,11 +62,23 @@ func (s *Set) Shape() []int { return slices.Clone(s.shape) }
 // StoredBytes is the memory that the stored examples take, those that the set does
 // not show included.
 func (s *Set) StoredBytes() int {
-	return s.rows.bytes() + 4*(len(s.index)+len(s.labels.class)) + 8*len(s.labels.target)
+	stored := 0
+	for _, p := range s.parts {
+		stored += len(p.data.Raw())
+	}
+	if s.rows != nil {
+		stored = s.rows.bytes()
+	}
+	return stored + 4*(len(s.index)+len(s.labels.class)) + 8*len(s.labels.target)
 }
 
 // SharesStorage reports whether two sets show parts of the same stored examples.
-func (s *Set) SharesStorage(t *Set) bool { return s.rows.same(t.rows) }
+func (s *Set) SharesStorage(t *Set) bool {
+	if s.parts != nil || t.parts != nil {
+		return s.parts != nil && t.parts != nil && s.parts[0] == t.parts[0]
+	}
+	return s.rows.same(t.rows)
+}
 
 // Size is the number of values in one example, the product of Shape.
 func (s *Set) Size() int { return product(s.shape) }

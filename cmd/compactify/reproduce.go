@@ -29,7 +29,7 @@ type table struct {
 // job is one row of a table: a run of this program and the figure it must reach.
 type job struct {
 	name  string
-	args  []string // behind "compactify run"; DATA stands for the data folder
+	args  []string // behind "compactify run"; DATA stands for the data folder, MADE for the folder of made examples
 	least float64  // how many times smaller the file must be
 	goal  float64  // how many times smaller it should be; 0 for none
 	quick bool     // it takes less than half a minute
@@ -54,6 +54,10 @@ var compressionJobs = []job{
 	{"dscnn", []string{"DATA/models/mlperf-tiny/keyword_spotting/dscnn.onnx", "--data", "DATA/models/mlperf-tiny/keyword_spotting/eval/kws.npz",
 		"--activations", "int8", "--budget", "1pp"}, 3, 3.5, false},
 	{"magika", []string{"DATA/models/magika/standard_v3_3/model.onnx", "--data", "unlabeled:DATA/models/magika/eval/samples.npz", "--budget", "kl:0.01"}, 3.5, 6, false},
+	{"silero", spoken("models/silero-vad/silero_vad_16k_op15.onnx"), 3, 0, true},
+	{"dtln 1", spoken("models/dtln/model_1.onnx"), 3, 0, false},
+	{"dtln 2", spoken("models/dtln/model_2.onnx"), 3, 0, false},
+	{"dnsmos", spoken("models/dnsmos/sig_bak_ovr.onnx"), 3, 0, false},
 }
 
 // resnetPixels are mean and spread of the images that resnet20 was trained on.
@@ -61,9 +65,10 @@ const resnetPixels = "0.485:0.456:0.406,0.229:0.224:0.225"
 
 // reproduceFlags are the settings of reproduce.
 type reproduceFlags struct {
-	data  string
-	only  []string
-	quick bool
+	data     string
+	examples string
+	only     []string
+	quick    bool
 }
 
 func (a *app) reproduceCommand() *cobra.Command {
@@ -72,7 +77,9 @@ func (a *app) reproduceCommand() *cobra.Command {
 
 Every row is a run of this program with the command that the table shows. A row is
 ok if the written file keeps its budget (MET), was verified, and is as small as
-published. The data folder holds models/ and datasets/.
+published. The data folder holds models/ and datasets/. Models of speech are
+judged by examples made from a recording in it, with the states that the models
+carry from frame to frame; --examples keeps them.
 
 Tables:
 `
@@ -89,6 +96,7 @@ Tables:
 	}
 	flags := c.Flags()
 	flags.StringVar(&f.data, "data", "../shared/data", "folder that holds the models and the data sets")
+	flags.StringVar(&f.examples, "examples", "", "folder to keep examples in that are made from recordings (default: a temporary one)")
 	flags.StringSliceVar(&f.only, "only", nil, "rows to compute, by name (default: all of them)")
 	flags.BoolVar(&f.quick, "quick", false, "only the rows that take less than half a minute")
 	return c
@@ -168,11 +176,13 @@ func (a *app) reproduce(ctx context.Context, f reproduceFlags, name string) erro
 		return err
 	}
 	defer os.RemoveAll(folder)
+	shown := cmp.Or(f.examples, "EXAMPLES")
+	f.examples = cmp.Or(f.examples, filepath.Join(folder, "examples"))
 	r := &reproduceResult{Table: name, Rows: []reproduceRow{}, Machine: fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, words.Count(runtime.NumCPU(), "processor", "processors")),
 		Date: start.UTC().Format(time.DateOnly), Version: compress.Version, Seed: a.seed, File: a.out}
 	for k, j := range rows {
 		a.report.progress(j.name, float64(k)/float64(len(rows)))
-		row, err := a.row(ctx, j, f.data, filepath.Join(folder, fmt.Sprint(k)))
+		row, err := a.row(ctx, j, f, shown, filepath.Join(folder, fmt.Sprint(k)))
 		if err != nil {
 			return err
 		}
@@ -208,12 +218,17 @@ func (t table) chosen(f reproduceFlags) ([]job, error) {
 
 // row runs one job as a user would. A run that fails is a row with its problem;
 // the error is that of a context that ended.
-func (a *app) row(ctx context.Context, j job, data, out string) (reproduceRow, error) {
+func (a *app) row(ctx context.Context, j job, f reproduceFlags, examples, out string) (reproduceRow, error) {
+	places := strings.NewReplacer("DATA", filepath.ToSlash(f.data), "MADE", filepath.ToSlash(examples))
 	r := reproduceRow{Name: j.name, Published: j.least, Goal: j.goal, Source: required,
-		Command: strings.ReplaceAll(strings.Join(append([]string{"compactify", "run"}, j.args...), " "), "DATA", filepath.ToSlash(data))}
+		Command: places.Replace(strings.Join(append([]string{"compactify", "run"}, j.args...), " "))}
 	args := []string{"run", "--json", "--quiet", "--out", out, "--seed", fmt.Sprint(a.seed), "--threads", fmt.Sprint(a.threads), "--kernel", a.kernel}
 	for _, arg := range j.args {
-		args = append(args, strings.ReplaceAll(arg, "DATA", data))
+		args = append(args, strings.NewReplacer("DATA", f.data, "MADE", f.examples).Replace(arg))
+	}
+	if err := a.makeExamples(ctx, j, f); err != nil {
+		r.Problem = err.Error()
+		return r, ctx.Err()
 	}
 	var object, problems bytes.Buffer
 	run(ctx, args, strings.NewReader(""), &object, &problems)
