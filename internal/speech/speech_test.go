@@ -43,7 +43,7 @@ func TestDecodeWAV(t *testing.T) {
 		{nil, "header: want RIFF and WAVE"},
 		{wav(1, 2, 16), "want 1, PCM, of 1 channel and 16 bits"},
 		{wav(3, 1, 32), "want 1, PCM, of 1 channel and 16 bits"},
-		{wav(1, 1, 16, 1, 2)[:60], `chunk "data"`},
+		{wav(1, 1, 16, 1, 2)[:58], `chunk "data": got 2 bytes, want 4`},
 		{wav(1, 1, 16)[:36], "no data"},
 	} {
 		if _, _, err := decodeWAV(c.file); err == nil || !strings.Contains(err.Error(), c.want) {
