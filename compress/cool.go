@@ -23,8 +23,8 @@ func (e *Evaluator) temperature() float64 {
 	if e.head != train.Logits || e.width < 2 {
 		return 1
 	}
-	margins := make([]float64, len(e.answers))
-	for i, row := range e.answers {
+	margins := make([]float64, len(e.answers[0]))
+	for i, row := range e.answers[0] {
 		sorted := slices.Clone(row)
 		slices.Sort(sorted)
 		margins[i] = float64(sorted[len(sorted)-1]) - float64(sorted[len(sorted)-2])
