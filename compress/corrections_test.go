@@ -53,7 +53,7 @@ func TestCorrectionsAreMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, noise := range o.Noise {
+	for i, noise := range o.Signals[0].Noise {
 		if noise != 0 {
 			t.Fatalf("equalised and smoothed: example %d is answered with an error of %v, want the same to the last bit", i, noise)
 		}
