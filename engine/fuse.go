@@ -28,6 +28,7 @@ func (c *compiler) fuse() error {
 	c.dropMoves()
 	c.findGelu()
 	c.sparsePoints()
+	c.products()
 	c.poolBeforeRelu()
 	c.shortenIndices()
 	c.absorbRelu()

@@ -11,6 +11,7 @@ func kernelFamilies() []map[string]prepare {
 		elementwiseKernels(),
 		unaryKernels(),
 		linearKernels(),
+		denseKernels(),
 		movementKernels(),
 		viewKernels(),
 		convolutionKernels(),
