@@ -56,6 +56,7 @@ rows() {
 		$quick || echo "$form resnet18 1 runs/s $([[ $form == float ]] && echo 0.9 || echo 1.0)"
 		$quick || echo "$form mobilenetv2 1 runs/s $([[ $form == float ]] && echo 0.9 || echo 1.0)"
 	done
+	$quick || for batch in 1 197; do echo "float mlp-768 $batch runs/s 1.0"; done
 	echo "speedup resnet20 1 runs/s 2.8"
 	$quick || echo "speedup resnet18 1 runs/s 2.8"
 	if ((threads == 1)); then

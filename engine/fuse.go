@@ -32,7 +32,11 @@ func (c *compiler) fuse() error {
 	c.poolBeforeRelu()
 	c.shortenIndices()
 	c.absorbRelu()
-	return c.fuseChains()
+	if err := c.fuseChains(); err != nil {
+		return err
+	}
+	c.chainsIntoProducts()
+	return nil
 }
 
 // readers tells who reads each value.

@@ -10,8 +10,12 @@ import (
 // dense is a matrix product with a constant right operand as one step: an operator
 // of this package that reads A, B as MatMul or Gemm did (stored [N, K] if transB),
 // and if there are any a bias [N] and a residual of the result's shape. The result
-// is bounded to [low, high].
-const dense = "Dense"
+// is bounded to [low, high], and then goes through operations, see
+// [compiler.chainsIntoProducts].
+const (
+	dense        = "Dense"
+	denseNumbers = 4 // the first input that operations read
+)
 
 // worthPacking is the static rule by which B is packed: fewer sums at a time than
 // this wait for the multiplier rather than for memory, and B is read where it lies.
@@ -72,7 +76,8 @@ func (c *compiler) toDense(n *graph.Node) {
 	if !ok || !worthPacking(p) {
 		return
 	}
-	in := []*graph.Value{n.In[0], b, nil, nil}
+	in := make([]*graph.Value, denseNumbers)
+	in[0], in[1] = n.In[0], b
 	at := n.Attrs
 	if n.Kind() == "Gemm" {
 		if at.Int("transA", 0) != 0 || at.Float("alpha", 1) != 1 {

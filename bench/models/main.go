@@ -56,6 +56,7 @@ func networks() []network {
 		}},
 		{"resnet18", one, true, func(string) (*graph.Graph, error) { return resNet18() }},
 		{"mobilenetv2", one, true, func(string) (*graph.Graph, error) { return mobileNetV2() }},
+		{"mlp-768", []int{1, 197}, false, func(string) (*graph.Graph, error) { return mlp768() }},
 	}
 }
 

@@ -14,12 +14,19 @@ import (
 type designer struct{ b *graph.Builder }
 
 func design(name string, body func(d *designer, x *graph.Value) *graph.Value) (*graph.Graph, error) {
+	return designFor(name, "logits", []int{3, 224, 224}, body)
+}
+
+// designFor is design for examples of another shape.
+func designFor(name, output string, example []int, body func(d *designer, x *graph.Value) *graph.Value) (*graph.Graph, error) {
 	g := &graph.Graph{Name: name, Opset: map[string]int{"": graph.LatestOpset}}
 	d := &designer{graph.NewBuilder(g, "v")}
-	x := d.b.Input("input", tensor.Type{DType: tensor.Float32,
-		Shape: []tensor.Dim{tensor.Symbol("N"), tensor.Fixed(3), tensor.Fixed(224), tensor.Fixed(224)}})
-	y := body(d, x)
-	y.Name = "logits"
+	shape := []tensor.Dim{tensor.Symbol("N")}
+	for _, n := range example {
+		shape = append(shape, tensor.Fixed(n))
+	}
+	y := body(d, d.b.Input("input", tensor.Type{DType: tensor.Float32, Shape: shape}))
+	y.Name = output
 	g.Outputs = []*graph.Value{y}
 	return g, d.b.Err()
 }
@@ -105,5 +112,17 @@ func mobileNetV2() (*graph.Graph, error) {
 			}
 		}
 		return d.classifier(relu6(d.conv(x, 1280, 1, 1, 1)))
+	})
+}
+
+// mlp768 is what follows the attention in a layer of ViT-B/16, which has 197 tokens
+// (A. Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021, table 1), with
+// a ReLU: all of its work is in two products.
+func mlp768() (*graph.Graph, error) {
+	return designFor("mlp-768", "output", []int{768}, func(d *designer, x *graph.Value) *graph.Value {
+		layer := func(x *graph.Value, in, out int) *graph.Value {
+			return d.b.Op("Add", d.b.Op("MatMul", x, d.weights(in, in, out)), d.weights(out*100, out))
+		}
+		return layer(d.b.Op("Relu", layer(x, 768, 3072)), 3072, 768)
 	})
 }

@@ -21,8 +21,10 @@ type Dense struct {
 	depth     int // terms of one pass over k
 	strip     int // rows whose part of x stays in the cache through a pass
 	byPanel   bool
+	unit      int // panels that threads do not split
 
 	workers        []lastWorker
+	then           func(worker int, y []float32)
 	start          int // the offset of a tile's only run
 	x, residual, y []float32
 	body           func(worker, lo, hi int)
@@ -35,6 +37,9 @@ const (
 	denseDepth = 704
 	denseRows  = 168
 )
+
+// DenseStretch is the most elements that a function given to [Dense.Then] gets.
+const DenseStretch = 512
 
 // DenseWeights is the number of elements that [NewDense] packs a matrix [k, n]
 // into, at most.
@@ -57,19 +62,29 @@ func NewDense(p *Pool, m, n, k int, w []float32, trans bool, bias []float32, low
 		d.depth = ceilDiv(k, ceilDiv(k, denseDepth))
 		d.strip = ceilDiv(m, ceilDiv(m, denseRows))
 	}
-	d.byPanel = len(d.panels) >= p.threads && n > m
+	d.byPanel = ceilDiv(len(d.panels), d.unit) >= p.threads && n > m
 	d.body = d.part
 	return d
 }
 
-// pack splits the columns evenly over panels.
+// Then has f change finished stretches of rows of y, each once and while it is in
+// the cache. In the sets with assembly a stretch begins at a multiple of the
+// vector kernels' stride, and ends at one or at the end of its row, so that each
+// element is the same bits at any number of threads.
+func (d *Dense) Then(f func(worker int, y []float32)) { d.then = f }
+
+// pack splits the columns over panels of nearly equal width that begin at whole
+// strides of vector kernels, or as often as they can.
 func (d *Dense) pack(w []float32, trans bool, bias []float32) {
 	lanes, most := d.tile.lanes, len(d.tile.pixels)-1
 	vectors := ceilDiv(d.n, lanes)
 	memory := hugePages(vectors * lanes * d.k)
-	parts := ceilDiv(vectors, most)
+	d.unit = max(1, stride/(lanes*most))
+	step := min(most, stride/lanes) // vectors
+	steps := ceilDiv(vectors, step)
+	parts := ceilDiv(steps, most/step)
 	for i := range parts {
-		v0, v1 := vectors*i/parts, vectors*(i+1)/parts
+		v0, v1 := steps*i/parts*step, min(steps*(i+1)/parts*step, vectors)
 		p := lastPanel{vectors: v1 - v0, width: (v1 - v0) * lanes, from: v0 * lanes, to: min(v1*lanes, d.n)}
 		p.mask = newLaneMask(p.to-p.from-(p.vectors-1)*lanes, lanes)
 		p.bias = make([]float32, p.width)
@@ -103,7 +118,7 @@ func (d *Dense) Run(x, residual, y []float32) error {
 	d.x, d.residual, d.y = x, residual, y
 	units := d.m
 	if d.byPanel {
-		units = len(d.panels)
+		units = ceilDiv(len(d.panels), d.unit)
 	}
 	err := d.pool.For(units, 1+minProducts/(d.m*d.n*d.k/units), d.body)
 	d.x, d.residual, d.y = nil, nil, nil
@@ -114,17 +129,30 @@ func (d *Dense) Run(x, residual, y []float32) error {
 func (d *Dense) part(worker, lo, hi int) {
 	rows, panels := [2]int{lo, hi}, d.panels
 	if d.byPanel {
-		rows, panels = [2]int{0, d.m}, d.panels[lo:hi]
+		rows, panels = [2]int{0, d.m}, d.panels[lo*d.unit:min(hi*d.unit, len(d.panels))]
 	}
 	args := &d.workers[worker].args
 	args.Offsets, args.Runs, args.Stride, args.StrideY = &d.start, 1, 4*d.k, 4*d.n
 	for at := rows[0]; at < rows[1]; at += d.strip {
 		end := min(at+d.strip, rows[1])
 		for k := 0; k < d.k; k += d.depth {
+			from := 0 // the first panel that is not finished
 			for i := range panels {
 				d.tiles(args, &panels[i], at, end, k)
+				last := i+1 == len(panels) || panels[i+1].to-panels[from].from > DenseStretch
+				if d.then != nil && last && k+d.depth >= d.k {
+					d.finish(worker, at, end, panels[from].from, panels[i].to)
+					from = i + 1
+				}
 			}
 		}
+	}
+}
+
+// finish applies then to columns [from, to) of rows [lo, hi).
+func (d *Dense) finish(worker, lo, hi, from, to int) {
+	for i := lo; i < hi; i++ {
+		d.then(worker, d.y[i*d.n+from:i*d.n+to])
 	}
 }
 
