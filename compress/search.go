@@ -263,13 +263,11 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 	return best, nil
 }
 
-// nearMiss is how much of the budget a trial may use to be fine-tuned again, longer
-// is by how many times the epochs, and lessVaried how much of other examples is
-// blended into each where those that are changed less are the trouble.
+// nearMiss is how much of the budget a trial may use to be fine-tuned again, and
+// longer is by how many times the epochs.
 const (
-	nearMiss   = 1.8
-	longer     = 2
-	lessVaried = varyShare / 5
+	nearMiss = 1.8
+	longer   = 2
 )
 
 // again fine-tunes the smallest trial that nearly fits for longer, from where it
@@ -286,11 +284,7 @@ func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
 		if near == nil {
 			return best, nil
 		}
-		t := &trial{plan: near.plan, epochs: longer * near.epochs, vary: varyShare}
-		if near.varied != nil && near.needs() > float64(near.varied.Measured) {
-			t.vary = lessVaried // it is the examples as they are that it answers worse
-		}
-		t, err := w.carryOut(ctx, t, func(done float64) { w.progress("fine-tuning for longer", done) })
+		t, err := w.try(ctx, near.plan, longer*near.epochs, func(done float64) { w.progress("fine-tuning for longer", done) })
 		if err != nil {
 			return best, err
 		}

@@ -17,7 +17,6 @@ import (
 type trial struct {
 	plan     Plan
 	epochs   int          // of fine-tuning
-	vary     float64      // share of another example that is blended into each
 	narrow   *graph.Graph // the model before its weights were rounded
 	float    *graph.Graph // the same weights in a graph of the original's shape
 	model    *graph.Graph
@@ -100,12 +99,7 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 		w.count.hits++
 		return t, nil
 	}
-	return w.carryOut(ctx, &trial{plan: p, epochs: epochs, vary: varyShare}, stage)
-}
-
-// carryOut makes a trial's model and measures it.
-func (w *work) carryOut(ctx context.Context, t *trial, stage func(float64)) (*trial, error) {
-	t.tooFew, t.float = w.tooFew, w.graph
+	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, float: w.graph}
 	var err error
 	if t.narrow, err = w.channels.narrowed(w.graph, t.plan); err != nil {
 		return nil, err
@@ -160,7 +154,7 @@ func (w *work) tuned(ctx context.Context, t *trial, stage func(float64)) error {
 	if err != nil {
 		return err
 	}
-	float, hard, err := w.tune(ctx, narrow, t.plan, masks, t.epochs, t.vary, stage)
+	float, hard, err := w.tune(ctx, narrow, t.plan, masks, t.epochs, stage)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func multiplyAdds(g *graph.Graph) float64 {
 // tune trains a model with fake-quantised weights and masks to imitate the
 // original. It returns the weights as they were trained, and the model with
 // integers in their place.
-func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[string]*train.Mask, epochs int, vary float64, stage func(float64)) (float, hard *graph.Graph, err error) {
+func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[string]*train.Mask, epochs int, stage func(float64)) (float, hard *graph.Graph, err error) {
 	soft, err := paths.FakeQuantizeWeights(w.Pool, g, p.Schemes)
 	if err != nil {
 		return nil, nil, err
@@ -128,8 +128,9 @@ func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[strin
 		}
 		w.teacher.cool = cool
 	}
-	if !w.canVary() {
-		vary = 0
+	vary := 0.0
+	if w.canVary() {
+		vary = varyShare
 	}
 	soft, _, err = train.Run(ctx, soft, w.training, train.Options{
 		Epochs: epochs, Batch: batch, Rate: tuneRate, Decay: train.Cosine, Relative: true, Seed: w.Seed, Pool: w.Pool,
