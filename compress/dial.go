@@ -159,21 +159,13 @@ func (w *work) measureDial(ctx context.Context, d *dial, step func()) error {
 	d.harm = make([]float64, len(d.settings))
 	for i := 1; i < len(d.settings); i++ {
 		step()
-		base := d.base(i)
-		if base != i {
+		if d.base(i) != i {
 			continue
 		}
-		p := Plan{}.clone()
-		d.put(&p, i)
-		g, err := w.modelOf(p)
-		if err != nil {
+		var err error
+		if d.harm[i], err = w.harmOf(ctx, d, i); err != nil {
 			return err
 		}
-		m, err := w.probing.Evaluate(ctx, g)
-		if err != nil {
-			return err
-		}
-		d.harm[i] = harm(m)
 	}
 	for i := range d.harm {
 		if base := d.base(i); base != i {
@@ -181,6 +173,18 @@ func (w *work) measureDial(ctx context.Context, d *dial, step func()) error {
 		}
 	}
 	return nil
+}
+
+// harmOf measures a setting of a dial by itself.
+func (w *work) harmOf(ctx context.Context, d *dial, at int) (float64, error) {
+	p := Plan{}.clone()
+	d.put(&p, at)
+	g, err := w.modelOf(p)
+	if err != nil {
+		return 0, err
+	}
+	m, err := w.probing.Evaluate(ctx, g)
+	return harm(m), err
 }
 
 // base is the setting by whose measured harm that of a setting is known.

@@ -95,6 +95,11 @@ func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err 
 		}
 		left := harm(m)
 		for _, d := range dials {
+			if kind == removeChannels && d.group && t.used() > exhausted {
+				if err := w.flatten(ctx, d); err != nil {
+					return enough, err
+				}
+			}
 			for i := range d.harm {
 				if d.kind(i) == kind {
 					d.harm[i] *= left / expected
@@ -102,10 +107,39 @@ func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err 
 			}
 		}
 		if used := math.Abs(math.Log(t.used())); used < nearest {
-			nearest, enough = used, left/t.used()
+			nearest, enough = used, left/max(t.used(), math.Pow(t.used(), overshoot))
 		}
 	}
 	return enough, nil
+}
+
+// Of a budget, a plan that spends more than exhausted times tells nothing of small
+// steps. What is spent grows slower than the distance of the answers: by the power
+// 1/overshoot, as measured on the networks of docs/results.md.
+const (
+	exhausted = 10
+	overshoot = 1.5
+)
+
+// flatten lets the harm of a group grow from its first step to its base as it was
+// measured before fine-tuning: where half the channels leave a model that
+// fine-tuning does not save, it does not save much of the first steps either.
+func (w *work) flatten(ctx context.Context, d *dial) error {
+	base := d.base(1)
+	if base <= 1 {
+		return nil
+	}
+	first, err := w.harmOf(ctx, d, 1)
+	if err != nil || !(first > 0 && d.harm[base] > 0) {
+		return err
+	}
+	power := math.Log(d.harm[base]/first) / math.Log(d.odds(base)/d.odds(1))
+	power = max(0.25, min(1, power))
+	whole := d.harm[base]
+	for i := 1; i < len(d.harm); i++ {
+		d.harm[i] = whole * math.Pow(d.odds(i)/d.odds(base), power)
+	}
+	return nil
 }
 
 // typical is a plan that goes along one kind of path alone, with the harm that the
