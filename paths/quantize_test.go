@@ -57,7 +57,7 @@ var everyScheme = []Scheme{
 	{Bits: 2, Ternary: true}, {Bits: 2, Ternary: true, Block: 2}, {Bits: 2, Ternary: true, Block: PerTensor, Fit: FitMinMax},
 	{Bits: 8, Asymmetric: true}, {Bits: 4, Asymmetric: true, Fit: FitMinMax}, {Bits: 3, Asymmetric: true}, {Bits: 2, Asymmetric: true},
 	{Bits: 8, Block: PerTensor}, {Bits: 4, Block: PerTensor, Asymmetric: true}, {Bits: 2, Block: PerTensor, Asymmetric: true}, {Bits: 1, Block: PerTensor},
-	{Bits: 8, Block: 2, Asymmetric: true}, {Bits: 4, Block: 2}, {Bits: 2, Block: 2}, {Bits: 2, Block: 2, Asymmetric: true}, {Bits: 1, Block: 3}, {Bits: 4, Block: 64},
+	{Bits: 8, Block: 2, Asymmetric: true}, {Bits: 4, Block: 2}, {Bits: 4, Block: 2, Asymmetric: true}, {Bits: 4, Asymmetric: true}, {Bits: 2, Block: 2}, {Bits: 2, Block: 2, Asymmetric: true}, {Bits: 1, Block: 3}, {Bits: 4, Block: 64},
 	{Bits: 8, Fit: FitMinMax}, {Bits: 4, Fit: FitPercentile}, {Bits: 4, Fit: FitPercentile, Asymmetric: true}, {Bits: 4, Fit: FitEntropy}, {Bits: 8, Fit: FitEntropy, Asymmetric: true},
 	{Bits: 4, Fit: FitFixedPoint}, {Bits: 8, Fit: FitFixedPoint, Block: PerTensor}, {Bits: 2, Fit: FitFixedPoint, Block: 2},
 }
