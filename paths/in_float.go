@@ -81,6 +81,8 @@ func whyFloat(n *graph.Node, producer map[*graph.Value]*graph.Node, params map[*
 		return fmt.Sprintf("ONNX Runtime has no integer kernel for %s", k)
 	case k == "Conv" || k == "Gemm" || k == "MatMul":
 		switch {
+		case integers(n.In[1]) && producer[n.In[1]].In[0].Type.DType.Bits() == 4:
+			return "its weight has 4 bits: ONNX Runtime unpacks it to floats at every run; 8 bits are faster there"
 		case integers(n.In[0]) && integers(n.In[1]):
 			return ""
 		case params[n.In[1]] != nil:
