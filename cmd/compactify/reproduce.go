@@ -32,7 +32,7 @@ type job struct {
 	args  []string // behind "compactify run"; DATA stands for the data folder, MADE for the folder of made examples
 	least float64  // how many times smaller the file must be
 	goal  float64  // how many times smaller it should be; 0 for none
-	quick bool     // it takes less than half a minute
+	quick bool     // it takes a minute or less
 }
 
 // tables are all that can be reproduced.
@@ -98,7 +98,7 @@ Tables:
 	flags.StringVar(&f.data, "data", "../shared/data", "folder that holds the models and the data sets")
 	flags.StringVar(&f.examples, "examples", "", "folder to keep examples in that are made from recordings (default: a temporary one)")
 	flags.StringSliceVar(&f.only, "only", nil, "rows to compute, by name (default: all of them)")
-	flags.BoolVar(&f.quick, "quick", false, "only the rows that take less than half a minute")
+	flags.BoolVar(&f.quick, "quick", false, "only the rows that take a minute or less")
 	return c
 }
 

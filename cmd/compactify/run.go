@@ -81,7 +81,7 @@ complete tour that needs no files.`,
 	f.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
-	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+" (default: all of them)")
+	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+"\n(default: prune, quantize and prune-channels)")
 	flags.IntSliceVar(&f.bits, "bits", nil, "widths that weights may have, of 8, 4 and 2 (default: all of them)")
 	flags.IntVar(&f.opset, "opset", 0, "newest ONNX opset that the file may need: 21 keeps 4 bits as the least, 13 keeps 8 (default: any; 2 bits need 25)")
 	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training after each change; 0 for none (default: chosen by the size of the work)")

@@ -45,7 +45,7 @@ func lenet() *compress.Result {
 	}
 	r.Layers = []compress.Layer{
 		{Name: "conv1.weight", Kind: "Conv", Shape: []int{6, 1, 5, 5}, Bits: 8, Zeros: 12, Params: 150, BytesBefore: 600, BytesAfter: 174, SNR: 42.7},
-		{Name: "conv2.weight", Kind: "Conv", Shape: []int{16, 6, 5, 5}, Bits: 4, Zeros: 700, Params: 2400, BytesBefore: 9600, BytesAfter: 1264, SNR: 17.1},
+		{Name: "conv2.weight", Kind: "Conv", Shape: []int{16, 6, 5, 5}, ShapeAfter: []int{12, 6, 5, 5}, Bits: 4, Zeros: 700, Params: 2400, BytesBefore: 9600, BytesAfter: 1264, SNR: 17.1},
 		{Name: "fc1.weight", Kind: "Gemm", Shape: []int{120, 400}, Bits: 2, Zeros: 25100, Params: 48000, BytesBefore: 192000, BytesAfter: 12480, SNR: 7.9},
 		{Name: "fc2.weight", Kind: "Gemm", Shape: []int{84, 120}, Bits: 2, Zeros: 1202, Params: 10080, BytesBefore: 40320, BytesAfter: 2856, SNR: 8.8},
 		{Name: "fc3.weight", Kind: "Gemm", Shape: []int{10, 84}, Bits: 32, Zeros: 0, Params: 840, BytesBefore: 3360, BytesAfter: 3360, SNR: num(math.Inf(1))},

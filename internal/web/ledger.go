@@ -109,6 +109,9 @@ func layerRows(layers []compress.Layer) []layerRow {
 			SNR: "exact", Before: words.Grouped(l.BytesBefore), After: words.Grouped(l.BytesAfter),
 			BitsBar: clamp(100 * float64(l.Bits) / 32), ZerosBar: clamp(100 * ratio(l.Zeros, l.Params)), SNRBar: 100,
 			BeforeBar: 100 * ratio(l.BytesBefore, largest), AfterBar: 100 * ratio(l.BytesAfter, largest)}
+		if len(l.ShapeAfter) > 0 && !slices.Equal(l.Shape, l.ShapeAfter) {
+			row.Shape += " → " + dims(l.ShapeAfter)
+		}
 		if finite(snr) {
 			row.SNR, row.SNRBar = words.Fixed(snr, 1)+" dB", clamp(100*snr/fullSNR)
 		} else if snr != snr || snr < 0 {
