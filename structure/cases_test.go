@@ -222,6 +222,21 @@ var structureCases = []structureCase{
 		return s.dense("head", s.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, y, s.ints(1)), 2)
 	}, []string{"q 2 heads: q.1×4 q bias.0×4 k.1×2 k bias.0×2 v.1×3 v bias.0×3 head.0×6"}, []string{"head: is an output"}},
 
+	{"turned heads, as ONNX Runtime fuses them", func(s *sketch) *graph.Value {
+		x := s.With("com.microsoft.FastGelu", nil, s.Op("MatMul", s.in(5, 3), s.w("in", 3, 4)), s.w("in bias", 4))
+		turn := graph.Attributes{graph.Int("num_heads", 3)}
+		q := s.With("RotaryEmbedding", turn, s.dense("q", x, 6), s.w("cos", 2, 5, 1), s.w("sin", 2, 5, 1))
+		k := s.With("RotaryEmbedding", turn, s.dense("k", x, 6), s.w("cos k", 2, 5, 1), s.w("sin k", 2, 5, 1))
+		y := s.With("Attention", graph.Attributes{graph.Int("q_num_heads", 3), graph.Int("kv_num_heads", 3)}, q, k, s.dense("v", x, 6))
+		y = s.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, y, s.ints(1))
+		y = s.With("com.microsoft.FusedGemm", graph.Attributes{graph.Text("activation", "Sigmoid")}, y, s.w("fused", 6, 4), s.w("fused bias", 4))
+		return s.dense("head", y, 2)
+	}, []string{
+		"in 4 channels: in.1×1 in bias.0×1 q.0×1 k.0×1 v.0×1",
+		"q 3 heads: q.1×2 q bias.0×2 k.1×2 k bias.0×2 v.1×2 v bias.0×2 fused.0×2",
+		"fused 4 channels: fused.1×1 fused bias.0×1 head.0×1",
+	}, []string{"head: is an output"}},
+
 	{"LSTM, both ways", func(s *sketch) *graph.Value {
 		x := s.With("Transpose", graph.Attributes{graph.Ints("perm", 1, 0, 2)}, s.dense("in", s.in(5, 2), 3))
 		y := s.Multi("LSTM", graph.Attributes{graph.Int("hidden_size", 2), graph.Text("direction", "bidirectional")}, 1, x,

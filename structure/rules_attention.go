@@ -3,7 +3,7 @@ package structure
 import "github.com/compactify/compactify/graph"
 
 func attentionRelations() map[string]relation {
-	return map[string]relation{"Attention": relateAttention}
+	return map[string]relation{"Attention": relateAttention, "RotaryEmbedding": relateRotary}
 }
 
 // relateAttention: q, k and v, each [N, heads, steps, size] or
@@ -84,4 +84,41 @@ func (x *axes) relateMask(n *graph.Node, queries int, heads axis, reason int32) 
 			x.tieRuns(a, heads)
 		}
 	}
+}
+
+// relateRotary: x [N, heads, steps, size] or [N, steps, heads·size], every head
+// turned by the same tables.
+func relateRotary(x *axes, n *graph.Node) nodeRule {
+	in, out := x.at(n.In[0]), x.at(n.Out[0])
+	at, count := 1, in[1].size
+	if len(in) == 3 {
+		at, count = 2, n.Attrs.Int("num_heads", 0)
+	}
+	if count < 1 || !in[at].known() || in[at].size%count != 0 || out[at].size != in[at].size {
+		x.fixNode(n, "has an unknown number of heads")
+		return nodeRule{}
+	}
+	reason := x.because("%v needs it whole", n)
+	for _, v := range n.In[1:] {
+		x.fixAll(v, reason)
+	}
+	for k := range in {
+		if k != at {
+			x.fix(in[k], reason)
+		}
+		x.tie(n, in[k], out[k])
+	}
+	heads := axis{x.add(count), count}
+	x.tieRuns(in[at], heads)
+	for i := range count {
+		x.mark(heads.slot(i), markHead)
+	}
+	rule := nodeRule{zero: func(z zeros) { z.set(n.Out[0], at, z.at(n.In[0], at)) }}
+	if at == 2 {
+		rule.adjust = func(r *removal, c *graph.Node) error {
+			c.Attrs = c.Attrs.With(graph.Int("num_heads", r.size(heads)))
+			return nil
+		}
+	}
+	return rule
 }

@@ -35,12 +35,13 @@ func elementwiseRelations() map[string]relation {
 	}
 	add(first, "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "HardSwish", "Swish", "Tanh", "Softsign", "Mish", "Gelu",
 		"Shrink", "Identity", "Cast", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round", "Sqrt", "Erf", "Sin", "Tan", "Asin", "Atan", "Sinh",
-		"Asinh", "Atanh", "Div", "Mod")
+		"Asinh", "Atanh", "Div", "Mod", "com.microsoft.Gelu", "com.microsoft.QuickGelu")
 	add(never, "Sigmoid", "HardSigmoid", "Softplus", "Reciprocal", "Exp", "Log", "Cos", "Acos", "Cosh", "Acosh", "Not", "Equal", "Greater", "Less",
 		"GreaterOrEqual", "LessOrEqual", "IsNaN", "IsInf", "Or", "Xor", "BitwiseNot")
-	add(every, "Add", "Sub", "Sum", "Mean", "Max", "Min", "BitwiseOr", "BitwiseXor")
+	add(every, "Add", "Sub", "Sum", "Mean", "Max", "Min", "BitwiseOr", "BitwiseXor", "com.microsoft.BiasGelu")
 	add(some, "Mul", "And", "BitwiseAnd")
 	add(func(zero []bool) bool { return zero[1] && zero[2] }, "Where")
+	table["com.microsoft.FastGelu"] = elementwise(func(zero []bool) bool { return zero[0] && (len(zero) == 1 || zero[1]) })
 	table["Dropout"] = relateDropout
 	table["Pow"] = relatePow
 	table["Clip"] = relateClip

@@ -8,7 +8,25 @@ import (
 
 func weightRelations() map[string]relation {
 	return map[string]relation{"Conv": relateConv, "ConvTranspose": relateConvTranspose, "Gemm": relateGemm, "MatMul": relateMatMul,
-		"Einsum": relateEinsum}
+		"Einsum": relateEinsum, "com.microsoft.FusedConv": relateFused(relateConv, 3), "com.microsoft.FusedGemm": relateFused(relateGemm, 3)}
+}
+
+// relateFused: an operator with an activation behind it, and without what else
+// ONNX Runtime fuses into it from input most on.
+func relateFused(relate relation, most int) relation {
+	return func(x *axes, n *graph.Node) nodeRule {
+		if len(n.In) > most {
+			x.fixNode(n, "adds another value, which is not followed")
+			return nodeRule{}
+		}
+		rule := relate(x, n)
+		switch n.Attrs.Text("activation", "") {
+		case "", "Relu", "LeakyRelu", "Tanh":
+		default:
+			rule.zero = nil
+		}
+		return rule
+	}
 }
 
 // output notes that an axis of a value counts output channels, if the value is
