@@ -31,6 +31,27 @@ type Contract struct {
 // normal95 is the 97.5 % point of the standard normal distribution.
 const normal95 = 1.959963984540054
 
+// student95 is the 97.5 % point of Student's t distribution, to 1 %.
+//
+// Source: M. Abramowitz and I. A. Stegun, "Handbook of mathematical functions"
+// (1964), 26.7.5 and, for the fewest degrees of freedom, table 26.10.
+func student95(freedom float64) float64 {
+	switch {
+	case freedom < 2:
+		return 12.706
+	case freedom < 3:
+		return 4.303
+	}
+	const z = normal95
+	const (
+		z3 = z * z * z
+		z5 = z3 * z * z
+		z7 = z5 * z * z
+	)
+	v := freedom
+	return z + (z3+z)/(4*v) + (5*z5+16*z3+3*z)/(96*v*v) + (3*z7+19*z5+17*z3-15*z)/(384*v*v*v)
+}
+
 // newContract judges outcomes on the same examples against a budget.
 func newContract(b compactify.Budget, original, compact Outcome) Contract {
 	estimate, lo, hi, output := interval(b, original, compact)
@@ -93,7 +114,7 @@ func interval(b compactify.Budget, original, compact Outcome) (estimate, lo, hi 
 }
 
 // pairedMean is factor times the mean of x − y (y nil counts as zero), with its
-// 95 % interval by the normal approximation.
+// 95 % interval by Student's t.
 func pairedMean(x, y []float64, factor float64) (estimate, lo, hi float64) {
 	n := float64(len(x))
 	at := func(i int) float64 {
@@ -111,7 +132,7 @@ func pairedMean(x, y []float64, factor float64) (estimate, lo, hi float64) {
 		for i := range x {
 			squares += (at(i) - estimate) * (at(i) - estimate)
 		}
-		half = normal95 * math.Sqrt(squares/(n-1)/n)
+		half = student95(n-1) * math.Sqrt(squares/(n-1)/n)
 	}
 	return estimate, estimate - half, estimate + half
 }
@@ -160,6 +181,6 @@ func ratioInterval(power, noise []float64) (estimate, lo, hi float64) {
 		d := power[i]/p - noise[i]/q
 		variance += d * d
 	}
-	half := normal95 * 10 / math.Ln10 * math.Sqrt(variance/(n-1)/n)
+	half := student95(n-1) * 10 / math.Ln10 * math.Sqrt(variance/(n-1)/n)
 	return estimate, estimate - half, estimate + half
 }

@@ -54,10 +54,19 @@ func TestPairedProportions(t *testing.T) {
 	}
 }
 
+// TestStudent95 against the table of Abramowitz and Stegun, 26.10.
+func TestStudent95(t *testing.T) {
+	for freedom, want := range map[float64]float64{1: 12.706, 2: 4.303, 3: 3.182, 5: 2.571, 10: 2.228, 30: 2.042, 120: 1.980} {
+		if got := student95(freedom); !near(got/want, 1, 0.01) {
+			t.Errorf("%v degrees of freedom: got %v, want %v", freedom, got, want)
+		}
+	}
+}
+
 // TestPairedMean: of the differences 1, 2, 3, 4 the mean is 2.5 and the standard
 // error √(5/3)/2.
 func TestPairedMean(t *testing.T) {
-	half := normal95 * math.Sqrt(5.0/3) / 2
+	half := student95(3) * math.Sqrt(5.0/3) / 2
 	estimate, lo, hi := pairedMean([]float64{2, 4, 6, 8}, []float64{1, 2, 3, 4}, 10)
 	if !near(estimate, 25, 1e-12) || !near(lo, 25-10*half, 1e-12) || !near(hi, 25+10*half, 1e-12) {
 		t.Errorf("got %v in [%v, %v], want 25 ± %v", estimate, lo, hi, 10*half)
@@ -110,12 +119,12 @@ func TestVerdicts(t *testing.T) {
 		{compactify.MetricDrop, 5, original, compact, MetWithin},
 		{compactify.MetricDrop, 4, original, compact, MetWithin},
 		{compactify.MetricDrop, 3.9, original, compact, NotMet},
-		// Differences 0.1 and 0.3: 0.2 ± 1.96·0.1.
-		{compactify.LossRise, 0.4, losses(1, 1), losses(1.1, 1.3), Met},
-		{compactify.LossRise, 0.39, losses(1, 1), losses(1.1, 1.3), MetWithin},
+		// Differences 0.1 and 0.3: 0.2 ± 12.706·0.1, Student's t of one degree of freedom.
+		{compactify.LossRise, 1.471, losses(1, 1), losses(1.1, 1.3), Met},
+		{compactify.LossRise, 1.47, losses(1, 1), losses(1.1, 1.3), MetWithin},
 		{compactify.LossRise, 0.19, losses(1, 1), losses(1.1, 1.3), NotMet},
-		{compactify.KLFrom, 0.4, losses(0, 0), losses(0.1, 0.3), Met},
-		{compactify.KLFrom, 0.39, losses(0, 0), losses(0.1, 0.3), MetWithin},
+		{compactify.KLFrom, 1.471, losses(0, 0), losses(0.1, 0.3), Met},
+		{compactify.KLFrom, 1.47, losses(0, 0), losses(0.1, 0.3), MetWithin},
 		{compactify.KLFrom, 0, losses(0, 0), losses(0, 0), Met},
 		{compactify.KLFrom, 100, losses(0, 0), losses(math.NaN(), 0), NotMet},
 		// Power and noise are equal: exactly 0 dB.
