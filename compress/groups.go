@@ -64,13 +64,14 @@ type StructuredPath interface {
 }
 
 // DescribeStructure lists the groups that a path works on, those of channels or
-// those of blocks, and what is refused, and proves that each group can be cut.
-func DescribeStructure(ctx context.Context, g *graph.Graph, p StructuredPath) (*Structure, error) {
-	a := p.Analysis()
-	removable, blocks := make(map[string]int), false
-	for _, c := range p.Removed(1) {
-		removable[c.Group]++
-		blocks = a.Group(c.Group).Kind == structure.Block
+// those of blocks, and what is refused, and proves that each group can be cut. The
+// path is nil if it has nothing to cut.
+func DescribeStructure(ctx context.Context, g *graph.Graph, a *structure.Analysis, blocks bool, p StructuredPath) (*Structure, error) {
+	removable := make(map[string]int)
+	if p != nil {
+		for _, c := range p.Removed(1) {
+			removable[c.Group]++
+		}
 	}
 	s := &Structure{Groups: []GroupRow{}, Refused: []RefusedRow{}, Proof: ShapeProof{OK: true}}
 	for _, group := range a.Groups {
@@ -100,14 +101,16 @@ func DescribeStructure(ctx context.Context, g *graph.Graph, p StructuredPath) (*
 		}
 		s.Refused = append(s.Refused, RefusedRow(r))
 	}
+	var err error
+	if s.Sizes.Bytes, err = FileSize(g); err != nil || p == nil {
+		s.Sizes.Least = s.Sizes.Bytes
+		return s, err
+	}
 	end, err := p.At(ctx, 1)
 	if err != nil {
 		return nil, fmt.Errorf("shape proof: t = 1: %w", err)
 	}
 	s.Proof.count(end)
-	if s.Sizes.Bytes, err = FileSize(g); err != nil {
-		return nil, err
-	}
 	s.Sizes.Least, err = FileSize(end)
 	return s, err
 }

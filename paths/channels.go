@@ -70,16 +70,27 @@ func (p *PruneChannels) prepare(g *graph.Graph, o Options, wanted func(structure
 	p.g, p.analysis, p.tune = g, a, o.Tune
 	p.order = a.Removable(rankChannels(a, wanted, o))
 	if len(p.order) == 0 {
-		why := "it has no sum x + f(x) in which f ends in a layer of its own"
-		if p.kind == "prune-channels" {
-			why = "no layer has more than one output channel"
-		}
-		if len(a.Refused) > 0 && p.kind == "prune-channels" {
-			why = fmt.Sprintf("weight %q: %s", a.Refused[0].Name, a.Refused[0].Reason)
-		}
-		return fmt.Errorf("path %s: graph %q: nothing can be removed: %s", p.kind, g.Name, why)
+		return &NothingError{Kind: p.kind, Graph: g.Name, Analysis: a}
 	}
 	return nil
+}
+
+// NothingError says that a model has nothing that a structured path could cut
+// out. [NewPruneChannels] and [NewPruneBlocks] return it.
+type NothingError struct {
+	Kind, Graph string
+	Analysis    *structure.Analysis // with all that is refused, and why
+}
+
+func (e *NothingError) Error() string {
+	why := "it has no sum x + f(x) in which f ends in a layer of its own"
+	if e.Kind == "prune-channels" {
+		why = "no layer has more than one output channel"
+		if len(e.Analysis.Refused) > 0 {
+			why = fmt.Sprintf("weight %q: %s", e.Analysis.Refused[0].Name, e.Analysis.Refused[0].Reason)
+		}
+	}
+	return fmt.Sprintf("path %s: graph %q: nothing can be removed: %s", e.Kind, e.Graph, why)
 }
 
 // Analysis is what the path knows of the graph: its groups and what it refuses.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/compactify/compactify/compress"
@@ -11,6 +13,7 @@ import (
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/structure"
 )
 
 // dryRun is the JSON object of walk --dry-run.
@@ -23,6 +26,9 @@ type dryRun struct {
 
 // dryRun prints what a path would cut out, without measuring anything.
 func (a *app) dryRun(ctx context.Context, model string, k paths.Kind, o paths.Options) error {
+	if !slices.Contains(structured, k.Name) {
+		return usage(fmt.Errorf("--dry-run: of no meaning to walk %s: want prune-channels or prune-blocks", k.Name))
+	}
 	original, _, err := a.readModel(model)
 	if err != nil {
 		return err
@@ -32,14 +38,19 @@ func (a *app) dryRun(ctx context.Context, model string, k paths.Kind, o paths.Op
 		return err
 	}
 	path, err := k.New(g, o)
-	if err != nil {
+	p, _ := path.(compress.StructuredPath)
+	var found *structure.Analysis
+	var none *paths.NothingError
+	switch {
+	case errors.As(err, &none):
+		found, p = none.Analysis, nil
+		notes = append(notes, none.Error())
+	case err != nil:
 		return err
+	default:
+		found = p.Analysis()
 	}
-	p, ok := path.(compress.StructuredPath)
-	if !ok {
-		return usage(fmt.Errorf("--dry-run: of no meaning to walk %s: want prune-channels or prune-blocks", k.Name))
-	}
-	s, err := compress.DescribeStructure(ctx, g, p)
+	s, err := compress.DescribeStructure(ctx, g, found, k.Name == "prune-blocks", p)
 	if err != nil {
 		return err
 	}
@@ -74,6 +85,9 @@ func (r *dryRun) text(w io.Writer) {
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
+	}
+	if r.Proof.Removals == 0 {
+		return
 	}
 	fmt.Fprintf(w, "\nshapes    proven: %s tried, %s inferred anew and as expected, inputs and outputs unchanged\n",
 		words.Count(r.Proof.Removals, "removal", "removals"), words.Count(r.Proof.Shapes, "shape", "shapes"))
