@@ -2,6 +2,7 @@ package structure
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/compactify/compactify/graph"
@@ -87,7 +88,7 @@ func (a *Analysis) plan(selection map[string][]int) (*removal, []*Group, error) 
 		}
 	}
 	if known != len(selection) {
-		for id := range selection {
+		for _, id := range slices.Sorted(maps.Keys(selection)) {
 			if a.byID[id] == nil {
 				return nil, nil, fmt.Errorf("group %q: there is none of this name", id)
 			}

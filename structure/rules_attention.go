@@ -46,10 +46,12 @@ func relateAttention(x *axes, n *graph.Node) nodeRule {
 		}
 		x.tieRuns(a, heads)
 	}
-	for i, count := range map[int]int{0: queries, 1: keys, 2: keys, 4: keys, 5: keys} {
-		tie(n.Input(i), count)
+	for i, count := range []int{queries, keys, keys, 0, keys, keys} {
+		if count > 0 {
+			tie(n.Input(i), count)
+		}
 	}
-	for i, count := range map[int]int{0: queries, 1: keys, 2: keys, 3: queries} {
+	for i, count := range []int{queries, keys, keys, queries} {
 		tie(n.Output(i), count)
 	}
 	x.relateMask(n, queries, heads, reason)

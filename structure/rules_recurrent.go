@@ -28,8 +28,8 @@ func relateRecurrent(gates int) relation {
 		x.tieGroups(gates, w[1], units)
 		x.tieGroups(gates, r[1], units)
 		x.contract(n, operand{n.In[0], 2}, operand{n.In[1], 2})
-		for i, times := range map[int]int{3: 2 * gates, 5: 1, 6: 1, 7: 3} {
-			if a := x.at(n.Input(i)); a != nil {
+		for i, times := range []int{3: 2 * gates, 5: 1, 6: 1, 7: 3} {
+			if a := x.at(n.Input(i)); a != nil && times > 0 {
 				x.fixLeading(a, reason)
 				x.tieGroups(times, a[len(a)-1], units)
 			}
