@@ -25,6 +25,7 @@ type trial struct {
 	contract Contract
 	varied   *Contract // on the changed examples; nil if there are none
 	tooFew   bool      // the selection examples are too few for an interval
+	lucky    float64   // by how much the interval is widened, because the luckiest of many plans is chosen; 0 counts as 1
 	warm     bool      // fine-tuned from the weights of another trial
 	chosen   bool
 }
@@ -37,11 +38,12 @@ func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
 // the examples are so few that not even the original itself would be within the
 // limit, the interval says nothing; then twice the estimate counts instead.
 func (t *trial) needs() float64 {
-	need, worse := t.contract.worst(), math.Max
+	measured := float64(t.contract.Measured)
+	need, worse := measured+max(1, t.lucky)*(t.contract.worst()-measured), math.Max
 	if t.contract.Kind == string(compactify.MinSNR) {
 		worse = math.Min
 	} else if t.tooFew {
-		need = 2 * float64(t.contract.Measured)
+		need = 2 * measured
 	}
 	if t.varied != nil {
 		need = worse(need, float64(t.varied.Measured))
@@ -56,6 +58,20 @@ func (t *trial) used() float64 {
 		return math.Pow(10, (limit-need)/10)
 	}
 	return max(1e-3, need/max(limit, 1e-12))
+}
+
+// With few selection examples, chance decides more between plans than what they cost
+// in right answers. Below fewExamples the interval is one of 99 %, not of 95 %.
+const (
+	fewExamples = 500
+	luck        = 2.5758 / normal95
+)
+
+func (w *work) lucky() float64 {
+	if w.Budget.Kind == compactify.MetricDrop && w.chosen.Len() < fewExamples {
+		return luck
+	}
+	return 1
 }
 
 func (t *trial) record() Trial {
@@ -99,7 +115,7 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 		w.count.hits++
 		return t, nil
 	}
-	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, float: w.graph}
+	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, lucky: w.lucky(), float: w.graph}
 	var err error
 	if t.narrow, err = w.channels.narrowed(w.graph, t.plan); err != nil {
 		return nil, err
