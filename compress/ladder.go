@@ -66,6 +66,22 @@ func (l *ladder) nextTurn(from rung, refused map[int]int, least int) (dial, sett
 	return dial, setting
 }
 
+// between is the rung between two whose size is nearest to the geometric mean of
+// theirs; lo may be −1, before the first.
+func (l *ladder) between(lo, hi int) int {
+	if lo < 0 {
+		return (lo + hi) / 2
+	}
+	middle := math.Sqrt(float64(l.rungs[lo].bytes) * float64(l.rungs[hi].bytes))
+	best := lo + 1
+	for i := lo + 1; i < hi; i++ {
+		if math.Abs(float64(l.rungs[i].bytes)-middle) < math.Abs(float64(l.rungs[best].bytes)-middle) {
+			best = i
+		}
+	}
+	return best
+}
+
 // saved is what turning one dial is expected to save.
 func (l *ladder) saved(from rung, dial, setting int) int {
 	at := slices.Clone(from.at)

@@ -181,10 +181,10 @@ func TestNoFit(t *testing.T) {
 // TestUndefinedBudget: a signal has no metric to lose.
 func TestUndefinedBudget(t *testing.T) {
 	var rows [][]float64
-	for i := range 60 {
+	for i := range 400 {
 		rows = append(rows, []float64{float64(i), float64(i % 7), 0})
 	}
-	g, err := train.NewModel("mlp:2-3-1", []int{2}, 1, 1)
+	g, err := train.NewModel("mlp:2-40-1", []int{2}, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

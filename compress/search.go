@@ -52,7 +52,7 @@ func mostTunings(w *work) int {
 	if w.Finetune > 0 || multiplyAdds(w.graph)*backwardCost*tuneBatch*tuneSteps <= tuneWork {
 		return 12
 	}
-	return 8
+	return 9
 }
 
 // attempt tries a plan as it is rounded and, if that does not fit, fine-tuned. A
@@ -175,7 +175,7 @@ func (w *work) edge(ctx context.Context, l *ladder, enough float64) (best *trial
 	near := func(lo, hi int) bool {
 		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < leastTurn*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
 	}
-	best, err = lastThatFits(len(l.rungs), guess, near, func(i int) (*trial, error) {
+	best, err = lastThatFits(len(l.rungs), guess, near, l.between, func(i int) (*trial, error) {
 		t, err := w.attempt(ctx, l.plan(l.rungs[i]))
 		if err == nil && t.fits() {
 			at = max(at, i)
@@ -198,7 +198,7 @@ func (w *work) expect(plans int) { w.expected = w.count.tunings + plans }
 func (w *work) searchZeros(ctx context.Context) (*trial, error) {
 	w.expect(2 + int(math.Ceil(math.Log2(float64(len(fractions))))))
 	never := func(int, int) bool { return false }
-	return lastThatFits(len(fractions), -1, never, func(i int) (*trial, error) {
+	return lastThatFits(len(fractions), -1, never, halfway, func(i int) (*trial, error) {
 		p, err := sparse(w.graph, fractions[i])
 		if err != nil {
 			return nil, err
@@ -214,11 +214,11 @@ var fractions = []float64{0, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.
 
 // lastThatFits looks for the last of n plans that fits, on the assumption that
 // those before it fit as well; nil if none is found. It starts at a guess and
-// goes on in growing steps to where the answer changes; then it halves. Without
+// goes on in growing steps to where the answer changes; then it takes what lies between. Without
 // a guess (−1) it tries the last first, since often everything fits, and then cuts
 // nearer to the small end, where the edge more often is. It ends early where near
 // says that a plan that fits and one that does not are as good as neighbours.
-func lastThatFits(n, guess int, near func(lo, hi int) bool, try func(i int) (*trial, error)) (*trial, error) {
+func lastThatFits(n, guess int, near func(lo, hi int) bool, between func(lo, hi int) int, try func(i int) (*trial, error)) (*trial, error) {
 	var best *trial
 	lo, hi := -1, n // lo fits (or nothing does), hi does not (or is beyond the end)
 	at := func(i int) error {
@@ -251,11 +251,14 @@ func lastThatFits(n, guess int, near func(lo, hi int) bool, try func(i int) (*tr
 		case guess >= 0 && hi == n:
 			next = min(n-1, next+step)
 		default:
-			next = (lo + hi) / 2
+			next = between(lo, hi)
 		}
 	}
 	return best, nil
 }
+
+// halfway is the plan in the middle.
+func halfway(lo, hi int) int { return (lo + hi) / 2 }
 
 // mostTurns is how many turns of single dials are tried beyond the edge.
 const mostTurns = 5
@@ -264,7 +267,7 @@ const mostTurns = 5
 const freeTurns = 16
 
 // leastTurn is the share of the file that a turn must save to be worth a trial.
-const leastTurn = 0.005
+const leastTurn = 0.01
 
 // turnFurther goes on where the ladder ends: the next turn does not fit, but one
 // of another dial may. Turns are tried from the least harm per saved byte on, and

@@ -31,7 +31,7 @@ func TestLastThatFits(t *testing.T) {
 		for edge := -1; edge < n; edge++ {
 			for guess := -1; guess < n; guess++ {
 				var order []int
-				best, err := lastThatFits(n, guess, never, scripted(edge, &order))
+				best, err := lastThatFits(n, guess, never, halfway, scripted(edge, &order))
 				if err != nil || (best == nil) != (edge < 0) || best != nil && best.bytes != 1000-edge {
 					t.Fatalf("%d plans, the first %d fit, guess %d: got %+v, error %v", n, edge+1, guess, best, err)
 				}
@@ -52,16 +52,16 @@ func TestLastThatFits(t *testing.T) {
 		}
 	}
 	var order []int
-	if _, err := lastThatFits(9, -1, never, scripted(8, &order)); err != nil || !reflect.DeepEqual(order, []int{8}) {
+	if _, err := lastThatFits(9, -1, never, halfway, scripted(8, &order)); err != nil || !reflect.DeepEqual(order, []int{8}) {
 		t.Errorf("everything fits: tried %v, error %v, want the last alone", order, err)
 	}
 	order = nil
 	close := func(lo, hi int) bool { return hi-lo <= 8 }
-	if best, err := lastThatFits(64, -1, close, scripted(40, &order)); err != nil || best.bytes < 1000-40 || best.bytes > 1000-32 {
+	if best, err := lastThatFits(64, -1, close, halfway, scripted(40, &order)); err != nil || best.bytes < 1000-40 || best.bytes > 1000-32 {
 		t.Errorf("near enough: tried %v, got %+v, error %v", order, best, err)
 	}
 	stop := errors.New("stop")
-	if _, err := lastThatFits(9, -1, never, func(int) (*trial, error) { return nil, stop }); err != stop {
+	if _, err := lastThatFits(9, -1, never, halfway, func(int) (*trial, error) { return nil, stop }); err != stop {
 		t.Errorf("an error: got %v, want it back", err)
 	}
 }
