@@ -9,32 +9,43 @@ import (
 
 // search finds the smallest plan that fits. Down the ladder models get smaller
 // and, on the whole, worse; the edge is found by bisection, each plan fine-tuned
-// where rounding alone does not fit. Then single dials are turned further.
+// where rounding alone does not fit. Then single dials are turned further, a plan
+// that failed is repaired, and near misses are fine-tuned for longer. Of all that was
+// tried, the smallest that fits is the result; nil if nothing does.
 func (w *work) search(ctx context.Context) (*trial, error) {
+	if err := w.tryPlans(ctx); err != nil {
+		return nil, err
+	}
+	return w.bestSoFar(), nil
+}
+
+func (w *work) tryPlans(ctx context.Context) error {
 	if !w.goes("quantize") && len(w.groups()) == 0 {
-		return w.searchZeros(ctx)
+		_, err := w.searchZeros(ctx)
+		return err
 	}
 	dials, err := w.dials(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.expect(mostTunings(w))
 	enough, err := w.correct(ctx, dials)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l := newLadder(w.graph, w.groups(), dials)
 	best, at, failed, err := w.edge(ctx, l, enough)
 	if err != nil || best == nil {
-		return best, err
+		return err
 	}
 	if best, err = w.turnFurther(ctx, l, at, best); err != nil {
-		return best, err
+		return err
 	}
 	if best, err = w.repair(ctx, l, failed, best); err != nil {
-		return best, err
+		return err
 	}
-	return w.again(ctx, best)
+	_, err = w.again(ctx, best)
+	return err
 }
 
 // attempted is a rung of the ladder with its trial.
@@ -94,6 +105,9 @@ func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err 
 			return enough, err
 		}
 		left := harm(m)
+		if !(left >= 0 && left < math.Inf(1)) {
+			continue // the plan's answers are no numbers: it tells nothing
+		}
 		for _, d := range dials {
 			if kind == removeChannels && d.group && t.used() > exhausted {
 				if err := w.flatten(ctx, d); err != nil {
@@ -214,10 +228,11 @@ var fractions = []float64{0, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.
 
 // lastThatFits looks for the last of n plans that fits, on the assumption that
 // those before it fit as well; nil if none is found. It starts at a guess and
-// goes on in growing steps to where the answer changes; then it takes what lies between. Without
-// a guess (−1) it tries the last first, since often everything fits, and then cuts
-// nearer to the small end, where the edge more often is. It ends early where near
-// says that a plan that fits and one that does not are as good as neighbours.
+// goes on in growing steps to where the answer changes; then it takes what lies
+// between. Without a guess (−1) it tries the last first, since often everything
+// fits, and then cuts nearer to the small end, where the edge more often is. It ends
+// early where near says that a plan that fits and one that does not are as good as
+// neighbours.
 func lastThatFits(n, guess int, near func(lo, hi int) bool, between func(lo, hi int) int, try func(i int) (*trial, error)) (*trial, error) {
 	var best *trial
 	lo, hi := -1, n // lo fits (or nothing does), hi does not (or is beyond the end)

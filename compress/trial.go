@@ -127,6 +127,10 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 			w.notes = append(w.notes, fmt.Sprintf("not fine-tuned: %v", err))
 			return w.try(ctx, t.plan, 0, nil)
 		}
+		if errors.Is(err, train.ErrDiverged) {
+			w.notes = append(w.notes, fmt.Sprintf("a plan was measured without fine-tuning, which failed: %v", err))
+			return w.try(ctx, t.plan, 0, nil)
+		}
 	}
 	if t.epochs == 0 {
 		t.model, err = w.modelOf(t.plan)
