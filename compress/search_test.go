@@ -1,6 +1,7 @@
 package compress
 
 import (
+	"context"
 	"errors"
 	"math"
 	"reflect"
@@ -92,5 +93,26 @@ func TestNeeds(t *testing.T) {
 		if got := c.t.needs(); got != c.want || c.t.fits() != c.fits {
 			t.Errorf("%s: needs %v and fits %v, want %v and %v", c.name, got, c.t.fits(), c.want, c.fits)
 		}
+	}
+}
+
+// TestProgressNeverFalls: the share of the work that is done only grows, to all but
+// the end.
+func TestProgressNeverFalls(t *testing.T) {
+	job := smallJob(t)
+	job.Budget.Limit = 3
+	last, stages := 0.0, make(map[string]bool)
+	job.Progress = func(stage string, done float64) {
+		if done < last-1e-9 || done > 1 {
+			t.Errorf("%s: got %v of the work done after %v", stage, done, last)
+		}
+		last = max(last, done)
+		stages[stage] = true
+	}
+	if _, err := runInto(t, context.Background(), job); err != nil {
+		t.Fatal(err)
+	}
+	if last < 0.9 || len(stages) < 6 {
+		t.Errorf("got %v of the work done at the end, stages %v", last, stages)
 	}
 }
