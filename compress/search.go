@@ -108,14 +108,15 @@ func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err 
 		if !(left >= 0 && left < math.Inf(1)) {
 			continue // the plan's answers are no numbers: it tells nothing
 		}
+		hopeless := kind == removeChannels && t.used() > exhausted
 		for _, d := range dials {
-			if kind == removeChannels && d.group && t.used() > exhausted {
+			if hopeless && d.group {
 				if err := w.flatten(ctx, d); err != nil {
 					return enough, err
 				}
 			}
 			for i := range d.harm {
-				if d.kind(i) == kind {
+				if d.kind(i) == kind && !hopeless {
 					d.harm[i] *= left / expected
 				}
 			}
@@ -136,8 +137,8 @@ const (
 )
 
 // flatten lets the harm of a group grow from its first step to its base as it was
-// measured before fine-tuning: where half the channels leave a model that
-// fine-tuning does not save, it does not save much of the first steps either.
+// measured before fine-tuning, and stays so large: where half the channels leave a
+// model that fine-tuning does not save, nothing says that it saves the first steps.
 func (w *work) flatten(ctx context.Context, d *dial) error {
 	base := d.base(1)
 	if base <= 1 {
