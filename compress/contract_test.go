@@ -196,3 +196,22 @@ func TestWouldFit(t *testing.T) {
 		t.Errorf("reaches 17.6 dB: got %v, want snr:17", got)
 	}
 }
+
+// TestEqualOutputs: a model whose outputs are those of the original to the last bit,
+// be they all zero, has an infinite ratio and fits; the ratio of one example has no
+// interval and does not.
+func TestEqualOutputs(t *testing.T) {
+	b := compactify.Budget{Kind: compactify.MinSNR, Limit: 30}
+	for n, want := range map[int]bool{3: true, 1: false} {
+		for _, power := range []float64{0, 2} {
+			s := SignalNoise{Power: make([]float64, n), Noise: make([]float64, n)}
+			for i := range s.Power {
+				s.Power[i] = power
+			}
+			o := Outcome{Loss: make([]float64, n), Signals: []SignalNoise{s}}
+			if got := (&trial{contract: newContract(b, o, o)}).fits(); got != want {
+				t.Errorf("%d examples of power %v: got %v, want %v", n, power, got, want)
+			}
+		}
+	}
+}

@@ -39,7 +39,10 @@ func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
 // limit, the interval says nothing; then twice the estimate counts instead.
 func (t *trial) needs() float64 {
 	measured := float64(t.contract.Measured)
-	need, worse := measured+max(1, t.lucky)*(t.contract.worst()-measured), math.Max
+	need, worse := t.contract.worst(), math.Max
+	if t.lucky > 1 { // of no meaning to decibels, which may be infinite
+		need = measured + t.lucky*(need-measured)
+	}
 	if t.contract.Kind == string(compactify.MinSNR) {
 		worse = math.Min
 	} else if t.tooFew {

@@ -155,3 +155,12 @@ func TestOpenEmptyFolder(t *testing.T) {
 	_, err := Open(dir, Options{})
 	wantError(t, "empty folder", err, "got no .jpg")
 }
+
+// TestOrInputs: a message does not offer the same name twice.
+func TestOrInputs(t *testing.T) {
+	for name, want := range map[string]string{"x": "", "image": " or image"} {
+		if got := orInputs([]Input{{Name: name}}); got != want {
+			t.Errorf("input %q: got %q, want %q", name, got, want)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func openNPZ(path string, o Options, unlabeled bool) (Source, error) {
 
 // orInputs names what would do instead of x.
 func orInputs(inputs []Input) string {
-	if len(inputs) == 0 {
+	if len(inputs) == 0 || inputs[0].Name == "x" {
 		return ""
 	}
 	return fmt.Sprintf(" or %s", inputs[0].Name)

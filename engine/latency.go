@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -85,8 +86,11 @@ func median(times []time.Duration) time.Duration {
 
 // Example fills a tensor with numbers to time or to try a program on: floats
 // follow a sine wave, integers count from 0 to 15 over and over. Unknown sizes
-// are 1.
+// are 1; a type without a shape is an error.
 func Example(t tensor.Type) (tensor.Tensor, error) {
+	if !t.Ranked() {
+		return tensor.Tensor{}, fmt.Errorf("example: got %v, want a number of dimensions", t)
+	}
 	shape := make([]int, t.Rank())
 	for i, d := range t.Shape {
 		shape[i] = 1

@@ -43,12 +43,12 @@ func node(op, domain string, in, out []string, attrs ...msg) msg {
 
 const float, int64Type = 1, 7
 
-// value is a ValueInfoProto; a size below 0 is the symbol N.
+// value is a ValueInfoProto; the sizes -1 and -2 are the symbols N and M.
 func value(name string, dtype int64, sizes ...int64) msg {
 	var shape msg
 	for _, n := range sizes {
 		if n < 0 {
-			shape = shape.bytes(1, msg(nil).text(2, "N"))
+			shape = shape.bytes(1, msg(nil).text(2, string(rune('O'+n))))
 		} else {
 			shape = shape.bytes(1, msg(nil).varint(1, n))
 		}
@@ -133,6 +133,8 @@ func writeBad(dir string) error {
 		"outputs0":  model([]msg{matmul}, []msg{w}, []msg{x}, nil),
 		"weights0":  model([]msg{node("Relu", "", []string{"x"}, []string{"y"})}, nil, []msg{x}, []msg{value("y", float, -1, 4)}),
 		"symbols":   one(matmul, w, value("x", float, -1, -1), y),
+		"unranked":  one(matmul, w, msg(nil).text(1, "x").bytes(2, msg(nil).bytes(1, msg(nil).varint(1, float))), y),
+		"columns":   model([]msg{matmul, node("MatMul", "", []string{"y", "V"}, []string{"z"})}, []msg{w, floats("V", []int64{3, 3}, 1, 2, 3, -1, 0, 1, 4, 2, -3)}, []msg{value("x", float, -1, -2)}, []msg{value("z", float, -1, 3)}),
 		"batch1":    one(matmul, w, value("x", float, 1, 4), value("y", float, 1, 3)),
 		"batch7":    one(matmul, w, value("x", float, 7, 4), value("y", float, 7, 3)),
 		"hugeinput": model([]msg{node("Relu", "", []string{"x"}, []string{"y"})}, nil, []msg{value("x", float, 1, 1<<40)}, []msg{value("y", float, 1, 1<<40)}),

@@ -101,7 +101,9 @@ type walkLatency struct {
 	Furthest *latencyInfo `json:"furthest,omitempty"` // nil if the furthest model is the original
 }
 
-// latencies measures what a walk that changes the structure gained.
+// latencies measures what a walk that changes the structure gained. What cannot be
+// timed, as a model may need more than 1 of an unknown dimension, is noted: the
+// profile stands without it.
 func (w *walker) latencies(ctx context.Context, r *walkResult) error {
 	if _, ok := w.path.(compress.StructuredPath); !ok {
 		return nil
@@ -115,14 +117,19 @@ func (w *walker) latencies(ctx context.Context, r *walkResult) error {
 	}
 	w.report.progress("timing", 0)
 	original, err := measure(0)
-	if err != nil {
-		return err
+	var furthest *latencyInfo
+	if err == nil && r.FurthestT > 0 {
+		furthest, err = measure(float64(r.FurthestT))
 	}
-	r.Latency = &walkLatency{Original: original}
-	if r.FurthestT > 0 {
-		r.Latency.Furthest, err = measure(float64(r.FurthestT))
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		r.Notes = append(r.Notes, fmt.Sprintf("not timed, with 1 for unknown dimensions: %v", err))
+	default:
+		r.Latency = &walkLatency{Original: original, Furthest: furthest}
 	}
-	return err
+	return nil
 }
 
 // timeGraph runs a model on made-up inputs, every unknown dimension being 1.
