@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/internal/jsonnum"
 )
 
@@ -92,6 +93,22 @@ func TestNeeds(t *testing.T) {
 	} {
 		if got := c.t.needs(); got != c.want || c.t.fits() != c.fits {
 			t.Errorf("%s: needs %v and fits %v, want %v and %v", c.name, got, c.t.fits(), c.want, c.fits)
+		}
+	}
+}
+
+// TestSNRKeepsAMarginForHeldOutExamples: with n examples to choose by and n held
+// out, the worse end of the held-out interval lies (1 + √2) half widths from the
+// estimate, 97.5 times in a hundred on either count; with fewer held out, further.
+func TestSNRKeepsAMarginForHeldOutExamples(t *testing.T) {
+	set := clouds(t, 120)
+	for _, c := range []struct {
+		chosen, heldOut int
+		want            float64
+	}{{60, 60, 1 + math.Sqrt2}, {60, 15, 2 + math.Sqrt(5)}} {
+		w := &work{Job: Job{Budget: compactify.Budget{Kind: compactify.MinSNR, Limit: 30}, HeldOut: firstExamples(set, c.heldOut)}, chosen: firstExamples(set, c.chosen)}
+		if got := w.lucky(); math.Abs(got-c.want) > 1e-12 {
+			t.Errorf("%d to choose by, %d held out: got %v half widths, want %v", c.chosen, c.heldOut, got, c.want)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type trial struct {
 	contract Contract
 	varied   *Contract // on the changed examples; nil if there are none
 	tooFew   bool      // the selection examples are too few for an interval
-	lucky    float64   // by how much the interval is widened, because the luckiest of many plans is chosen; 0 counts as 1
+	lucky    float64   // by how much the interval is widened, because the luckiest of many plans is chosen or the held-out examples differ; 0 counts as 1
 	warm     bool      // fine-tuned from the weights of another trial
 	chosen   bool
 }
@@ -70,8 +70,17 @@ const (
 	luck        = 2.5758 / normal95
 )
 
+// lucky is by how much the interval on the n selection examples is widened. An SNR
+// differs by many decibels from example to example, so what counts for it is where
+// the worse end of the interval on the m held-out examples will be: their mean lies
+// within half a width times √(1 + n/m) of this one, and their own interval is √(n/m)
+// as wide.
 func (w *work) lucky() float64 {
-	if w.Budget.Kind == compactify.MetricDrop && w.chosen.Len() < fewExamples {
+	n, m := float64(w.chosen.Len()), float64(max(1, w.HeldOut.Len()))
+	switch {
+	case w.Budget.Kind == compactify.MinSNR:
+		return math.Sqrt(1+n/m) + math.Sqrt(n/m)
+	case w.Budget.Kind == compactify.MetricDrop && n < fewExamples:
 		return luck
 	}
 	return 1
