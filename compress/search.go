@@ -188,7 +188,7 @@ func (w *work) edge(ctx context.Context, l *ladder, enough float64) (best *trial
 	}
 	at := -1
 	near := func(lo, hi int) bool {
-		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < leastTurn*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
+		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < 2*w.leastTurn()*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
 	}
 	best, err = lastThatFits(len(l.rungs), guess, near, l.between, func(i int) (*trial, error) {
 		t, err := w.attempt(ctx, l.plan(l.rungs[i]))
@@ -282,8 +282,14 @@ const mostTurns = 5
 // freeTurns is how many are tried where no model is fine-tuned.
 const freeTurns = 16
 
-// leastTurn is the share of the file that a turn must save to be worth a trial.
-const leastTurn = 0.01
+// leastTurn is the share of the file that a turn must save to be worth a trial: more
+// where a trial is a fine-tuning.
+func (w *work) leastTurn() float64 {
+	if w.tunes() {
+		return 0.02
+	}
+	return 0.005
+}
 
 // turnFurther goes on where the ladder ends: the next turn does not fit, but one
 // of another dial may. Turns are tried from the least harm per saved byte on, and
@@ -298,7 +304,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 		if w.count.tunings >= mostTunings(w) {
 			break
 		}
-		dial, setting := l.nextTurn(at, refused, int(leastTurn*float64(best.bytes)))
+		dial, setting := l.nextTurn(at, refused, int(w.leastTurn()*float64(best.bytes)))
 		if dial < 0 {
 			return best, nil
 		}
@@ -330,7 +336,7 @@ func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
 		var near *trial
 		for _, t := range w.trials {
 			fresh := t.epochs == w.tuneEpochs() && w.tried(t.plan, longer*t.epochs) == nil
-			if fresh && !t.fits() && t.used() <= nearMiss && float64(best.bytes-t.bytes) >= leastTurn*float64(best.bytes) && (near == nil || t.used() < near.used()) {
+			if fresh && !t.fits() && t.used() <= nearMiss && float64(best.bytes-t.bytes) >= w.leastTurn()*float64(best.bytes) && (near == nil || t.used() < near.used()) {
 				near = t
 			}
 		}
