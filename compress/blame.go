@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/compactify/compactify"
@@ -144,7 +143,7 @@ func MeasureBlame(ctx context.Context, job BlameJob) (*Blame, error) {
 		return nil, err
 	}
 	for _, s := range suspects {
-		if err := b.propose(ctx, distance(all), s); err != nil {
+		if err := b.propose(ctx, harm(all), s); err != nil {
 			return nil, err
 		}
 		r.Layers = append(r.Layers, s.LayerBlame)
@@ -257,7 +256,7 @@ func (b *blamer) suspect(ctx context.Context, l graph.Layer) (*suspect, error) {
 	d := LayerBlame{Name: l.Name(), Kind: l.Nodes[0].Kind(), Form: describeScheme(f.scheme), Bytes: l.Param.StoredBytes(), BytesAfter: f.bytes,
 		SNR: jsonnum.Float(weightSNR(l.Param.Data, f.data)), OutputSNR: jsonnum.Float(only.SNR), KL: jsonnum.Float(only.KL),
 		MetricOnly: jsonnum.Float(only.Metric), MetricRestored: jsonnum.Float(restored.Metric), KLRestored: jsonnum.Float(restored.KL)}
-	return &suspect{d, l, distance(only), distance(restored)}, nil
+	return &suspect{d, l, harm(only), harm(restored)}, nil
 }
 
 // but is how all layers are stored, but for one: restored, or in another form.
@@ -284,15 +283,6 @@ func weightSNR(before, after tensor.Tensor) float64 {
 	return decibels(power, noise)
 }
 
-// distance is how far answers are from the original's: their KL, or the share of
-// noise where answers are no distributions.
-func distance(m compactify.Measure) float64 {
-	if math.IsNaN(m.KL) {
-		return math.Pow(10, -m.SNR/10)
-	}
-	return m.KL
-}
-
 // worthMending is the share of the whole distance that a layer must be to blame for
 // to be given a fix, and mends the share of that which a fix must take away.
 const (
@@ -316,7 +306,7 @@ func (b *blamer) propose(ctx context.Context, before float64, d *suspect) error 
 		if err != nil {
 			return err
 		}
-		if before-distance(m) >= mends*gain {
+		if before-harm(m) >= mends*gain {
 			d.Fix = &Fix{Form: describeScheme(f.scheme), Bytes: f.bytes, Metric: jsonnum.Float(m.Metric), KL: jsonnum.Float(m.KL)}
 			return nil
 		}
@@ -373,7 +363,7 @@ func (b *blamer) repair(ctx context.Context, all compactify.Measure, suspects []
 		if err != nil {
 			return r, err
 		}
-		b.now[worst.Name], worst.only = to, distance(only)
+		b.now[worst.Name], worst.only = to, harm(only)
 		if all, err = b.measure(ctx, b.now); err != nil {
 			return r, err
 		}

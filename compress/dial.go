@@ -212,8 +212,8 @@ func (d *dial) odds(at int) float64 {
 // harm is how far a model's answers are from the original's: mean KL, or the
 // relative squared error of the outputs where they are no distributions.
 func harm(m compactify.Measure) float64 {
-	if m.KL > 0 {
-		return m.KL
+	if math.IsNaN(m.KL) {
+		return math.Pow(10, -m.SNR/10)
 	}
-	return math.Pow(10, -m.SNR/10)
+	return m.KL
 }

@@ -168,7 +168,7 @@ func newPart(in Input, axis int, t tensor.Tensor) (*part, error) {
 	if !in.Type.Ranked() {
 		rank, p.axis = len(dims), 0
 	}
-	lead := []int{}
+	var lead []int
 	switch {
 	case len(dims) == rank+1 && p.fits(dims[1:]) && (rank > 0 || dims[0] != 1):
 		lead, p.shape = dims[:1], slices.Clone(dims[1:])
