@@ -77,7 +77,7 @@ func (a *app) reproduceCommand() *cobra.Command {
 
 Every row is a run of this program with the command that the table shows. A row is
 ok if the written file keeps its budget (MET), was verified, and is as small as
-published. The data folder holds models/ and datasets/. Models of speech are
+published. The data folder holds models/ and datasets/. --out is written anew after every row. Models of speech are
 judged by examples made from a recording in it, with the states that the models
 carry from frame to frame; --examples keeps them.
 
@@ -112,6 +112,8 @@ type reproduceResult struct {
 	Version string         `json:"version"`
 	Seed    uint64         `json:"seed"`
 	Seconds float64        `json:"seconds"`
+
+	missing int // rows that are still to come
 }
 
 // reproduceRow is one figure.
@@ -187,12 +189,14 @@ func (a *app) reproduce(ctx context.Context, f reproduceFlags, name string) erro
 			return err
 		}
 		r.Rows = append(r.Rows, row)
-	}
-	r.Seconds = time.Since(start).Seconds()
-	if a.out != "" {
+		r.Seconds, r.missing = time.Since(start).Seconds(), len(rows)-k-1
+		if a.out == "" {
+			continue
+		}
 		if err := a.writeFile(a.out, r.markdown()); err != nil {
 			return err
 		}
+		a.force = true // from here on the file is this run's own
 	}
 	return a.print(r, func(w io.Writer) { r.text(w) })
 }
@@ -286,6 +290,9 @@ func (r *reproduceResult) markdown() []byte {
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(reproduceHead, " | "), strings.Repeat("---|", len(reproduceHead)))
 	for _, row := range r.Rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row.cells(), " | "))
+	}
+	if r.missing > 0 {
+		fmt.Fprintf(&b, "\nNot finished: %s missing.\n", words.Count(r.missing, "row is", "rows are"))
 	}
 	fmt.Fprintf(&b, "\nCommands:\n\n")
 	for _, row := range r.Rows {
