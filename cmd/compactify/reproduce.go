@@ -77,9 +77,9 @@ func (a *app) reproduceCommand() *cobra.Command {
 
 Every row is a run of this program with the command that the table shows. A row is
 ok if the written file keeps its budget (MET), was verified, and is as small as
-published. The data folder holds models/ and datasets/. --out is written anew after every row. Models of speech are
-judged by examples made from a recording in it, with the states that the models
-carry from frame to frame; --examples keeps them.
+published. The data folder holds models/ and datasets/. --out is written anew after
+every row. Models of speech are judged by examples made from a recording in it, with
+the states that the models carry from frame to frame; --examples keeps them.
 
 Tables:
 `
