@@ -181,7 +181,7 @@ func (b *blamer) suspects(ctx context.Context) ([]*suspect, error) {
 // compared.
 func (b *blamer) compress() ([]string, error) {
 	if len(b.layers) == 0 {
-		return nil, fmt.Errorf("blame graph %q: no floating-point weights of convolutions or matrix products to work on", b.Model.Name)
+		return nil, fmt.Errorf("blame graph %q: %s", b.Model.Name, paths.NoLayers(b.Model))
 	}
 	compact := b.Compact
 	if compact == nil {

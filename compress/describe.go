@@ -42,7 +42,11 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	r.Tensors = w.fates(best, stored, bytes)
 	r.Notes = append(r.Notes, w.notes...)
 	if bytes >= w.ModelBytes {
-		r.Notes = append(r.Notes, fmt.Sprintf("not smaller: the file has %s bytes, the original %s", words.Grouped(bytes), words.Grouped(w.ModelBytes)))
+		note := fmt.Sprintf("not smaller: the file has %s bytes, the original %s", words.Grouped(bytes), words.Grouped(w.ModelBytes))
+		if w.Activation {
+			note += "; the nodes and scales that round activations, as was asked for, take some of them"
+		}
+		r.Notes = append(r.Notes, note)
 	}
 	if r.Corrections != nil && r.Corrections.String() != "" {
 		r.Notes = append(r.Notes, r.Corrections.String())

@@ -100,7 +100,11 @@ func (w *work) prepare(ctx context.Context) error {
 			w.Budget, w.choosing.Task(), w.choosing.Len())
 	}
 	if w.tooFew = newContract(w.Budget, w.choosing.original, w.choosing.original).Verdict != Met; w.tooFew {
-		w.notes = append(w.notes, fmt.Sprintf("%d selection examples are too few for an interval inside the budget: choices went by estimates of half the budget; more data would help", w.chosen.Len()))
+		few := fmt.Sprintf("%d selection examples are too few for an interval inside the budget", w.chosen.Len())
+		if w.chosen.Len() == 1 {
+			few = "one selection example gives no interval"
+		}
+		w.notes = append(w.notes, few+": choices went by estimates of half the budget; more data would help")
 	}
 	probe := w.probe
 	if w.canVary() {

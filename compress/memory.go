@@ -99,7 +99,7 @@ func (w *work) estimateMemory() error {
 	if w.MaxMemory > 0 && m.Need > w.MaxMemory {
 		return &cappedError{*m, w.MaxMemory}
 	}
-	garbage := garbageShare*(m.Need-programBytes)/100 + garbageLeast
+	garbage := garbageShare*(m.Need-ProgramBytes)/100 + garbageLeast
 	if w.MaxMemory > 0 {
 		garbage = min(garbage, w.MaxMemory-m.Need)
 	}
@@ -151,12 +151,12 @@ func (w *work) measureLoaded() {
 	m := &w.result.Memory
 	m.add("model", w.ModelBytes)
 	m.add("examples", examples)
-	m.add("program", max(programBytes, engine.Resident()-w.ModelBytes-examples))
+	m.add("program", max(ProgramBytes, engine.Resident()-w.ModelBytes-examples))
 }
 
-// programBytes is what the program itself takes at least, once all its code has
+// ProgramBytes is what the program itself takes at least, once all its code has
 // run.
-const programBytes = 24 << 20
+const ProgramBytes = 24 << 20
 
 // dataBytes is the memory of sets, shared storage counted once.
 func dataBytes(sets ...*data.Set) int {

@@ -46,7 +46,7 @@ func TestEstimateOfMemory(t *testing.T) {
 			parts[p.What] = p.Bytes
 			sum += p.Bytes
 		}
-		if sum != got.Bytes || got.Bytes != w.result.MemoryBytes || got.Need > got.Bytes || got.Need < programBytes {
+		if sum != got.Bytes || got.Bytes != w.result.MemoryBytes || got.Need > got.Bytes || got.Need < ProgramBytes {
 			t.Errorf("got %+v of parts that sum to %d", got, sum)
 		}
 		return parts
@@ -59,7 +59,7 @@ func TestEstimateOfMemory(t *testing.T) {
 	if plain["fine-tuning"] != 0 || plain["calibration"] == 0 || plain["evaluation"] == 0 {
 		t.Errorf("without fine-tuning, with 8-bit activations: got %v", plain)
 	}
-	capped := estimate(func(j *Job) { j.MaxMemory = 8 * programBytes })
+	capped := estimate(func(j *Job) { j.MaxMemory = 8 * ProgramBytes })
 	if capped["garbage to be collected"] > tuned["garbage to be collected"] {
 		t.Errorf("garbage: got %v under a cap, %v without", capped, tuned)
 	}

@@ -11,8 +11,9 @@ import (
 )
 
 // Prepare returns the model in the form that walks and runs work on: checked to
-// be finite, simplified, in the newest opset, and with a batch dimension of any
-// size where the model allows it. The notes say what was done.
+// be finite and to draw nothing at random, simplified, in the newest opset, and with
+// a batch dimension of any size where the model allows it. The notes say what was
+// done.
 func Prepare(model *graph.Graph) (*graph.Graph, []string, error) {
 	if err := model.CheckFinite(); err != nil {
 		return nil, nil, fmt.Errorf("check graph %q: %w", model.Name, err)
@@ -20,6 +21,9 @@ func Prepare(model *graph.Graph) (*graph.Graph, []string, error) {
 	g, notes, err := engine.Simplify(model)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := g.CheckRepeatable(); err != nil {
+		return nil, nil, fmt.Errorf("check graph %q: %w", model.Name, err)
 	}
 	g, note := symbolic(g)
 	if note != "" {

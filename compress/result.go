@@ -76,7 +76,7 @@ type Baseline struct {
 type Compact struct {
 	Metric        jsonnum.Float `json:"metric"`
 	Loss          jsonnum.Float `json:"loss"`
-	Bytes         int           `json:"bytes"`
+	Bytes         int           `json:"bytes"` // 0 where no file was written
 	ParamsNonzero int           `json:"params_nonzero"`
 	Latency
 	KL jsonnum.Float `json:"kl"` // from the original's answers, nats per example

@@ -94,6 +94,9 @@ func (w *work) run(ctx context.Context) error {
 	if err == nil && best != nil && best.fits() {
 		best, err = w.polish(ctx, best)
 	}
+	if err == nil && best != nil {
+		best, err = w.smaller(ctx, best)
+	}
 	if err == nil && (best == nil || !best.fits()) {
 		return w.noFit()
 	}
@@ -106,6 +109,19 @@ func (w *work) run(ctx context.Context) error {
 		return err
 	}
 	return w.exportStopped(ctx, best, err)
+}
+
+// smaller is the best trial or, where its file is no smaller than the original, the
+// plan that changes nothing, if that takes fewer bytes.
+func (w *work) smaller(ctx context.Context, best *trial) (*trial, error) {
+	if best.bytes < w.ModelBytes {
+		return best, nil
+	}
+	plain, err := w.try(ctx, Plan{}.clone(), 0, nil)
+	if err == nil && plain.fits() && plain.bytes < best.bytes {
+		best = plain
+	}
+	return best, err
 }
 
 // The work that a stopped run still does: the program has promised to end soon.
@@ -154,6 +170,9 @@ func (w *work) noFit() error {
 		}
 	}
 	e := &NoFitError{Reason: fmt.Sprintf("budget %v: no plan fits on the selection examples, of which there are %d", w.Budget, w.chosen.Len())}
+	if w.chosen.Len() == 1 {
+		e.Reason = fmt.Sprintf("budget %v: no plan is known to fit: one selection example gives no interval; more data would", w.Budget)
+	}
 	if near != nil {
 		e.WouldFit = w.wouldFit(near)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/train"
 )
 
@@ -227,6 +231,115 @@ func TestCancelledRun(t *testing.T) {
 		if _, statErr := os.Stat(r.Files.Model); statErr != nil || !r.Verify.OK {
 			t.Errorf("%s after a fit: model: %v, verified %v", name, statErr, r.Verify.OK)
 		}
+	}
+}
+
+// TestEveryFitIsKept: wherever a run is stopped, it has a model if a trial was
+// measured to fit before.
+func TestEveryFitIsKept(t *testing.T) {
+	job := smallJob(t)
+	job.Finetune, job.Paths = -1, []string{"quantize"}
+	whole := &countdown{Context: context.Background(), left: math.MaxInt}
+	searched := 0 // looks before the file is written
+	job.Progress = func(stage string, _ float64) {
+		if stage == "verifying" && searched == 0 {
+			searched = whole.calls
+		}
+	}
+	if _, err := runInto(t, whole, job); err != nil {
+		t.Fatal(err)
+	}
+	job.Progress = nil
+	t.Log(searched)
+	kept := 0
+	const stops = 12
+	for i := range stops {
+		dir := filepath.Join(t.TempDir(), "out")
+		folder, err := run.Create(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(&countdown{Context: context.Background(), left: searched * (i + 1) / (stops + 1)}, job, folder)
+		if !errors.Is(err, context.Canceled) || r == nil {
+			t.Fatalf("stop %d: got error %v, want the context's with a result", i, err)
+		}
+		points, err := os.ReadFile(filepath.Join(dir, "points.jsonl"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if fits := strings.Contains(string(points), `"fits":true`); fits != (r.SHA256 != "") {
+			t.Errorf("stop %d: a trial fits: %v, a model: %q", i, fits, r.SHA256)
+		}
+		if r.SHA256 != "" {
+			kept++
+		}
+	}
+	if kept == 0 || kept == stops {
+		t.Errorf("models kept: got %d of %d, want stops on both sides of the first fit", kept, stops)
+	}
+}
+
+// countdown is a context that is cancelled after so many looks at it.
+type countdown struct {
+	context.Context
+	left, calls int
+}
+
+func (c *countdown) Err() error {
+	if c.calls++; c.calls > c.left {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestOneSelectionExample: it gives no interval, and that is said.
+func TestOneSelectionExample(t *testing.T) {
+	job := smallJob(t)
+	job.Finetune, job.Train, job.HeldOut = -1, clouds(t, 2), clouds(t, 30)
+	job.Budget = compactify.Budget{Kind: compactify.MinSNR, Limit: 5}
+	var none *NoFitError
+	if _, err := runInto(t, context.Background(), job); !errors.As(err, &none) || !strings.Contains(err.Error(), "one selection example gives no interval") {
+		t.Errorf("got %v, want it to say that one example is too few", err)
+	}
+	job.Budget = compactify.Budget{Kind: compactify.MetricDrop, Limit: 10}
+	r, err := runInto(t, context.Background(), job)
+	if err != nil && !errors.As(err, &none) {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.HasPrefix(n, "one selection example gives no interval") }) {
+		t.Errorf("notes: got %q", r.Notes)
+	}
+}
+
+// TestNothingIsSmaller: the integers and scales of six weights take more than the
+// weights, so the plan that changes nothing is better.
+func TestNothingIsSmaller(t *testing.T) {
+	job := smallJob(t)
+	g, err := train.NewModel("mlp:2-3", []int{2}, 3, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := Encode(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job.Model, job.ModelBytes, job.Finetune = g, len(file), -1
+	job.Budget = compactify.Budget{Kind: compactify.MetricDrop, Limit: 100}
+	w := prepared(t, job)
+	if w.folder, err = run.Create(filepath.Join(t.TempDir(), "out"), false); err != nil {
+		t.Fatal(err)
+	}
+	p := Plan{}.clone()
+	for _, l := range w.graph.Layers() {
+		p.Schemes[l.Name()] = paths.Scheme{Bits: 8}
+	}
+	rounded, err := w.try(context.Background(), p, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	best, err := w.smaller(context.Background(), rounded)
+	if err != nil || rounded.bytes <= job.ModelBytes || best.bytes >= rounded.bytes || len(best.plan.Schemes) != 0 {
+		t.Errorf("got %d bytes instead of %d, original %d, error %v, want the plan that changes nothing", best.bytes, rounded.bytes, job.ModelBytes, err)
 	}
 }
 

@@ -1,9 +1,13 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
+
+// ErrShape says that examples do not have the shape that a model reads.
+var ErrShape = errors.New("shape of an example")
 
 // Adapt presents the examples in the shape a model wants, without the batch
 // dimension. A dimension below 1 in shape accepts any size. In this order:
@@ -14,7 +18,7 @@ import (
 //	one shape flat, equal number of values    stored order
 //	a sparse row and a longer flat shape      absent features are zero
 //
-// Anything else is an error that names both shapes. The starting point is always
+// Anything else is an [ErrShape] that names both shapes. The starting point is always
 // the stored example, so adapting twice is adapting once to the last shape. A set
 // of several inputs was made for the model and is returned as it is.
 func (s *Set) Adapt(shape []int) (*Set, error) {
@@ -40,7 +44,7 @@ func (s *Set) Adapt(shape []int) (*Set, error) {
 	case (len(stored) == 1 || len(want) == 1) && product(stored) == product(want) && positive(want):
 	case s.padsTo(want):
 	default:
-		return nil, fmt.Errorf("adapt %q: shape of an example: got %v, want %v", s.name, stored, shape)
+		return nil, fmt.Errorf("adapt %q: %w: got %v, want %v", s.name, ErrShape, stored, shape)
 	}
 	t.layout = l
 	return &t, nil

@@ -48,7 +48,7 @@ func openCSV(path string, o Options, unlabeled bool) (Source, error) {
 		return Source{}, err
 	}
 	set.features = t.features
-	return Source{Train: set}, nil
+	return Source{Train: set, Table: true}, nil
 }
 
 // readCSV reads a table. label is the label column by name or number from 1,

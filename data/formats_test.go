@@ -242,6 +242,7 @@ func TestNPZLabels(t *testing.T) {
 		{"regression", "<f8", []float64{0.5, 1.5, 2.5, 3}, Options{}, 0, []int{-1, -1, -1, -1}, ""},
 		{"forced regression", "<i4", []int32{0, 1, 2, 3}, Options{Task: Regress}, 0, []int{-1, -1, -1, -1}, ""},
 		{"known names", "<i4", []int32{0, 1, 0, 0}, Options{ClassNames: []string{"a", "b", "c"}}, 3, []int{0, 1, 0, 0}, ""},
+		{"more than were known", "<i4", []int32{0, 3, 1, 0}, Options{ClassNames: []string{"0", "1", "2"}}, 4, []int{0, 3, 1, 0}, ""},
 	}
 	for _, c := range cases {
 		path := writeFile(t, t.TempDir(), "d.npz", npzBytes(zip.Deflate, map[string][]byte{

@@ -159,12 +159,17 @@ func (l *labels) nameIndices(n int) {
 	}
 }
 
-// checkNames makes o.ClassNames the names of labels that are indices already.
+// checkNames makes o.ClassNames the names of labels that are indices already. Where
+// the names are indices too, there may be more classes than names: what they were
+// taken from lacked the last ones.
 func (l *labels) checkNames(o Options) error {
 	if len(o.ClassNames) == 0 || l.class == nil {
 		return nil
 	}
 	if got, want := len(l.names), len(o.ClassNames); got > want {
+		if slices.Equal(l.names[:want], o.ClassNames) {
+			return nil
+		}
 		return fmt.Errorf("classes: got label %d, want 0 to %d", got-1, want-1)
 	}
 	l.names = slices.Clone(o.ClassNames)

@@ -53,6 +53,8 @@ type Source struct {
 	// Mapping says how labels in the file became class indices, as "-1 → 0, 1 → 1".
 	// It is empty when they are the indices.
 	Mapping string
+	// Table says that the source is a table, of whose columns one is the label.
+	Table bool
 	// Note is one more thing a user should know, or empty.
 	Note string
 }

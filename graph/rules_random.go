@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"fmt"
+
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -15,6 +17,20 @@ func randomRules() map[string]*Rule {
 		"Bernoulli":         {Since: []int{15}, MinIn: 1, MaxIn: 1, Infer: inferLike},
 		"Multinomial":       {Since: []int{7}, MinIn: 1, MaxIn: 1, Infer: inferMultinomial},
 	}
+}
+
+// CheckRepeatable reports the first node, of the graph or of a body in it, that draws
+// at random: such a model answers differently each time, and nothing measured of it
+// can be trusted.
+func (g *Graph) CheckRepeatable() error {
+	random := randomRules()
+	var err error
+	g.eachNode(func(n *Node) {
+		if _, draws := random[n.Kind()]; draws && err == nil {
+			err = fmt.Errorf("%v: draws at random, want a model that gives equal answers for equal inputs", n)
+		}
+	})
+	return err
 }
 
 func inferRandom(c *Inference) error {

@@ -71,11 +71,7 @@ func checkT(kind string, t float64) error {
 func layersOf(kind string, g *graph.Graph) ([]graph.Layer, error) {
 	layers := g.Layers()
 	if len(layers) == 0 {
-		why := "no floating-point weights of convolutions or matrix products to work on"
-		if slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Kind() == "DequantizeLinear" }) {
-			why += ": the model is quantised already; start from the original"
-		}
-		return nil, fmt.Errorf("path %s: graph %q: %s", kind, g.Name, why)
+		return nil, fmt.Errorf("path %s: graph %q: %s", kind, g.Name, NoLayers(g))
 	}
 	for _, l := range layers {
 		if err := checkFloat32(l); err != nil {
@@ -85,9 +81,29 @@ func layersOf(kind string, g *graph.Graph) ([]graph.Layer, error) {
 	return layers, nil
 }
 
+// NoLayers says why a graph without layers has none.
+func NoLayers(g *graph.Graph) string {
+	why := "no floating-point weights of convolutions or matrix products to work on"
+	if slices.ContainsFunc(g.Nodes, func(n *graph.Node) bool { return n.Kind() == "DequantizeLinear" }) {
+		why += ": the model is quantised already; start from the original"
+	}
+	return why
+}
+
+// NumberTypeError says that a weight is not of the number type that paths start
+// from, float32.
+type NumberTypeError struct {
+	Weight string
+	Got    string // number type and shape
+}
+
+func (e *NumberTypeError) Error() string {
+	return fmt.Sprintf("weight %q: got %s, want float32", e.Weight, e.Got)
+}
+
 func checkFloat32(l graph.Layer) error {
 	if l.Param.Data.DType() != tensor.Float32 {
-		return fmt.Errorf("weight %q: got %v, want float32", l.Name(), l.Param.Data)
+		return &NumberTypeError{l.Name(), fmt.Sprint(l.Param.Data)}
 	}
 	return nil
 }

@@ -104,6 +104,9 @@ func (s Scheme) On(l graph.Layer) (as Scheme, reason string) {
 	return s, reason
 }
 
+// maxBlock is more inputs than any layer has for one output.
+const maxBlock = 1 << 20
+
 // ParseGranularity reads "channel", "tensor" or "block:N".
 func ParseGranularity(text string) (block int, err error) {
 	switch text {
@@ -113,11 +116,11 @@ func ParseGranularity(text string) (block int, err error) {
 		return PerTensor, nil
 	}
 	if number, ok := strings.CutPrefix(text, "block:"); ok {
-		if n, err := strconv.Atoi(number); err == nil && n >= 2 {
+		if n, err := strconv.Atoi(number); err == nil && n >= 2 && n <= maxBlock {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("granularity %q: want tensor, channel or block:N with N of at least 2", text)
+	return 0, fmt.Errorf("granularity %q: want tensor, channel or block:N with N of 2 to %d", text, maxBlock)
 }
 
 // Fit is how the range of a grid is chosen.

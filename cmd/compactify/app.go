@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/compactify/compactify/internal/kernel"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // app is one call of the program.
@@ -86,10 +89,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 }
 
-// reasonFor is the error of a command that was stopped: why it was.
+// reasonFor is the error of a command that was stopped: why it was, if not by Ctrl-C.
 func reasonFor(ctx context.Context, err error) error {
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return context.Cause(ctx)
+	if cause := context.Cause(ctx); errors.Is(err, context.Canceled) && ctx.Err() != nil && !errors.Is(cause, context.Canceled) {
+		return cause
 	}
 	return err
 }
@@ -116,9 +119,26 @@ func (a *app) execute(ctx context.Context, root *cobra.Command) (err error) {
 		if c.HasParent() {
 			a.command = c.Name()
 		}
-		return usage(err)
+		return usage(plain(err))
 	}
 	return err
+}
+
+// plain says in words what is wrong with the value of a flag that is a number.
+func plain(err error) error {
+	var (
+		invalid *pflag.InvalidValueError
+		number  *strconv.NumError
+	)
+	if !errors.As(err, &invalid) || !errors.As(err, &number) {
+		return err
+	}
+	want := map[string]string{"float64": "a number", "int": "a whole number", "uint64": "a whole number of 0 or more", "intSlice": "whole numbers with commas between them"}
+	flag := invalid.GetFlag()
+	if number.Err == strconv.ErrRange {
+		return fmt.Errorf("--%s: got %q, which is too large or too small", flag.Name, invalid.GetValue())
+	}
+	return fmt.Errorf("--%s: got %q, want %s", flag.Name, invalid.GetValue(), cmp.Or(want[flag.Value.Type()], "a number"))
 }
 
 // collectAt is the garbage collected at, in percent of what is in use: half of
@@ -171,7 +191,11 @@ func (a *app) finish(err error) int {
 // failureOf describes an error of a command.
 func failureOf(err error, command string) failure {
 	f := failure{Error: err.Error(), Hint: hintFor(err, command), Exit: exitStatus(err)}
-	if errors.Is(err, context.Canceled) {
+	var early *stoppedError
+	switch {
+	case errors.As(err, &early):
+		f.Error = early.Error()
+	case errors.Is(err, context.Canceled):
 		f.Error = "stopped"
 	}
 	return f

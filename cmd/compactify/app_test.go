@@ -6,12 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	store "github.com/compactify/compactify/internal/run"
 )
 
 // Ctrl-C ends the program within two seconds, with status 130, one JSON object,
@@ -34,10 +38,29 @@ func TestInterrupt(t *testing.T) {
 		if status != 130 {
 			t.Errorf("%v: exit status %d, want 130; %s", args, status, &stderr)
 		}
+		if args[0] == "run" && !strings.Contains(stderr.String(), "compactify: error: stopped") {
+			t.Errorf("%v: got %s, want it to say that it was stopped", args, &stderr)
+		}
 		var object map[string]any
 		if err := json.Unmarshal(stdout.Bytes(), &object); err != nil {
 			t.Errorf("%v: standard output: %v: %s", args, err, &stdout)
 		}
+	}
+}
+
+// TestStoppedBeforeAFit: a run that is stopped early says that there is no model.
+func TestStoppedBeforeAFit(t *testing.T) {
+	folder, err := store.Create(filepath.Join(t.TempDir(), "out"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{report: newReporter(&bytes.Buffer{})}
+	err = a.conclude(folder, &compress.Result{}, "m", context.Canceled)
+	if f := failureOf(err, "run"); f.Error != "stopped before any model was measured to fit" || f.Exit != 130 {
+		t.Errorf("got %+v, want it to say that no model fits yet, and 130", f)
+	}
+	if _, err := os.Stat(folder.Dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("folder: got %v, want none", err)
 	}
 }
 

@@ -41,7 +41,7 @@ func node(op, domain string, in, out []string, attrs ...msg) msg {
 	return m.text(7, domain)
 }
 
-const float, int64Type = 1, 7
+const float, int64Type, float16 = 1, 7, 10
 
 // value is a ValueInfoProto; the sizes -1 and -2 are the symbols N and M.
 func value(name string, dtype int64, sizes ...int64) msg {
@@ -67,6 +67,15 @@ func floats(name string, sizes []int64, x ...float32) msg {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
 	return m.varint(2, float).text(8, name).bytes(9, raw)
+}
+
+// halves is a TensorProto of float16 ones.
+func halves(name string, rows, columns int64) msg {
+	var raw []byte
+	for range rows * columns {
+		raw = binary.LittleEndian.AppendUint16(raw, 0x3c00)
+	}
+	return msg(nil).varint(1, rows).varint(1, columns).varint(2, float16).text(8, name).bytes(9, raw)
 }
 
 // indices is a TensorProto of raw int64 data.
@@ -134,6 +143,9 @@ func writeBad(dir string) error {
 		"weights0":  model([]msg{node("Relu", "", []string{"x"}, []string{"y"})}, nil, []msg{x}, []msg{value("y", float, -1, 4)}),
 		"symbols":   one(matmul, w, value("x", float, -1, -1), y),
 		"unranked":  one(matmul, w, msg(nil).text(1, "x").bytes(2, msg(nil).bytes(1, msg(nil).varint(1, float))), y),
+		"random":    model([]msg{node("RandomNormalLike", "", []string{"x"}, []string{"n"}), node("Add", "", []string{"x", "n"}, []string{"s"}), node("MatMul", "", []string{"s", "W"}, []string{"y"})}, []msg{w}, []msg{x}, []msg{y}),
+		"half":      one(matmul, halves("W", 4, 3), value("x", float16, -1, 4), value("y", float16, -1, 3)),
+		"quantised": model([]msg{node("DequantizeLinear", "", []string{"q", "s"}, []string{"W"}), matmul}, []msg{msg(nil).varint(1, 4).varint(1, 3).varint(2, 3).text(8, "q").bytes(9, make([]byte, 12)), floats("s", nil, 0.5)}, []msg{x}, []msg{y}),
 		"columns":   model([]msg{matmul, node("MatMul", "", []string{"y", "V"}, []string{"z"})}, []msg{w, floats("V", []int64{3, 3}, 1, 2, 3, -1, 0, 1, 4, 2, -3)}, []msg{value("x", float, -1, -2)}, []msg{value("z", float, -1, 3)}),
 		"batch1":    one(matmul, w, value("x", float, 1, 4), value("y", float, 1, 3)),
 		"batch7":    one(matmul, w, value("x", float, 7, 4), value("y", float, 7, 3)),

@@ -95,7 +95,7 @@ func (a *app) blame(ctx context.Context, f blameFlags, model string) error {
 		return err
 	}
 	if job.Eval, err = compress.NewEvaluator(ctx, job.Model, parts.Selection, f.output, a.pool, nil); err != nil {
-		return err
+		return f.meant(err)
 	}
 	job.Eval.JudgeFor(budget)
 	job.Progress = func(done float64) { a.report.progress("measuring layers", done) }

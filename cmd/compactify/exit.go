@@ -12,6 +12,7 @@ import (
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/train"
 )
 
@@ -38,6 +39,22 @@ type tooLargeError struct {
 func (e *tooLargeError) Error() string {
 	return fmt.Sprintf("%s: size: got %d bytes, want at most %d", e.what, e.got, e.want)
 }
+
+// stoppedError is a command that was stopped before it had anything to keep.
+type stoppedError struct {
+	why string
+	err error
+}
+
+func (e *stoppedError) Error() string { return "stopped " + e.why }
+func (e *stoppedError) Unwrap() error { return e.err }
+
+// otherShapeError is a model that the built-in examples, which nobody asked for, do
+// not fit.
+type otherShapeError struct{ err error }
+
+func (e *otherShapeError) Error() string { return e.err.Error() }
+func (e *otherShapeError) Unwrap() error { return e.err }
 
 // refutedError is a claim that a witness contradicts, under --strict.
 type refutedError struct{ claim string }
@@ -76,14 +93,20 @@ func hintFor(err error, command string) string {
 		large *tooLargeError
 		short *engine.MemoryError
 		over  *overMemoryError
+		typed *paths.NumberTypeError
+		other *otherShapeError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return ""
 	case errors.As(err, &over):
-		return fmt.Sprintf("--max-memory %d may do", over.used+over.used/4)
+		return fmt.Sprintf("--max-memory %d may do", max(over.used+over.used/4, compress.ProgramBytes))
 	case errors.As(err, &short):
-		return fmt.Sprintf("--max-memory %d may do, and so may a smaller --batch where the command has it", short.Used+short.Need)
+		return fmt.Sprintf("--max-memory %d may do, and so may a smaller --batch where the command has it", max(short.Used+short.Need, compress.ProgramBytes))
+	case errors.As(err, &typed):
+		return "export the model again with float32 weights, the form it was trained in: rounding starts from those"
+	case errors.As(err, &other):
+		return "--data names examples like those the model was trained on; without it the built-in glyphs are taken"
 	case errors.As(err, &noFit) && noFit.WouldFitBytes > 0:
 		return fmt.Sprintf("--max-bytes %d would do", noFit.WouldFitBytes)
 	case errors.As(err, &noFit) && noFit.WouldFit != (compactify.Budget{}):

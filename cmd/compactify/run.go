@@ -132,7 +132,7 @@ func (a *app) compress(ctx context.Context, f runFlags, args []string, tuned boo
 		return err
 	}
 	result, err := a.compressInto(ctx, folder, job, name)
-	return a.conclude(folder, result, name, err)
+	return a.conclude(folder, result, name, f.meant(err))
 }
 
 // job translates flags. Mistakes in them are errors of usage.
@@ -140,6 +140,12 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	b, err := compactify.ParseBudget(f.budget)
 	if err != nil {
 		return compress.Job{}, usage(fmt.Errorf("--budget: %w", err))
+	}
+	if f.command.Flags().Changed("paths") && len(f.paths) == 0 {
+		return compress.Job{}, usage(fmt.Errorf("--paths: got none, want some of %s", kindNames()))
+	}
+	if len(f.paths) > 0 && len(f.bits) > 0 && !slices.Contains(f.paths, "quantize") {
+		return compress.Job{}, usage(errors.New("--bits: of no meaning where weights are not rounded: want quantize among --paths"))
 	}
 	for _, kind := range f.paths {
 		if _, err := findKind(kind); err != nil {
@@ -274,6 +280,9 @@ func (a *app) conclude(folder *store.Folder, r *compress.Result, name string, er
 	var noFit *compress.NoFitError
 	kept := r != nil && (err == nil || errors.As(err, &noFit) || r.SHA256 != "")
 	if !kept {
+		if errors.Is(err, context.Canceled) {
+			err = &stoppedError{"before any model was measured to fit", err}
+		}
 		return a.sealed(folder, err)
 	}
 	if sealErr := a.seal(folder); sealErr != nil {

@@ -70,13 +70,17 @@ func (d *dataFlags) openFor(a *app, inputs []data.Input) (examples, error) {
 		a.note("%s: %s", d.data, src.Note)
 	}
 	e := examples{train: src.Train, heldOut: src.Test, source: d.data, mapping: src.Mapping}
+	table := src.Table
 	if d.eval != "" {
 		o.ClassNames = src.Train.ClassNames()
 		held, err := data.Open(d.eval, o)
 		if err != nil {
 			return examples{}, fmt.Errorf("--eval: %w", err)
 		}
-		e.heldOut = held.Eval()
+		e.heldOut, table = held.Eval(), table || held.Table
+	}
+	if d.label != "" && !table {
+		return examples{}, usage(fmt.Errorf("--label: of no meaning to %s: want a .csv", d.data))
 	}
 	return e, nil
 }
@@ -87,6 +91,15 @@ func (d *dataFlags) warnDefault(a *app, model string) {
 	if !d.command.Flags().Changed("data") {
 		a.note("no --data: %s is judged by the built-in glyphs; name examples like those it was trained on", model)
 	}
+}
+
+// meant marks the error of a model that examples do not fit if they are the built-in
+// ones for want of others.
+func (d *dataFlags) meant(err error) error {
+	if errors.Is(err, data.ErrShape) && !d.command.Flags().Changed("data") {
+		return &otherShapeError{err}
+	}
+	return err
 }
 
 // explain tells a misspelt name from a broken file: neither exists, but the

@@ -94,12 +94,13 @@ Kinds:
 // walkResult is the JSON object of walk.
 type walkResult struct {
 	compress.Curve
-	Model      string    `json:"model"`
-	Budget     string    `json:"budget"`
-	MetricName string    `json:"metric_name"`
-	Examples   int       `json:"examples"`
-	Files      walkFiles `json:"files"`
-	Finetune   int       `json:"finetune,omitempty"` // epochs at each point
+	Model         string    `json:"model"`
+	Budget        string    `json:"budget"`
+	WouldFitBytes int       `json:"would_fit_bytes,omitempty"` // the size of the furthest model if that is more than --max-bytes
+	MetricName    string    `json:"metric_name"`
+	Examples      int       `json:"examples"`
+	Files         walkFiles `json:"files"`
+	Finetune      int       `json:"finetune,omitempty"` // epochs at each point
 	*pruning
 	Grids   []roundingRow `json:"grids,omitempty"`   // quantize: rounding at each point, all layers together
 	Layers  []roundingRow `json:"layers,omitempty"`  // quantize: rounding at the furthest point
@@ -111,7 +112,7 @@ type walkResult struct {
 
 // walkFiles are the models kept and the page that shows the profile.
 type walkFiles struct {
-	Furthest string   `json:"furthest,omitempty"` // the furthest inside the budget
+	Furthest string   `json:"furthest,omitempty"` // the furthest inside the budget; rejected if it is larger than --max-bytes
 	Pattern  string   `json:"pattern,omitempty"`  // that with N of every M weights
 	Last     []string `json:"last"`               // the last ones before t=1, and that at t=1
 	Report   string   `json:"report"`
@@ -145,13 +146,16 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
+	if scheme.Ternary && scheme.Asymmetric {
+		notes = append(notes, "the levels −1, 0 and +1 have no zero point: --asymmetric is for the steps from 8 to 2 bits")
+	}
 	parts, err := compress.Divide(e.train, e.heldOut, a.seed)
 	if err != nil {
 		return err
 	}
 	eval, err := compress.NewEvaluator(ctx, g, parts.Selection, f.output, a.pool, compress.FileSize)
 	if err != nil {
-		return err
+		return f.meant(err)
 	}
 	eval.JudgeFor(steps.Budget)
 	options, more, err := a.walkOptions(ctx, f, options, kind, g, parts, eval)
@@ -186,11 +190,22 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if printErr := a.print(r, func(w io.Writer) { r.text(w) }); printErr != nil || err != nil {
 		return errors.Join(err, printErr)
 	}
+	if r.WouldFitBytes > 0 {
+		return &tooLargeError{what: fmt.Sprintf("path %s: the furthest model inside the budget", kind), got: r.WouldFitBytes, want: int(a.maxBytes)}
+	}
 	if f.strict && r.Limit.Verdict == compactify.Refuted {
 		return &refutedError{fmt.Sprintf("path %s: the loss is not continuous at t=1: %.4g before, %.4g there", kind, float64(r.Limit.LossLeft), float64(r.Limit.LossAt))}
 	}
 	return nil
 }
+
+// The most points of a walk: more steps than anyone waits for, and as many halvings
+// as a float64 below 1 can tell apart.
+const (
+	maxGrid     = 10000
+	maxApproach = 32
+	maxRefine   = 64
+)
 
 // steps translates flags. Mistakes in them are errors of usage.
 func (f *walkFlags) steps() (compactify.Steps, error) {
@@ -198,8 +213,13 @@ func (f *walkFlags) steps() (compactify.Steps, error) {
 	if err != nil {
 		return compactify.Steps{}, usage(fmt.Errorf("--budget: %w", err))
 	}
-	if f.grid < 1 || f.approach < 0 || f.refine < 0 {
-		return compactify.Steps{}, usage(fmt.Errorf("--grid %d --approach %d --refine %d: want at least 1, 0 and 0", f.grid, f.approach, f.refine))
+	for _, n := range []struct {
+		flag             string
+		got, least, most int
+	}{{"grid", f.grid, 1, maxGrid}, {"approach", f.approach, 0, maxApproach}, {"refine", f.refine, 0, maxRefine}} {
+		if n.got < n.least || n.got > n.most {
+			return compactify.Steps{}, usage(fmt.Errorf("--%s: got %d, want %d to %d", n.flag, n.got, n.least, n.most))
+		}
 	}
 	none := func(n int) int {
 		if n == 0 {
@@ -294,12 +314,8 @@ const lastModels = 2
 
 // keep writes the furthest model, the last ones, and the page.
 func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) error {
-	if t, _, ok := p.Furthest(w.budget); ok && t > 0 {
-		name, err := w.put(ctx, "furthest.onnx", t)
-		if err != nil {
-			return err
-		}
-		r.Files.Furthest = name
+	if err := w.keepFurthest(ctx, r, p); err != nil {
+		return err
 	}
 	r.Files.Last = []string{}
 	for _, q := range p.Points[max(1, len(p.Points)-lastModels-1):] {
@@ -323,6 +339,29 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 	return err
 }
 
+// keepFurthest writes the furthest model inside the budget, unless that is the
+// original, under the name that its size earns.
+func (w *walker) keepFurthest(ctx context.Context, r *walkResult, p compactify.Profile) error {
+	t, _, ok := p.Furthest(w.budget)
+	if !ok {
+		return nil
+	}
+	file, err := w.file(ctx, t)
+	if err != nil {
+		return err
+	}
+	name := "furthest.onnx"
+	if w.checkSize(name, len(file)) != nil {
+		name, r.WouldFitBytes = "furthest.rejected.onnx", len(file)
+	}
+	if t == 0 {
+		return nil
+	}
+	r.Files.Furthest = w.folder.Path(name)
+	_, err = w.folder.Put(name, file)
+	return err
+}
+
 // at is the model at t.
 func (w *walker) at(ctx context.Context, t float64) (*graph.Graph, error) {
 	if g := w.models[t]; g != nil {
@@ -333,16 +372,21 @@ func (w *walker) at(ctx context.Context, t float64) (*graph.Graph, error) {
 
 // put writes the model at t.
 func (w *walker) put(ctx context.Context, name string, t float64) (string, error) {
-	g, err := w.at(ctx, t)
-	if err != nil {
-		return "", err
-	}
-	file, err := compress.Encode(g)
+	file, err := w.file(ctx, t)
 	if err != nil {
 		return "", err
 	}
 	_, err = w.folder.Put(name, file)
 	return w.folder.Path(name), err
+}
+
+// file is the model at t as a file.
+func (w *walker) file(ctx context.Context, t float64) ([]byte, error) {
+	g, err := w.at(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return compress.Encode(g)
 }
 
 // maxWalkRows is about how many points are printed; --json has them all.

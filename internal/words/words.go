@@ -130,7 +130,7 @@ func Smaller(before, after int) string {
 	case after == before:
 		return "not smaller"
 	}
-	return Significant(float64(after)/float64(before), 3) + "× larger"
+	return "not smaller: " + Significant(float64(after)/float64(before), 3) + "× larger"
 }
 
 // Metric writes a value of the metric with its unit.
