@@ -162,6 +162,28 @@ func pairedProportions(original, compact []float64) (estimate, lo, hi float64) {
 	return estimate, 100 * max(-1, centre-half), 100 * min(1, centre+half)
 }
 
+// clusteredProportions is the drop of accuracy in percentage points over examples of
+// which several views were judged: view i of n examples is of example i mod n. Views
+// of an example are no independent observations, so the interval is of the means of
+// each. As in [pairedProportions], half an example that is lost and half a one that
+// is won are added to it, so that it does not collapse when no answer changed.
+func clusteredProportions(n int, original, compact []float64) (estimate, lo, hi float64) {
+	drop, views := make([]float64, n), make([]float64, n)
+	for i := range original {
+		drop[i%n] += original[i] - compact[i]
+		views[i%n]++
+	}
+	sum, squares := 0.0, 1.0
+	for i, v := range views {
+		d := drop[i] / max(1, v)
+		sum, squares = sum+d, squares+d*d
+	}
+	m := float64(n) + 2
+	centre := sum / m
+	half := normal95 * math.Sqrt(squares-sum*sum/m) / m
+	return 100 * sum / float64(n), 100 * max(-1, centre-half), 100 * min(1, centre+half)
+}
+
 // ratioInterval is the signal-to-noise ratio in dB with an interval by the delta
 // method for the ratio of two means:
 //

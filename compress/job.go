@@ -142,7 +142,7 @@ func affordable(g *graph.Graph, work float64, least int) int {
 
 // split divides the examples into disjoint parts.
 func (w *work) split() error {
-	p, err := Divide(w.Train, w.HeldOut, w.Seed)
+	p, err := Divide(w.Train, w.HeldOut, w.Finetune >= 0 || w.Calibrate > maxProbe, w.Seed)
 	if err != nil {
 		return err
 	}

@@ -82,14 +82,20 @@ const (
 // Divide splits examples by use. Without held-out examples a fifth of the
 // training examples is set aside. Equal seeds give equal parts. It is an error
 // if there are too few examples for a part to have any.
-func Divide(train, heldOut *data.Set, seed uint64) (Parts, error) {
+//
+// Where nothing is to be trained, the examples that do not calibrate select.
+func Divide(train, heldOut *data.Set, trains bool, seed uint64) (Parts, error) {
 	p := Parts{HeldOut: heldOut, HeldOutFrom: "the source's own test examples"}
 	if heldOut == nil {
 		train, p.HeldOut = HoldOut(train, seed)
 		p.HeldOutFrom = "a fifth of the examples, set aside by seed"
 	}
 	n := float64(max(1, train.Len()))
-	share := min(max(selectionShare, min(0.5, leastSelection/n)), maxSelection/n)
+	share := max(selectionShare, min(0.5, leastSelection/n))
+	if !trains {
+		share = max(share, 1-maxProbe/n)
+	}
+	share = min(share, maxSelection/n)
 	parts := data.Split(train, []float64{1 - share, share}, seed, "selection")
 	p.Training, p.Selection = parts[0], parts[1]
 	p.Calibration = p.Training

@@ -124,7 +124,7 @@ func checkFates(t *testing.T, r *Result) {
 // heldOutMetric measures a file again, from scratch, on the examples set aside.
 func heldOutMetric(t *testing.T, job Job, g *graph.Graph) float64 {
 	t.Helper()
-	parts, err := Divide(job.Train, nil, job.Seed)
+	parts, err := Divide(job.Train, nil, job.Finetune >= 0, job.Seed)
 	if err != nil {
 		t.Fatal(err)
 	}

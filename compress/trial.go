@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/graph"
@@ -24,6 +25,7 @@ type trial struct {
 	measure  compactify.Measure
 	contract Contract
 	varied   *Contract // on the changed examples; nil if there are none
+	joint    *Contract // on the examples and their changed copies together; nil if that is not defined
 	tooFew   bool      // the selection examples are too few for an interval
 	lucky    float64   // by how much the interval is widened, because the luckiest of many plans is chosen or the held-out examples differ; 0 counts as 1
 	warm     bool      // fine-tuned from the weights of another trial
@@ -34,24 +36,33 @@ type trial struct {
 func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
 
 // needs is the budget a trial asks for: the worse end of the interval on the
-// selection examples, and at least the estimate on their changed copies. Where
+// selection examples, alone or together with their changed copies, whichever tells
+// more, and at least the estimate on the changed copies. Where
 // the examples are so few that not even the original itself would be within the
 // limit, the interval says nothing; then twice the estimate counts instead.
 func (t *trial) needs() float64 {
-	measured := float64(t.contract.Measured)
-	need, worse := t.contract.worst(), math.Max
-	if t.lucky > 1 { // of no meaning to decibels, which may be infinite
-		need = measured + t.lucky*(need-measured)
+	need, worse := t.careful(t.contract), math.Max
+	if t.joint != nil {
+		need = min(need, t.careful(*t.joint))
 	}
 	if t.contract.Kind == string(compactify.MinSNR) {
 		worse = math.Min
 	} else if t.tooFew {
-		need = 2 * measured
+		need = 2 * float64(t.contract.Measured)
 	}
 	if t.varied != nil {
 		need = worse(need, float64(t.varied.Measured))
 	}
 	return need
+}
+
+// careful is the worse end of an interval, which luck widens.
+func (t *trial) careful(c Contract) float64 {
+	if t.lucky <= 1 { // decibels may be infinite
+		return c.worst()
+	}
+	measured := float64(c.Measured)
+	return measured + t.lucky*(c.worst()-measured)
 }
 
 // used is the share of the budget that a trial uses up, at least a thousandth.
@@ -68,18 +79,20 @@ func (t *trial) used() float64 {
 const (
 	fewExamples = 500
 	luck        = 2.5758 / normal95
+
+	normal95OneSided = 1.6448536269514722
 )
 
 // lucky is by how much the interval on the n selection examples is widened. An SNR
 // differs by many decibels from example to example, so what counts for it is where
 // the worse end of the interval on the m held-out examples will be: their mean lies
 // within half a width times √(1 + n/m) of this one, and their own interval is √(n/m)
-// as wide.
+// as wide. Nineteen times in twenty it is not worse.
 func (w *work) lucky() float64 {
 	n, m := float64(w.chosen.Len()), float64(max(1, w.HeldOut.Len()))
 	switch {
 	case w.Budget.Kind == compactify.MinSNR:
-		return math.Sqrt(1+n/m) + math.Sqrt(n/m)
+		return normal95OneSided/normal95*math.Sqrt(1+n/m) + math.Sqrt(n/m)
 	case w.Budget.Kind == compactify.MetricDrop && n < fewExamples:
 		return luck
 	}
@@ -87,12 +100,15 @@ func (w *work) lucky() float64 {
 }
 
 func (t *trial) record() Trial {
-	varied := nan
+	varied, joint := nan, nan
 	if t.varied != nil {
 		varied = t.varied.Measured
 	}
+	if t.joint != nil {
+		joint = jsonnum.Float(t.joint.worst())
+	}
 	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(t.plan.meanBits(t.narrow)), Sparsity: jsonnum.Float(t.plan.sparsity(t.narrow)),
-		Channels: t.plan.channels(), Tuned: t.epochs, Warm: t.warm, Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied,
+		Channels: t.plan.channels(), Tuned: t.epochs, Warm: t.warm, Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied, Joint: joint,
 		KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
 }
 
@@ -247,9 +263,24 @@ func (w *work) judge(ctx context.Context, t *trial) error {
 	if w.varied == nil {
 		return nil
 	}
-	if j, err = w.varied.judge(ctx, t.model); err != nil {
+	v, err := w.varied.judge(ctx, t.model)
+	if err != nil {
 		return err
 	}
-	t.varied = &j.contract
+	t.varied, t.joint = &v.contract, w.together(j, v)
 	return nil
+}
+
+// together judges a model on the selection examples and their changed copies, nil
+// if the budget is of no drop of accuracy.
+func (w *work) together(plain, varied judgement) *Contract {
+	task := w.choosing.Task()
+	if w.Budget.Kind != compactify.MetricDrop || task != Classification && task != Imitation {
+		return nil
+	}
+	original := slices.Concat(w.choosing.original.Score, w.varied.original.Score)
+	estimate, lo, hi := clusteredProportions(len(plain.score), original, slices.Concat(plain.score, varied.score))
+	c := plain.contract
+	c.Measured, c.CI95 = jsonnum.Float(estimate), [2]jsonnum.Float{jsonnum.Float(lo), jsonnum.Float(hi)}
+	return &c
 }

@@ -90,7 +90,7 @@ func (a *app) blame(ctx context.Context, f blameFlags, model string) error {
 		return err
 	}
 	f.warnDefault(a, model)
-	parts, err := compress.Divide(e.train, e.heldOut, a.seed)
+	parts, err := compress.Divide(e.train, e.heldOut, true, a.seed)
 	if err != nil {
 		return err
 	}

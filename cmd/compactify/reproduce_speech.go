@@ -22,8 +22,8 @@ const recording = "models/silero-vad/eval/test.wav"
 // How many examples are made: frames, and windows of nine seconds, of which a
 // model computes few in a second.
 const (
-	spokenFrames  = 600
-	spokenWindows = 32
+	spokenFrames  = 1800
+	spokenWindows = 96
 )
 
 // spoken are the arguments for a model of speech, judged by examples that are

@@ -225,7 +225,7 @@ const trainingShare = 0.25
 // compressInto trains a model if there is none, and runs the job.
 func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compress.Job, name string) (*compress.Result, error) {
 	if job.Model == nil {
-		parts, err := compress.Divide(job.Train, job.HeldOut, job.Seed)
+		parts, err := compress.Divide(job.Train, job.HeldOut, job.Finetune >= 0, job.Seed)
 		if err != nil {
 			return nil, err
 		}

@@ -149,7 +149,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if scheme.Ternary && scheme.Asymmetric {
 		notes = append(notes, "the levels −1, 0 and +1 have no zero point: --asymmetric is for the steps from 8 to 2 bits")
 	}
-	parts, err := compress.Divide(e.train, e.heldOut, a.seed)
+	parts, err := compress.Divide(e.train, e.heldOut, true, a.seed)
 	if err != nil {
 		return err
 	}
