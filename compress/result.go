@@ -178,7 +178,7 @@ type Trial struct {
 	Spent    jsonnum.Float `json:"spent"`
 	Worst    jsonnum.Float `json:"worst"`             // the worse end of the paired 95 % interval
 	Varied   jsonnum.Float `json:"varied"`            // spent on changed copies of the examples; NaN without
-	Joint    jsonnum.Float `json:"worst_with_varied"` // worse end of the interval on the examples and their changed copies together; NaN without
+	Joint    jsonnum.Float `json:"worst_with_varied"` // worse end of the interval that the examples and their changed copies give together; NaN without
 	KL       jsonnum.Float `json:"kl"`
 	Fits     bool          `json:"fits"`
 	Chosen   bool          `json:"chosen"`

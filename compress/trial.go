@@ -272,7 +272,9 @@ func (w *work) judge(ctx context.Context, t *trial) error {
 }
 
 // together judges a model on the selection examples and their changed copies, nil
-// if the budget is of no drop of accuracy.
+// if the budget is of no drop of accuracy. The copies make the interval narrower, but
+// never the estimate smaller: a model that was fine-tuned on such copies may answer
+// them better than the original, and tells nothing by that of plain examples.
 func (w *work) together(plain, varied judgement) *Contract {
 	task := w.choosing.Task()
 	if w.Budget.Kind != compactify.MetricDrop || task != Classification && task != Imitation {
@@ -281,6 +283,7 @@ func (w *work) together(plain, varied judgement) *Contract {
 	original := slices.Concat(w.choosing.original.Score, w.varied.original.Score)
 	estimate, lo, hi := clusteredProportions(len(plain.score), original, slices.Concat(plain.score, varied.score))
 	c := plain.contract
-	c.Measured, c.CI95 = jsonnum.Float(estimate), [2]jsonnum.Float{jsonnum.Float(lo), jsonnum.Float(hi)}
+	c.Measured = jsonnum.Float(max(float64(c.Measured), estimate))
+	c.CI95 = [2]jsonnum.Float{c.Measured - jsonnum.Float(estimate-lo), c.Measured + jsonnum.Float(hi-estimate)}
 	return &c
 }
