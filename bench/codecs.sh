@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench/codecs.sh [SIZE]: all weights of a layer [SIZE, SIZE] rounded and pruned, by
-# ours and by PyTorch, in turn; 10000 unless given, 100 million weights. README.md
-# beside it says what the rows are. Writes bench/codecs.tsv. Needs Debian's
+# ours and by PyTorch, in turn; 10000 unless given, 100 million weights. Then the
+# memory of calibration on few and on many examples. README.md beside it says what the rows are. Writes bench/codecs.tsv. Needs Debian's
 # python3-torch and libopenblas0-openmp, as bench/compare.sh installs them.
 set -euo pipefail
 
@@ -27,7 +27,13 @@ median() { sort -g | sed -n "$(((repeats + 1) / 2))p"; }
 
 ours() { "$scratch/ours" --work "$1" --size "$size" --threads "$2" --seconds "$seconds"; }
 
-peer() { OMP_NUM_THREADS=$2 "$python" bench/peers/torch_codecs.py --work "${1%-*}" --variant "$3" --size "$size" --threads "$2" --seconds "$4"; }
+# peer WORK THREADS VARIANT SECONDS; a variant that ends in -kept keeps the memory of
+# results for the next, as our own program does, where PyTorch asks the system anew.
+peer() {
+	local variant=${3%-kept}
+	if [[ $3 == *-kept ]]; then local -x MALLOC_MMAP_THRESHOLD_=$((1 << 36)) MALLOC_TRIM_THRESHOLD_=$((1 << 36)) MALLOC_TOP_PAD_=$((1 << 30)); fi
+	OMP_NUM_THREADS=$2 "$python" bench/peers/torch_codecs.py --work "${1%-*}" --variant "$variant" --size "$size" --threads "$2" --seconds "$4"
+}
 
 # fastest WORK THREADS VARIANT... is the variant of the peer that one run of each
 # shows to be the fastest.
@@ -48,9 +54,20 @@ measure() {
 		peer "$work" "$threads" "$variant" "$seconds" >>"$scratch/b"
 	done
 	a=$(median <"$scratch/a") b=$(median <"$scratch/b")
-	ratio=$(awk -v a="$a" -v b="$b" 'BEGIN { printf "%.1f", a / b }')
-	printf '%s %s, %sT (Mweights/s; %s)\t%s\t%s\t%s\t%s\t%s\t%s\n' "$work" "$size" "$threads" "$variant" "$a" "$b" "$ratio" "$goal" "$commit" \
-		"$(cut -d' ' -f1 /proc/loadavg)" | tee -a "$scratch/rows"
+	row "$work $size, ${threads}T (Mweights/s; $variant)" "$a" "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { printf "%.1f", a / b }')" "$goal"
+}
+
+# row NAME OURS PEER RATIO GOAL
+row() {
+	local IFS=$'\t'
+	echo "$*$IFS$commit$IFS$(cut -d' ' -f1 /proc/loadavg)" | tee -a "$scratch/rows"
+}
+
+# calibration FEW MANY: what the process holds at most, its "peer" with few examples.
+calibration() {
+	local few many
+	few=$("$scratch/ours" --work calibrate --size "$1") many=$("$scratch/ours" --work calibrate --size "$2")
+	row "calibrate resnet20, 1T (MB on $2 examples; on $1)" "$many" "$few" "$(awk -v a="$few" -v b="$many" 'BEGIN { printf "%.2f", a / b }')" 0.9
 }
 
 commit=$(git rev-parse --short HEAD)
@@ -58,8 +75,11 @@ printf 'work\tours\tpeer\tratio\tgoal\tcommit\tload\n' | tee "$scratch/rows"
 for threads in 1 2; do
 	if ((threads > $(nproc))); then continue; fi
 	measure int8 "$threads" 10 quantize arithmetic
+	measure int8 "$threads" "" quantize-kept arithmetic-kept
 	measure int8-mse "$threads" 1 quantize arithmetic
 	measure prune "$threads" 10 kthvalue sort partition
+	measure prune "$threads" "" kthvalue-kept sort-kept partition-kept
 done
+calibration 100 10000
 mv "$scratch/rows" "$results"
 echo "written: $results"

@@ -28,10 +28,11 @@ type runner struct {
 	others  []int // further ones that are looked at
 	pool    *kernel.Pool
 	unfused bool
-	set     *data.Set // that is run
-	most    int       // examples per run; 0 means [evaluationBatch]
-	size    int       // of a batch that is free; 0 until it is known
-	axes    []int     // of the outputs that count examples; nil until they are known
+	set     *data.Set     // that is run
+	most    int           // examples per run; 0 means [evaluationBatch]
+	size    int           // of a batch that is free; 0 until it is known
+	in      tensor.Tensor // of the last batch, where inputs are float32
+	axes    []int         // of the outputs that count examples; nil until they are known
 	err     error
 }
 
@@ -309,12 +310,13 @@ func (r *runner) input(want tensor.Type, set *data.Set, from, n int) (tensor.Ten
 	if want.DType.IsInteger() && want.DType.Bits() > 16 {
 		return r.integers(want.DType, sizes, set, from, n)
 	}
-	in, err := engine.NewTensor(tensor.Float32, sizes...)
+	in, err := r.floats(sizes)
 	if err != nil {
 		return in, err
 	}
 	x := tensor.Data[float32](in)
 	size := len(x) / sizes[0]
+	clear(x[n*size:])
 	err = r.pool.For(n, 8, func(_, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			set.Fill(x[i*size:(i+1)*size], from+i)
@@ -324,6 +326,17 @@ func (r *runner) input(want tensor.Type, set *data.Set, from, n int) (tensor.Ten
 		return in, err
 	}
 	return in.Convert(want.DType)
+}
+
+// floats is the tensor of the last batch if that was all and had the same sizes, else a new one:
+// memory that every batch took anew would wait for the collector.
+func (r *runner) floats(sizes []int) (tensor.Tensor, error) {
+	if len(r.g.Inputs) == 1 && r.in.DType() == tensor.Float32 && slices.Equal(r.in.Shape(), sizes) {
+		return r.in, nil
+	}
+	var err error
+	r.in, err = engine.NewTensor(tensor.Float32, sizes...)
+	return r.in, err
 }
 
 func (r *runner) integers(d tensor.DType, sizes []int, set *data.Set, from, n int) (tensor.Tensor, error) {

@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nint8, int8-mse, int4-block, prune (all weights of a layer [size, size]; millions of weights/s);\nprofile (a table of --model's steps);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
+	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nint8, int8-mse, int4-block, prune (all weights of a layer [size, size]; millions of weights/s);\ncalibrate (ResNet-20 on size examples; MB resident at most);\nprofile (a table of --model's steps);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
 	arch := flag.String("arch", "", "cost: the architecture whose training step is meant")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
 	threads := flag.Int("threads", 1, "threads")
@@ -61,6 +61,8 @@ func measure(work, model string, size int, pool *kernel.Pool, least time.Duratio
 		return infer(model, pool, least)
 	case "hvp-lenet5", "hvp-lenet5-caffe":
 		return secondOrder(work, size, pool, least)
+	case "calibrate":
+		return calibration(size, pool)
 	}
 	if weightWorks[work] != nil {
 		return weights(work, size, pool, least)

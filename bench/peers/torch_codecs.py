@@ -7,6 +7,9 @@ int8: a scale per row of its largest magnitude, and int8 integers. --variant
 quantize uses quantize_per_channel, arithmetic writes it out.
 prune: the nine tenths of least magnitude become zero, at the exact threshold.
 --variant kthvalue, sort and partition (NumPy's) find it.
+
+Every run asks the system for the memory of its results anew, as is PyTorch's way;
+glibc's MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ make it keep memory.
 """
 
 import argparse
@@ -15,6 +18,8 @@ import time
 
 import numpy
 import torch
+
+WARM_UPS = 4
 
 
 def int8_quantize(w):
@@ -60,7 +65,8 @@ def main():
     run = globals()[f"{a.work}_{a.variant}"]
     w = torch.randn(a.size, a.size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        run(w)  # the first run is warm-up
+        for _ in range(WARM_UPS):
+            run(w)
         times, began = [], time.perf_counter()
         while not times or time.perf_counter() - began < a.seconds:
             start = time.perf_counter()
