@@ -49,7 +49,8 @@ func (w *work) meetCalibration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.familiar, err = Calibrate(ctx, w.graph, set, w.Pool); err != nil {
+	w.plain = w.graph
+	if w.familiar, err = Calibrate(ctx, w.plain, set, w.Pool); err != nil {
 		if w.Activation || ctx.Err() != nil {
 			return err
 		}
@@ -73,7 +74,7 @@ func (w *work) compareDomain(ctx context.Context, name string, set *data.Set) er
 	if err != nil {
 		return err
 	}
-	other, err := Calibrate(ctx, w.graph, adapted, w.Pool)
+	other, err := Calibrate(ctx, w.plain, adapted, w.Pool)
 	if err != nil {
 		if ctx.Err() != nil {
 			return err

@@ -31,6 +31,7 @@ func moved(t *testing.T, n int, by, stretch float64) *data.Set {
 func TestForeignExamplesAreWarnedOf(t *testing.T) {
 	job := smallJob(t)
 	job.Finetune = -1
+	job.Equalize = Always // which scales values within the model, not the examples
 	job.Budget = compactify.Budget{Kind: compactify.MetricDrop, Limit: 100}
 	for name, c := range map[string]struct {
 		heldOut *data.Set
@@ -53,6 +54,9 @@ func TestForeignExamplesAreWarnedOf(t *testing.T) {
 		})
 		if warned != c.foreign {
 			t.Errorf("%s: warned %v: %q", name, warned, r.Notes)
+		}
+		if r.Corrections.Equalized == 0 {
+			t.Errorf("%s: nothing was equalised", name)
 		}
 	}
 }

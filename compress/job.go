@@ -69,6 +69,7 @@ type work struct {
 	trials   []*trial
 	seen     map[string]paths.Moments // of the inputs of layers; nil: biases are not corrected
 	familiar *Calibration             // the original's activations on the calibration examples
+	plain    *graph.Graph             // the graph that familiar was counted on: graph before corrections
 	rounded  *Rounded                 // how activations are rounded; nil until the first model
 	count    counts
 	expected int  // how many plans are going to be tuned in all
@@ -99,7 +100,8 @@ func (w *work) prepare(ctx context.Context) error {
 		return fmt.Errorf("budget %v: not defined for a model that is judged by %s on %d examples; snr is for every model",
 			w.Budget, w.choosing.Task(), w.choosing.Len())
 	}
-	if w.tooFew = newContract(w.Budget, w.choosing.original, w.choosing.original).Verdict != Met; w.tooFew {
+	unchanged := trial{contract: newContract(w.Budget, w.choosing.original, w.choosing.original), lucky: w.lucky()}
+	if w.tooFew = !unchanged.fits(); w.tooFew {
 		few := fmt.Sprintf("%d selection examples are too few for an interval inside the budget", w.chosen.Len())
 		if w.chosen.Len() == 1 {
 			few = "one selection example gives no interval"

@@ -16,6 +16,7 @@ import (
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/tensor"
 )
@@ -388,6 +389,14 @@ func (w *work) withBatch(g *graph.Graph) (*graph.Graph, error) {
 	return c, c.Infer()
 }
 
+// bound says on which side of its limit the budget's quantity must be.
+func (w *work) bound() string {
+	if w.Budget.Kind == compactify.MinSNR {
+		return "at least"
+	}
+	return "at most"
+}
+
 // keep writes the model, under the name its verdict earns, and the certificate.
 func (w *work) keep(file []byte) error {
 	r := w.result
@@ -396,7 +405,8 @@ func (w *work) keep(file []byte) error {
 	case !r.Verify.OK:
 		reason = "verification: " + r.Verify.problem()
 	case r.Budget.Verdict == NotMet:
-		reason = fmt.Sprintf("budget %v: the held-out examples show %.4g, want at most %.4g", w.Budget, float64(r.Budget.Measured), w.Budget.Limit)
+		reason = fmt.Sprintf("budget %v: the held-out examples show %v, want %s %v", w.Budget,
+			words.Amount(w.Budget.Kind, float64(r.Budget.Measured)), w.bound(), words.Amount(w.Budget.Kind, w.Budget.Limit))
 	case w.MaxBytes > 0 && len(file) > w.MaxBytes:
 		reason = fmt.Sprintf("size: the smallest model that fits has %d bytes, want at most %d", len(file), w.MaxBytes)
 	}

@@ -58,10 +58,10 @@ func (t *trial) needs() float64 {
 
 // careful is the worse end of an interval, which luck widens.
 func (t *trial) careful(c Contract) float64 {
-	if t.lucky <= 1 { // decibels may be infinite
+	measured := float64(c.Measured)
+	if t.lucky <= 1 || c.worst() == measured { // both may be infinite decibels
 		return c.worst()
 	}
-	measured := float64(c.Measured)
 	return measured + t.lucky*(c.worst()-measured)
 }
 
