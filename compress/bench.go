@@ -29,6 +29,7 @@ type judgement struct {
 	measure  compactify.Measure
 	contract Contract
 	score    []float64 // of each example, as in [Outcome]
+	doubt    []float64
 }
 
 // newBench measures the original on the examples.
@@ -68,7 +69,7 @@ func (b *bench) key(g *graph.Graph) string { return fmt.Sprintf("%s/%d", g.Diges
 
 // remember keeps what a model's outcomes come to.
 func (b *bench) remember(g *graph.Graph, o Outcome) error {
-	j := judgement{measure: b.Summarize(o), contract: newContract(b.budget, b.original, o), score: o.Score}
+	j := judgement{measure: b.Summarize(o), contract: newContract(b.budget, b.original, o), score: o.Score, doubt: o.Doubt}
 	j.measure.Norm = g.Norm()
 	if b.sizeOf != nil {
 		var err error

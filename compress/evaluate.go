@@ -220,6 +220,8 @@ type Outcome struct {
 	Score []float64 // 1 for a right answer, 0 for a wrong one; squared error for regression; NaN for signals
 	KL    []float64 // from the original's answer, nats; NaN for regression and signals
 	Base  float64   // variance of the targets, for R²
+	Doubt []float64 // of a classifier: by how much the original's probability of the top class is below that of its own
+	Sure  float64   // mean probability that the original gives its own top class
 
 	Signals []SignalNoise // of every output that is judged, the one that answers first
 }
@@ -234,7 +236,7 @@ type SignalNoise struct {
 // Outcomes runs a model and judges each of its answers.
 func (e *Evaluator) Outcomes(ctx context.Context, g *graph.Graph) (Outcome, error) {
 	n := e.set.Len()
-	o := Outcome{Task: e.Task(), Loss: make([]float64, n), Score: make([]float64, n), KL: make([]float64, n)}
+	o := Outcome{Task: e.Task(), Loss: make([]float64, n), Score: make([]float64, n), KL: make([]float64, n), Doubt: make([]float64, n)}
 	for _, name := range e.outputs {
 		o.Signals = append(o.Signals, SignalNoise{name, make([]float64, n), make([]float64, n)})
 	}
@@ -291,7 +293,9 @@ func (e *Evaluator) judge(o *Outcome, i int, answer []float32, p, q []float64) {
 		}
 	}
 	o.KL[i] = max(0, o.KL[i])
-	want := argmax(original)
+	want, top := train.TopClass(original), train.TopClass(answer)
+	o.Doubt[i] = math.Exp(p[want]) - math.Exp(p[top])
+	o.Sure += math.Exp(p[want]) / float64(len(o.Doubt))
 	if o.Task == Classification {
 		want = e.set.Label(i)
 		o.Loss[i] = -q[want]
@@ -302,19 +306,9 @@ func (e *Evaluator) judge(o *Outcome, i int, answer []float32, p, q []float64) {
 			}
 		}
 	}
-	if argmax(answer) == want {
+	if top == want {
 		o.Score[i] = 1
 	}
-}
-
-func argmax(row []float32) int {
-	best := 0
-	for k, v := range row {
-		if v > row[best] {
-			best = k
-		}
-	}
-	return best
 }
 
 // targetVariance is the mean squared distance of the targets from their mean.

@@ -127,6 +127,31 @@ func TestEvaluatorImitation(t *testing.T) {
 	}
 }
 
+// TestDoubt: an answer that the original thinks less likely costs the difference,
+// whatever the label.
+func TestDoubt(t *testing.T) {
+	set := numbers(t, data.Classify, []float64{1, 0, 0}, []float64{0, 2, 1})
+	e, err := NewEvaluator(context.Background(), scaled(t, 2, 1, "Softmax"), set, "", onePool(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := 1/(1+math.Exp(-1)), 1/(1+math.Exp(-2)) // the probabilities of the top classes
+	for c, want := range map[float32][]float64{2: {0, 0}, -1: {2*first - 1, 2*second - 1}} {
+		o, err := e.Outcomes(context.Background(), scaled(t, 2, c, "Softmax"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range want {
+			if math.Abs(o.Doubt[i]-w) > 1e-6 {
+				t.Errorf("factor %v, example %d: got a cost of %v, want %v", c, i, o.Doubt[i], w)
+			}
+		}
+		if want := (first + second) / 2; math.Abs(o.Sure-want) > 1e-6 {
+			t.Errorf("mean probability of the top class: got %v, want %v", o.Sure, want)
+		}
+	}
+}
+
 // TestEvaluatorRegression: targets 1, 2, 3 have the variance 2/3; the model that
 // answers half of them is off by 14/12 on average.
 func TestEvaluatorRegression(t *testing.T) {

@@ -84,8 +84,16 @@ func (w *work) roundActivations(ctx context.Context, g *graph.Graph) (*graph.Gra
 	if err != nil {
 		return nil, err
 	}
-	return paths.QuantizeActivations(g, c.Ranges(fit))
+	q, err := paths.QuantizeActivations(g, c.Ranges(fit))
+	if err != nil || !w.forOlder() {
+		return q, err
+	}
+	return paths.QuantizeBiases(q)
 }
+
+// forOlder reports whether the file is for runtimes that only fuse biases of int32:
+// the user asks for an opset before that of 4 bits.
+func (w *work) forOlder() bool { return w.Opset > 0 && w.Opset < 21 }
 
 // calibrate counts the activations of a model on the job's calibration examples.
 func (w *work) calibrate(ctx context.Context, g *graph.Graph) (*Calibration, error) {
@@ -147,6 +155,9 @@ func (w *work) describeRounded(model *graph.Graph) {
 	}
 	note := fmt.Sprintf("%s rounded to 8 bits, ranges by %s of %s", words.Count(len(w.rounded.Values), "activation is", "activations are"),
 		w.rounded.Ranges, words.Count(w.rounded.Examples, "example", "examples"))
+	if !w.forOlder() && len(w.rounded.Values) > 0 {
+		w.result.Notes = append(w.result.Notes, "biases stay floats, which ONNX Runtime from 1.23 on rounds itself; for older versions to multiply integers, --opset 20")
+	}
 	if len(kinds) > 0 {
 		var list []string
 		for _, k := range slices.Sorted(maps.Keys(kinds)) {

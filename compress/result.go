@@ -176,9 +176,10 @@ type Trial struct {
 	Tuned    int           `json:"tuned_epochs"`
 	Warm     bool          `json:"warm_start"` // fine-tuned from the weights of a larger trial, not of the original
 	Spent    jsonnum.Float `json:"spent"`
-	Worst    jsonnum.Float `json:"worst"`             // the worse end of the paired 95 % interval
-	Varied   jsonnum.Float `json:"varied"`            // spent on changed copies of the examples; NaN without
-	Joint    jsonnum.Float `json:"worst_with_varied"` // worse end of the interval that the examples and their changed copies give together; NaN without
+	Worst    jsonnum.Float `json:"worst"`                  // the worse end of the paired 95 % interval
+	Varied   jsonnum.Float `json:"varied"`                 // spent on changed copies of the examples; NaN without
+	Joint    jsonnum.Float `json:"worst_with_varied"`      // worse end of the interval that the examples and their changed copies give together; NaN without
+	Doubted  jsonnum.Float `json:"worst_by_probabilities"` // worse end of the interval of what the original's probabilities say that changed answers cost; NaN without
 	KL       jsonnum.Float `json:"kl"`
 	Fits     bool          `json:"fits"`
 	Chosen   bool          `json:"chosen"`

@@ -97,6 +97,8 @@ func TestNeeds(t *testing.T) {
 		{"copies that are worse by themselves", trial{contract: pp(0.5, 1.1), joint: &joint, varied: &worse}, 1.2, false},
 		{"few plans, luck", trial{contract: pp(0.2, 0.9), lucky: luck}, 1.1199454756425664, false},
 		{"no noise at all", trial{contract: silent, lucky: 2}, math.Inf(1), true},
+		{"by probabilities", trial{contract: pp(0.5, 1.1), doubted: &joint}, 0.8, true},
+		{"by probabilities, against the copies", trial{contract: pp(0.5, 1.1), doubted: &joint, varied: &worse}, 1.2, false},
 		{"ratio, second opinion", trial{contract: snr, varied: &lower}, 29, false},
 	} {
 		if got := c.t.needs(); got != c.want && !(math.Abs(got-c.want) < 1e-12) || c.t.fits() != c.fits {

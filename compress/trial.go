@@ -26,6 +26,7 @@ type trial struct {
 	contract Contract
 	varied   *Contract // on the changed examples; nil if there are none
 	joint    *Contract // on the examples and their changed copies together; nil if that is not defined
+	doubted  *Contract // by what the original's probabilities say that changed answers cost; nil if they cannot be trusted
 	tooFew   bool      // the selection examples are too few for an interval
 	lucky    float64   // by how much the interval is widened, because the luckiest of many plans is chosen or the held-out examples differ; 0 counts as 1
 	warm     bool      // fine-tuned from the weights of another trial
@@ -36,14 +37,17 @@ type trial struct {
 func (t *trial) fits() bool { return t.contract.budget().Within(t.needs()) }
 
 // needs is the budget a trial asks for: the worse end of the interval on the
-// selection examples, alone or together with their changed copies, whichever tells
-// more, and at least the estimate on the changed copies. Where
+// selection examples, alone, together with their changed copies or by the original's
+// probabilities, whichever tells most, and at least the estimate on the changed
+// copies. Where
 // the examples are so few that not even the original itself would be within the
 // limit, the interval says nothing; then twice the estimate counts instead.
 func (t *trial) needs() float64 {
 	need, worse := t.careful(t.contract), math.Max
-	if t.joint != nil {
-		need = min(need, t.careful(*t.joint))
+	for _, c := range []*Contract{t.joint, t.doubted} {
+		if c != nil {
+			need = min(need, t.careful(*c))
+		}
 	}
 	if t.contract.Kind == string(compactify.MinSNR) {
 		worse = math.Min
@@ -100,7 +104,10 @@ func (w *work) lucky() float64 {
 }
 
 func (t *trial) record() Trial {
-	varied, joint := nan, nan
+	varied, joint, doubted := nan, nan, nan
+	if t.doubted != nil {
+		doubted = jsonnum.Float(t.doubted.worst())
+	}
 	if t.varied != nil {
 		varied = t.varied.Measured
 	}
@@ -108,7 +115,7 @@ func (t *trial) record() Trial {
 		joint = jsonnum.Float(t.joint.worst())
 	}
 	return Trial{Bytes: t.bytes, MeanBits: jsonnum.Float(t.plan.meanBits(t.narrow)), Sparsity: jsonnum.Float(t.plan.sparsity(t.narrow)),
-		Channels: t.plan.channels(), Tuned: t.epochs, Warm: t.warm, Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied, Joint: joint,
+		Channels: t.plan.channels(), Tuned: t.epochs, Warm: t.warm, Spent: t.contract.Measured, Worst: jsonnum.Float(t.contract.worst()), Varied: varied, Joint: joint, Doubted: doubted,
 		KL: jsonnum.Float(t.measure.KL), Fits: t.fits(), Chosen: t.chosen}
 }
 
@@ -260,6 +267,7 @@ func (w *work) judge(ctx context.Context, t *trial) error {
 		return err
 	}
 	t.measure, t.contract, t.bytes = j.measure, j.contract, j.measure.Bytes
+	t.doubted = w.byProbabilities(j)
 	if w.varied == nil {
 		return nil
 	}
@@ -282,7 +290,26 @@ func (w *work) together(plain, varied judgement) *Contract {
 	}
 	original := slices.Concat(w.choosing.original.Score, w.varied.original.Score)
 	estimate, lo, hi := clusteredProportions(len(plain.score), original, slices.Concat(plain.score, varied.score))
-	c := plain.contract
+	return plain.contract.narrowed(estimate, lo, hi)
+}
+
+// byProbabilities judges a model by what its changed answers cost as the original
+// sees them: an answer that it gave 0.48 of its probability where its own has 0.5
+// loses 0.02 right answers in the mean, which tells more than the one label does. It
+// needs an original that is right as often as it believes, or less often: then the
+// cost is what it says, or less. It is nil for others and for budgets of no drop of
+// accuracy.
+func (w *work) byProbabilities(plain judgement) *Contract {
+	o := w.choosing.original
+	if w.Budget.Kind != compactify.MetricDrop || o.Task != Classification || o.Sure < mean(o.Score) {
+		return nil
+	}
+	return plain.contract.narrowed(clusteredProportions(len(plain.doubt), plain.doubt, make([]float64, len(plain.doubt))))
+}
+
+// narrowed is a contract of the width of another estimate's interval, and of the
+// larger of both estimates.
+func (c Contract) narrowed(estimate, lo, hi float64) *Contract {
 	c.Measured = jsonnum.Float(max(float64(c.Measured), estimate))
 	c.CI95 = [2]jsonnum.Float{c.Measured - jsonnum.Float(estimate-lo), c.Measured + jsonnum.Float(hi-estimate)}
 	return &c

@@ -3,6 +3,7 @@ package paths
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/tensor"
@@ -167,26 +168,65 @@ func twoBits(g *graph.Graph) map[*graph.Node]bool {
 // point that maps 0.0 exactly. All that read a value then read it rounded, but for
 // layers of 2-bit weights. Where a value is made of another by moving elements
 // alone, both are rounded, and in the same way: runtimes then move integers.
-// Values without a range stay as they are. Biases of convolutions and Gemm whose
-// weights are 8-bit or 4-bit integers become int32 with scale s_x·s_w, the form
-// runtimes expect; where it is missing, ONNX Runtime rounds the bias so when it
-// fuses.
+// Values without a range stay as they are, and so do biases, which ONNX Runtime
+// rounds itself as it fuses; see [QuantizeBiases].
 func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "a_")
-	scales := make(map[*graph.Value]float32) // by the value layers read now
 	low := twoBits(c)
 	for _, r := range spread(c, ranges) {
 		scale, zero := r.grid()
-		out := roundActivation(c, b, low, r.value, r.after, scale, zero)
-		scales[out] = scale
+		roundActivation(c, b, low, r.value, r.after, scale, zero)
 	}
+	producer := c.Producers()
 	for _, n := range readersOfWeights(c) {
-		if s, ok := scales[n.In[0]]; ok {
-			quantizeBias(c, b, n, s)
+		if n.Kind() == "Gemm" && dequantized(producer, n.In[0]) != nil {
+			spellZero(c, b, dequantized(producer, n.In[1]))
 		}
 	}
 	return c, b.Err()
+}
+
+// QuantizeBiases makes the biases of convolutions and Gemm whose inputs and weights
+// are rounded int32 of scale s_x·s_w. It makes files larger, by a scale for each
+// channel, and changes nothing that is computed, but versions of ONNX Runtime
+// multiply integers only where the bias has that form: 1.18, 1.20 and 1.22 do, and
+// 1.21, 1.23, 1.30 and 1.32 round a bias of floats in the same way.
+func QuantizeBiases(g *graph.Graph) (*graph.Graph, error) {
+	c, _ := g.Clone()
+	b := graph.NewBuilder(c, "b_")
+	producer := c.Producers()
+	for _, n := range readersOfWeights(c) {
+		if d := dequantized(producer, n.In[0]); d != nil {
+			if s := c.Param(d.In[1]); s != nil && s.Data.Len() == 1 {
+				quantizeBias(c, b, n, float32(s.Data.At(0)))
+			}
+		}
+	}
+	return c, b.Err()
+}
+
+// dequantized is the DequantizeLinear that makes a value; nil if none does.
+func dequantized(producer map[*graph.Value]*graph.Node, v *graph.Value) *graph.Node {
+	if n := producer[v]; n != nil && n.Kind() == "DequantizeLinear" {
+		return n
+	}
+	return nil
+}
+
+// spellZero gives bytes that have a scale for each channel and no zero point one of
+// zeros. It says nothing new, but ONNX Runtime refuses to run the Gemm that it makes
+// of them otherwise: 1.18 to 1.23 do, 1.30 does not.
+func spellZero(g *graph.Graph, b *graph.Builder, d *graph.Node) {
+	if d == nil || d.Input(2) != nil {
+		return
+	}
+	q, s := g.Param(d.In[0]), g.Param(d.In[1])
+	if q == nil || q.Data.DType() != tensor.Int8 || s == nil || s.Data.Rank() != 1 {
+		return
+	}
+	name := strings.TrimSuffix(q.Name, "_q") + "_z"
+	d.In = append(d.In[:2:2], b.Param(name, tensor.New(tensor.Int8, s.Data.Len())))
 }
 
 // rounding is a value to round: the node behind which that happens, nil for an
@@ -252,7 +292,7 @@ func (r Range) grid() (scale float32, zero uint8) {
 
 // roundActivation inserts the pair behind v and lets all that read v read its
 // result, but for layers of 2-bit weights and the graph's outputs.
-func roundActivation(g *graph.Graph, b *graph.Builder, low map[*graph.Node]bool, v *graph.Value, after *graph.Node, scale float32, zero uint8) *graph.Value {
+func roundActivation(g *graph.Graph, b *graph.Builder, low map[*graph.Node]bool, v *graph.Value, after *graph.Node, scale float32, zero uint8) {
 	s := b.Param(v.Name+"_scale", tensor.Scalar(scale))
 	z := b.Param(v.Name+"_zero", tensor.Scalar(zero))
 	q := &graph.Node{Op: "QuantizeLinear", In: []*graph.Value{v, s, z}, Out: []*graph.Value{b.Value(tensor.Type{})}}
@@ -278,7 +318,6 @@ func roundActivation(g *graph.Graph, b *graph.Builder, low map[*graph.Node]bool,
 		g.InsertAfter(after, d)
 		g.InsertAfter(after, q)
 	}
-	return d.Out[0]
 }
 
 // quantizeBias stores a bias as int32 of scale s_x·s_w per channel.

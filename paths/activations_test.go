@@ -80,6 +80,61 @@ func TestResidualNetIsRoundedThroughout(t *testing.T) {
 	}
 }
 
+// TestFormsForRuntimes: what ONNX Runtime's older versions need, beside the same
+// integers: a zero point where a Gemm multiplies bytes, and, where asked for, biases
+// of int32 whose scale is that of the input times that of the weight. Neither changes
+// the answers by more than half a step of a bias.
+func TestFormsForRuntimes(t *testing.T) {
+	g := residualNet(t)
+	q, err := QuantizeWeights(nil, g, Uniform(g, Scheme{Bits: 8}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranges := make(map[string]Range)
+	for _, v := range Activations(q) {
+		ranges[v.Name] = Range{-8, 8}
+	}
+	if q, err = QuantizeActivations(q, ranges); err != nil {
+		t.Fatal(err)
+	}
+	old, err := QuantizeBiases(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		g      *graph.Graph
+		biases int
+	}{{q, 0}, {old, 3}} {
+		if err := c.g.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		producer, biases := c.g.Producers(), 0
+		for _, n := range c.g.Nodes {
+			switch n.Kind() {
+			case "Gemm":
+				z := c.g.Param(producer[n.In[1]].Input(2))
+				if z == nil || z.Data.DType() != tensor.Int8 || z.Data.Len() != 3 {
+					t.Errorf("zero point of the Gemm: got %v, want three of int8", z)
+				}
+			case "Conv":
+				bias := producer[n.In[2]]
+				if bias == nil {
+					continue
+				}
+				biases++
+				x, w, b := producer[n.In[0]], producer[n.In[1]], c.g.Param(bias.In[1]).Data
+				want := float32(c.g.Param(x.In[1]).Data.At(0)) * float32(c.g.Param(w.In[1]).Data.At(1))
+				if got := float32(b.At(1)); c.g.Param(bias.In[0]).Data.DType() != tensor.Int32 || got != want {
+					t.Errorf("bias of %s: got a scale of %v, want %v", n.Name, got, want)
+				}
+			}
+		}
+		if biases != c.biases {
+			t.Errorf("biases of int32: got %d, want %d", biases, c.biases)
+		}
+	}
+}
+
 // TestSumsOfOtherThingsStayReal: a bias is no residual, nor is a sum behind matrix
 // products.
 func TestSumsOfOtherThingsStayReal(t *testing.T) {

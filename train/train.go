@@ -368,14 +368,15 @@ func (t *trainer) hits(batch []int) float64 {
 	logits := tensor.Data[float32](t.out[0])
 	n := 0.0
 	for i, example := range batch {
-		if argmax(logits[i*t.classes:(i+1)*t.classes]) == t.set.Label(example) {
+		if TopClass(logits[i*t.classes:(i+1)*t.classes]) == t.set.Label(example) {
 			n++
 		}
 	}
 	return n
 }
 
-func argmax(row []float32) int {
+// TopClass is the index of the largest entry, the first of equal ones.
+func TopClass(row []float32) int {
 	best := 0
 	for k, v := range row {
 		if v > row[best] {

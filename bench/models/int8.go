@@ -26,7 +26,10 @@ func toInt8(g *graph.Graph) (*graph.Graph, error) {
 	if g, err = paths.QuantizeWeights(nil, g, paths.Uniform(g, paths.Scheme{Bits: 8})); err != nil {
 		return nil, err
 	}
-	return paths.QuantizeActivations(g, ranges)
+	if g, err = paths.QuantizeActivations(g, ranges); err != nil {
+		return nil, err
+	}
+	return paths.QuantizeBiases(g)
 }
 
 // calibrate finds what the activations span on [engine.Example].
