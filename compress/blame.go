@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/compactify/compactify"
@@ -68,6 +69,7 @@ type Fix struct {
 	Bytes  int           `json:"bytes"`
 	Metric jsonnum.Float `json:"metric"`
 	KL     jsonnum.Float `json:"kl"`
+	SNR    jsonnum.Float `json:"snr_db"` // of the outputs
 }
 
 // Repaired is the model after fixes, the worst layer first, until it fits the
@@ -143,7 +145,7 @@ func MeasureBlame(ctx context.Context, job BlameJob) (*Blame, error) {
 		return nil, err
 	}
 	for _, s := range suspects {
-		if err := b.propose(ctx, harm(all), s); err != nil {
+		if err := b.propose(ctx, b.harm(all), s); err != nil {
 			return nil, err
 		}
 		r.Layers = append(r.Layers, s.LayerBlame)
@@ -238,6 +240,15 @@ func (b *blamer) measure(ctx context.Context, forms map[string]form) (compactify
 	return m, err
 }
 
+// harm is how far answers are from the original's, in what the budget is about: an
+// SNR is that of the worst of all outputs, where a divergence is of the first.
+func (b *blamer) harm(m compactify.Measure) float64 {
+	if b.Budget.Kind == compactify.MinSNR {
+		return math.Pow(10, -m.SNR/10)
+	}
+	return harm(m)
+}
+
 func (b *blamer) measureOf(m compactify.Measure) BlameMeasure {
 	return BlameMeasure{Metric: jsonnum.Float(m.Metric), Loss: jsonnum.Float(m.Loss), KL: jsonnum.Float(m.KL), SNR: jsonnum.Float(m.SNR),
 		Spent: jsonnum.Float(b.Budget.Spent(b.original, m)), Fits: b.Budget.Holds(b.original, m)}
@@ -256,7 +267,7 @@ func (b *blamer) suspect(ctx context.Context, l graph.Layer) (*suspect, error) {
 	d := LayerBlame{Name: l.Name(), Kind: l.Nodes[0].Kind(), Form: describeScheme(f.scheme), Bytes: l.Param.StoredBytes(), BytesAfter: f.bytes,
 		SNR: jsonnum.Float(weightSNR(l.Param.Data, f.data)), OutputSNR: jsonnum.Float(only.SNR), KL: jsonnum.Float(only.KL),
 		MetricOnly: jsonnum.Float(only.Metric), MetricRestored: jsonnum.Float(restored.Metric), KLRestored: jsonnum.Float(restored.KL)}
-	return &suspect{d, l, harm(only), harm(restored)}, nil
+	return &suspect{d, l, b.harm(only), b.harm(restored)}, nil
 }
 
 // but is how all layers are stored, but for one: restored, or in another form.
@@ -297,7 +308,7 @@ func (b *blamer) propose(ctx context.Context, before float64, d *suspect) error 
 	if !(gain >= worthMending*before) || gain == 0 {
 		return nil
 	}
-	for _, s := range relaxations(b.now[d.Name].scheme) {
+	for _, s := range relaxations(d.layer, b.now[d.Name].scheme) {
 		f, err := b.formAs(d.layer, s)
 		if err != nil {
 			return err
@@ -306,8 +317,8 @@ func (b *blamer) propose(ctx context.Context, before float64, d *suspect) error 
 		if err != nil {
 			return err
 		}
-		if before-harm(m) >= mends*gain {
-			d.Fix = &Fix{Form: describeScheme(f.scheme), Bytes: f.bytes, Metric: jsonnum.Float(m.Metric), KL: jsonnum.Float(m.KL)}
+		if before-b.harm(m) >= mends*gain {
+			d.Fix = &Fix{Form: describeScheme(f.scheme), Bytes: f.bytes, Metric: jsonnum.Float(m.Metric), KL: jsonnum.Float(m.KL), SNR: jsonnum.Float(m.SNR)}
 			return nil
 		}
 	}
@@ -315,10 +326,11 @@ func (b *blamer) propose(ctx context.Context, before float64, d *suspect) error 
 }
 
 // relaxations are the ways to store a layer that lose less than the given one, in
-// order of their bytes: per channel, more bits, in floating point.
-func relaxations(s paths.Scheme) []paths.Scheme {
+// order of their bytes: per channel if there are several, more bits, in floating
+// point.
+func relaxations(l graph.Layer, s paths.Scheme) []paths.Scheme {
 	var list []paths.Scheme
-	if s.Block == paths.PerTensor {
+	if s.Block == paths.PerTensor && l.Param.Data.Shape()[l.Axis] > 1 {
 		list = append(list, paths.Scheme{Bits: s.Bits, Asymmetric: s.Asymmetric, Ternary: s.Ternary})
 	}
 	for _, bits := range []int{4, 8} {
@@ -355,7 +367,7 @@ func (b *blamer) repair(ctx context.Context, all compactify.Measure, suspects []
 	for !b.Budget.Holds(b.original, all) && len(open) > 0 {
 		worst := slices.MaxFunc(open, func(x, y *suspect) int { return cmp.Compare(x.only, y.only) })
 		from := b.now[worst.Name]
-		to, err := b.formAs(worst.layer, relaxations(from.scheme)[0])
+		to, err := b.formAs(worst.layer, relaxations(worst.layer, from.scheme)[0])
 		if err != nil {
 			return r, err
 		}
@@ -363,7 +375,7 @@ func (b *blamer) repair(ctx context.Context, all compactify.Measure, suspects []
 		if err != nil {
 			return r, err
 		}
-		b.now[worst.Name], worst.only = to, harm(only)
+		b.now[worst.Name], worst.only = to, b.harm(only)
 		if all, err = b.measure(ctx, b.now); err != nil {
 			return r, err
 		}

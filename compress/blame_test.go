@@ -3,10 +3,12 @@ package compress
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
 	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/tensor"
@@ -167,5 +169,38 @@ func TestBlameRefusesAnotherModel(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got error %v, want one that says %q", arch, err, want)
 		}
+	}
+}
+
+// TestBlameOfOneOutput: a layer of one output channel has one scale whatever was
+// asked for, so that a scale per channel mends nothing: the repair goes on to more
+// bits, and ends. With an SNR for the budget, layers are in the order of theirs.
+func TestBlameOfOneOutput(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	g := &graph.Graph{Name: "one", Opset: map[string]int{"": graph.LatestOpset}}
+	b := graph.NewBuilder(g, "v")
+	random := func(name string, shape ...int) *graph.Value {
+		values := make([]float32, shape[0]*shape[1])
+		for i := range values {
+			values[i] = float32(r.NormFloat64())
+		}
+		return b.Param(name, tensor.Of(values, shape...))
+	}
+	x := b.Input("x", tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N"), tensor.Fixed(2)}})
+	g.Outputs = []*graph.Value{b.Op("MatMul", b.Op("Relu", b.Op("MatMul", x, random("w1", 2, 8))), random("w2", 8, 1))}
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	rows := make([][]float64, 60)
+	for i := range rows {
+		rows[i] = []float64{r.NormFloat64(), r.NormFloat64(), r.NormFloat64()}
+	}
+	job := Job{Model: g, Train: numbers(t, data.Regress, rows...), Pool: onePool(t)}
+	got, _ := blameOf(t, job, nil, 2, compactify.Budget{Kind: compactify.MinSNR, Limit: 200})
+	if n := len(got.Repaired.Fixes); n != 6 || !got.Repaired.Fits {
+		t.Errorf("got %d fixes, want 4 bits, 8 bits and floats of 2 layers: %+v", n, got.Repaired)
+	}
+	if len(got.Layers) != 2 || got.Layers[0].OutputSNR > got.Layers[1].OutputSNR {
+		t.Errorf("got %+v, want the least SNR of the outputs first", got.Layers)
 	}
 }

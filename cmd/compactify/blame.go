@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
 	"github.com/spf13/cobra"
@@ -35,6 +37,7 @@ it compressed, and with only it restored. The worst comes first:
 
     SNR         of the weights: the original's against the rounded ones
     KL          of the answers from the original's, with only this layer compressed
+    outputs     their SNR against the original's, with only this layer compressed
     only        the metric with only this layer compressed
     restored    the metric with all layers but this one compressed
     fix         the change of least bytes that takes away nearly all the layer is to
@@ -140,14 +143,18 @@ func (a *app) readPrepared(path string) (*graph.Graph, error) {
 
 func (r *blameResult) text(w io.Writer, b compactify.Budget) {
 	metric := func(x float64) string { return words.Metric(r.MetricName, x) }
-	rows := [][]string{{"layer", "kind", "stored as", "SNR", "KL", "only", "restored", "fix"}}
+	decibels := func(x jsonnum.Float) string { return words.Amount(compactify.MinSNR, float64(x)) }
+	rows := [][]string{{"layer", "kind", "stored as", "SNR", "KL", "outputs", "only", "restored", "fix"}}
 	for _, l := range r.Layers {
 		fix := ""
 		if l.Fix != nil {
-			fix = fmt.Sprintf("%s: %s, KL %s", l.Fix.Form, metric(float64(l.Fix.Metric)), words.Number(float64(l.Fix.KL)))
+			fix = l.Fix.Form + ": " + decibels(l.Fix.SNR)
+			if !math.IsNaN(float64(l.Fix.KL)) {
+				fix = fmt.Sprintf("%s: %s, KL %s", l.Fix.Form, metric(float64(l.Fix.Metric)), words.Number(float64(l.Fix.KL)))
+			}
 		}
-		rows = append(rows, []string{l.Name, l.Kind, l.Form, words.Significant(float64(l.SNR), 3) + " dB", words.Number(float64(l.KL)),
-			metric(float64(l.MetricOnly)), metric(float64(l.MetricRestored)), fix})
+		rows = append(rows, []string{l.Name, l.Kind, l.Form, decibels(l.SNR), words.Number(float64(l.KL)),
+			decibels(l.OutputSNR), metric(float64(l.MetricOnly)), metric(float64(l.MetricRestored)), fix})
 	}
 	columns(w, rows)
 	fmt.Fprintf(w, "\noriginal    %s\n", metric(float64(r.Baseline.Metric)))
