@@ -56,6 +56,9 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	if twoBits {
 		r.Notes = append(r.Notes, fmt.Sprintf("2-bit weights need opset %d: ONNX Runtime 1.24 or newer", file.MinOpset()))
 	}
+	if roundsInputs(file) {
+		r.Notes = append(r.Notes, "ONNX Runtime by default also rounds what is multiplied by these weights to 8 bits; with its session option session.qdq_matmulnbits_accuracy_level set to 0 it computes what is measured here")
+	}
 	if w.Activation && twoBits {
 		r.Notes = append(r.Notes, "activations in front of 2-bit weights stay float32: runtimes have no integer kernel for them")
 	}
