@@ -40,7 +40,7 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	r.Compact.ParamsNonzero = nonzero(file)
 	r.Alone = leftAlone(stored, layers)
 	r.Tensors = w.fates(best, stored, bytes)
-	r.Notes = append(r.Notes, w.notes...)
+	r.Notes = append(append(r.Notes, r.Warnings...), w.notes...)
 	if bytes >= w.ModelBytes {
 		note := fmt.Sprintf("not smaller: the file has %s bytes, the original %s", words.Grouped(bytes), words.Grouped(w.ModelBytes))
 		if w.Activation {

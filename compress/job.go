@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/data"
@@ -41,6 +42,10 @@ type Job struct {
 	Asked       any      // what the user asked for, recorded as it is
 	Command     []string // what was typed, for the report
 
+	Notes []string // what the caller has to tell the user about the job
+
+	// Warn, if set, is told at once of what makes the figures to come doubtful.
+	Warn func(text string)
 	// Estimated, if set, is told what memory the job will take before it starts.
 	Estimated func(MemoryEstimate)
 	// Progress, if set, is told what is being done and what share of the whole
@@ -82,7 +87,7 @@ func (w *work) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.graph, w.notes = g, append(w.notes, notes...)
+	w.graph, w.notes = g, append(slices.Clone(w.Notes), notes...)
 	if err := w.split(); err != nil {
 		return err
 	}
@@ -100,6 +105,7 @@ func (w *work) prepare(ctx context.Context) error {
 		return fmt.Errorf("budget %v: not defined for a model that is judged by %s on %d examples; snr is for every model",
 			w.Budget, w.choosing.Task(), w.choosing.Len())
 	}
+	w.checkSetup("selection", w.choosing.Evaluator, w.choosing.original)
 	unchanged := trial{contract: newContract(w.Budget, w.choosing.original, w.choosing.original), lucky: w.lucky()}
 	if w.tooFew = !unchanged.fits(); w.tooFew {
 		few := fmt.Sprintf("%d selection examples are too few for an interval inside the budget", w.chosen.Len())

@@ -37,6 +37,7 @@ type Result struct {
 	WouldFit      string         `json:"would_fit,omitempty"`         // the least budget that the best rejected model would meet
 	WouldFitBytes int            `json:"would_fit_bytes,omitempty"`   // the size of the model if it fits the budget but not --max-bytes
 	Rejected      string         `json:"rejected,omitempty"`          // why no model was accepted
+	Warnings      []string       `json:"warnings,omitempty"`          // what makes the figures doubtful; Notes begins with these
 	Notes         []string       `json:"notes,omitempty"`             // what the user should know
 	MemoryBytes   int            `json:"memory_bytes"`                // resident memory at the peak, as it was estimated before the work
 	MemoryPeak    int            `json:"memory_peak_bytes,omitempty"` // as it was in the end, where the system tells

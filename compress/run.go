@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -163,7 +164,7 @@ func (w *work) bestSoFar() *trial {
 // noFit records the trials and says by which budget the nearest would fit.
 func (w *work) noFit() error {
 	w.recordTrials()
-	w.result.Notes = w.notes
+	w.result.Notes = append(slices.Clone(w.result.Warnings), w.notes...)
 	var near *trial
 	for _, t := range w.trials {
 		if near == nil || w.nearer(t, near) {
@@ -349,6 +350,7 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	if err != nil {
 		return err
 	}
+	w.checkSetup("held-out", e, original)
 	batched, _ := symbolic(file)
 	compact, err := e.Outcomes(ctx, batched)
 	if err != nil {

@@ -116,7 +116,10 @@ func (a *app) compress(ctx context.Context, f runFlags, args []string, tuned boo
 	var inputs []data.Input
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
-		f.warnDefault(a, args[0])
+		if note := f.defaulted(args[0]); note != "" {
+			a.note("%s", note)
+			job.Notes = append(job.Notes, note)
+		}
 		if job.Model, job.ModelBytes, err = a.readModel(args[0]); err != nil {
 			return err
 		}
@@ -191,8 +194,9 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 	}
 	return compress.Job{Output: f.output, Budget: b, Paths: f.paths, Finetune: f.finetune, Activation: f.rounding == "int8", Bits: f.bits, Opset: f.opset,
 		Ranges: f.ranges, Calibrate: f.examples, Equalize: equalize, Smooth: alpha, CorrectBias: biases, MaxBytes: int(a.maxBytes),
-		MaxMemory: int(a.maxMemory), Estimated: func(m compress.MemoryEstimate) { a.note("memory at the peak, estimated: %v", m) },
-		Seed: a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
+		MaxMemory: int(a.maxMemory), Warn: func(text string) { a.note("warning: %s", text) },
+		Estimated: func(m compress.MemoryEstimate) { a.note("memory at the peak, estimated: %v", m) },
+		Seed:      a.seed, Pool: a.pool, Asked: a.asked(), Command: a.args, Progress: a.report.progress}, nil
 }
 
 // parseSmooth reads the strength of smoothing: 0 for auto, negative for off.

@@ -85,11 +85,19 @@ func (d *dataFlags) openFor(a *app, inputs []data.Input) (examples, error) {
 	return e, nil
 }
 
-// warnDefault says that a model is about to be judged by the built-in examples
-// because no others were named.
+// defaulted says that a model is judged by the built-in examples because no others
+// were named; "" if some were.
+func (d *dataFlags) defaulted(model string) string {
+	if d.command.Flags().Changed("data") {
+		return ""
+	}
+	return fmt.Sprintf("no --data: %s is judged by the built-in glyphs; name examples like those it was trained on", model)
+}
+
+// warnDefault says so on standard error.
 func (d *dataFlags) warnDefault(a *app, model string) {
-	if !d.command.Flags().Changed("data") {
-		a.note("no --data: %s is judged by the built-in glyphs; name examples like those it was trained on", model)
+	if note := d.defaulted(model); note != "" {
+		a.note("%s", note)
 	}
 }
 

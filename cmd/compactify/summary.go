@@ -46,8 +46,12 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 	for _, x := range r.Repairs {
 		fmt.Fprintf(w, "repaired  %s: %s instead of %s, then %s spent\n", x.Name, x.To, x.From, words.Amount(b.Kind, float64(x.Spent)))
 	}
-	for _, note := range r.Notes {
-		fmt.Fprintf(w, "note      %s\n", note)
+	for i, note := range r.Notes {
+		head := "note      "
+		if i < len(r.Warnings) {
+			head = "warning   "
+		}
+		fmt.Fprintf(w, "%s%s\n", head, note)
 	}
 	fmt.Fprintf(w, "\nmodel     %s\nreport    %s  (opens in a browser)\n", r.Files.Model, r.Files.Report)
 }

@@ -28,7 +28,7 @@ type report struct {
 	Searched                                     string
 	Verify                                       string
 	VerifyOK, Verified                           bool
-	Notes, Caveats                               []string
+	Warnings, Notes, Caveats                     []string
 	Record                                       []term
 	Command                                      string
 }
@@ -57,7 +57,7 @@ func newReport(r *compress.Result, title string) report {
 	p.Searched = fmt.Sprintf("%s measured, of which %s fine-tuned; %s measured before.", words.Count(r.Evaluations, "model was", "models were"), words.Count(r.Tunings, "was", "were"), words.Count(r.CacheHits, "more had been", "more had been"))
 	p.AloneBytes = aloneBytes(r.Alone)
 	p.Verify, p.VerifyOK, p.Verified = verify(r), r.Verify.OK, r.Verify.Examples > 0
-	p.Notes, p.Caveats = r.Notes, caveats(r)
+	p.Warnings, p.Notes, p.Caveats = r.Warnings, r.Notes[min(len(r.Warnings), len(r.Notes)):], caveats(r)
 	p.Record = record(r)
 	p.Command = command(r, b)
 	return p
