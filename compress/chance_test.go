@@ -77,7 +77,9 @@ func TestRunWarnsOfChance(t *testing.T) {
 		var told []string
 		searching := false
 		job.Warn = func(text string) { told = append(told, text) }
-		job.Progress = func(stage string, _ float64) { searching = searching || strings.HasPrefix(stage, "walking") && len(told) == 0 }
+		job.Progress = func(stage string, _ float64) {
+			searching = searching || strings.HasPrefix(stage, "walking") && len(told) == 0
+		}
 		r, err := runInto(t, context.Background(), job)
 		var noFit *NoFitError
 		if r == nil || err != nil && !errors.As(err, &noFit) {

@@ -56,6 +56,9 @@ func (w *work) describe(best *trial, file *graph.Graph, bytes int) error {
 	if twoBits {
 		r.Notes = append(r.Notes, fmt.Sprintf("2-bit weights need opset %d: ONNX Runtime 1.24 or newer", file.MinOpset()))
 	}
+	if storesIntegers(file) && !w.Activation && !roundsActivations(file) {
+		r.Notes = append(r.Notes, "ONNX Runtime unpacks integer weights to floats at every run: expect a smaller model there, not a faster one; for speed there, --activations int8")
+	}
 	if roundsInputs(file) {
 		r.Notes = append(r.Notes, "ONNX Runtime by default also rounds what is multiplied by these weights to 8 bits; with its session option session.qdq_matmulnbits_accuracy_level set to 0 it computes what is measured here")
 	}

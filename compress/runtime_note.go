@@ -2,6 +2,19 @@ package compress
 
 import "github.com/compactify/compactify/graph"
 
+// storesIntegers reports whether a file holds weights as integers, which ONNX Runtime,
+// where what they are multiplied by is not rounded too, unpacks to floats at every
+// run: measured on small models, 1.7 to 6 times the time of the original.
+func storesIntegers(file *graph.Graph) bool {
+	ledger := file.Ledger(0)
+	for i := range file.AllParams() {
+		if e := ledger.Tensors[i]; e.Role == graph.RoleWeight && !e.DType.IsFloat() {
+			return true
+		}
+	}
+	return false
+}
+
 // roundsInputs reports whether ONNX Runtime, by default, rounds the inputs of some of
 // a file's products to 8 bits, which the file does not ask for: from the optimisation
 // level "extended" on it fuses DequantizeLinear → MatMul, or Gemm that transposes

@@ -33,6 +33,9 @@ func TestRoundsInputs(t *testing.T) {
 		if err := b.Err(); err != nil {
 			t.Fatal(err)
 		}
+		if got := storesIntegers(g); got != c.stored {
+			t.Errorf("%s %v: stores integers: got %v, want %v", c.kind, c.attrs, got, c.stored)
+		}
 		if got := roundsInputs(g); got != c.want {
 			t.Errorf("%s %v, stored %v: got %v, want %v", c.kind, c.attrs, c.stored, got, c.want)
 		}
