@@ -25,6 +25,7 @@ type Evaluator struct {
 	width   int  // entries of one answer
 	signals bool // answers are not classes, whatever they look like
 	batch   int  // how many examples are run at once
+	coupled bool // the answer to an example depends on what else is in its batch: each is run alone
 
 	answers [][][]float32 // the original's raw outputs: by output, one row per example
 	sizeOf  func(*graph.Graph) (int, error)
@@ -200,17 +201,57 @@ func (e *Evaluator) looksLikeProbabilities() bool {
 // keepAnswers runs the original over all examples and copies its outputs.
 func (e *Evaluator) keepAnswers(ctx context.Context, g *graph.Graph) error {
 	r := newRunner(g, e.Output(), e.pool, e.outputs[1:]...)
-	e.answers = make([][][]float32, len(e.outputs))
-	for o := range e.answers {
-		e.answers[o] = make([][]float32, e.set.Len())
+	var err error
+	if e.answers, err = e.answersOf(ctx, r, e.set); err != nil {
+		return err
 	}
-	err := r.eachAll(ctx, e.set, func(i int, answers [][]float32) {
+	if e.batch = r.size; e.batch <= 1 {
+		return nil
+	}
+	few := e.set.Subset([]int{0, min(e.batch, e.set.Len()) - 1})
+	r.size = 1
+	alone, err := e.answersOf(ctx, r, few)
+	if err != nil {
+		return err
+	}
+	for o := range alone {
+		if !alike(alone[o][0], e.answers[o][0]) || !alike(alone[o][1], e.answers[o][min(e.batch, e.set.Len())-1]) {
+			e.batch, e.coupled = 1, true
+			e.answers, err = e.answersOf(ctx, r, e.set)
+			return err
+		}
+	}
+	return nil
+}
+
+// answersOf copies the outputs that are compared, by output, one row per example.
+func (e *Evaluator) answersOf(ctx context.Context, r *runner, set *data.Set) ([][][]float32, error) {
+	all := make([][][]float32, len(e.outputs))
+	for o := range all {
+		all[o] = make([][]float32, set.Len())
+	}
+	return all, r.eachAll(ctx, set, func(i int, answers [][]float32) {
 		for o, y := range answers {
-			e.answers[o][i] = slices.Clone(y)
+			all[o][i] = slices.Clone(y)
 		}
 	})
-	e.batch = r.size
-	return err
+}
+
+// alike reports whether two answers differ by no more than sums in another order do.
+func alike(a, b []float32) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	size := 0.0
+	for _, v := range a {
+		size = max(size, math.Abs(float64(v)))
+	}
+	for i, v := range a {
+		if math.Abs(float64(v)-float64(b[i])) > 1e-3*size {
+			return false
+		}
+	}
+	return true
 }
 
 // Outcome is what one model did on each example.

@@ -218,6 +218,33 @@ func TestEvaluatorRefuses(t *testing.T) {
 	}
 }
 
+// TestEvaluatorRunsCoupledExamplesAlone: a model that takes the mean of its batch away
+// answers every example with zeros, as it does where it is deployed with batches of one.
+func TestEvaluatorRunsCoupledExamplesAlone(t *testing.T) {
+	g := scaled(t, 2, 1, "")
+	b := graph.NewBuilder(g, "w")
+	y := g.Outputs[0]
+	y.Name = "inner"
+	out := b.Op("Sub", y, b.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 1)}, y, b.Const(tensor.Ints(0))))
+	if err := b.Err(); err != nil {
+		t.Fatal(err)
+	}
+	out.Name = "y"
+	g.Outputs = []*graph.Value{out}
+	e, err := NewEvaluator(context.Background(), g, clouds(t, 100).Unlabeled(), "", onePool(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !e.coupled || e.batch != 1 {
+		t.Errorf("coupled: got %v with batches of %d, want batches of 1", e.coupled, e.batch)
+	}
+	for i, row := range e.answers[0] {
+		if row[0] != 0 || row[1] != 0 {
+			t.Fatalf("example %d: got %v, want zeros", i, row)
+		}
+	}
+}
+
 // TestEvaluatorBatches: results do not depend on how examples fall into batches,
 // nor on a batch the model is fixed at.
 func TestEvaluatorBatches(t *testing.T) {

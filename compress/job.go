@@ -67,6 +67,9 @@ type work struct {
 	varied   *bench // the selection examples, changed a little; nil if they cannot be
 	channels channels
 	teacher  *imitation
+	way      way  // how plans are fine-tuned,
+	settled  bool // which the first that is shows
+	longer   int  // how many plans were fine-tuned again
 	twice    bool // the notes say that fine-tuning computes some tensors twice
 	tooFew   bool // the selection examples are too few: not even the original is surely within the budget
 	folder   *run.Folder
@@ -99,6 +102,10 @@ func (w *work) prepare(ctx context.Context) error {
 	}
 	if w.choosing, err = w.newBench(ctx, w.chosen, FileSize); err != nil {
 		return err
+	}
+	if w.choosing.coupled {
+		w.Finetune = -1
+		w.notes = append(w.notes, "the model's answer to an example depends on the others in its batch: every example is run alone, and nothing is fine-tuned")
 	}
 	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), string(w.choosing.Head())
 	if m := w.choosing.Summarize(w.choosing.original); !w.Budget.Holds(m, m) {

@@ -17,6 +17,7 @@ type ladder struct {
 	sizes []paramSize
 	moved [][]int // by dial: the parameters whose size it changes
 	rungs []rung
+	tried map[string]rung // by the key of the plan
 }
 
 // rung is a setting of all dials.
@@ -29,7 +30,7 @@ type rung struct {
 // newLadder climbs down from the original: each step turns the one dial for
 // which the harm per saved byte is least. Steps that save nothing are left out.
 func newLadder(g *graph.Graph, groups []*structure.Group, dials []*dial) *ladder {
-	l := &ladder{dials: dials}
+	l := &ladder{dials: dials, tried: make(map[string]rung)}
 	l.measure(g, groups)
 	now := l.rung(make([]int, len(dials)))
 	for {

@@ -55,7 +55,7 @@ func (w *work) repair(ctx context.Context, l *ladder, failed []attempted, best *
 		}
 		d, was := l.dials[dial], at.at[dial]
 		at = l.turned(at, dial, was-1)
-		if t, err = w.attempt(ctx, l.plan(at)); err != nil {
+		if t, err = w.attemptRung(ctx, l, at); err != nil {
 			return best, err
 		}
 		w.result.Repairs = append(w.result.Repairs, Repair{Name: d.name, From: d.text(was), To: d.text(was - 1), Bytes: t.bytes, Spent: t.contract.Measured, Fits: t.fits()})

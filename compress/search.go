@@ -9,9 +9,8 @@ import (
 
 // search finds the smallest plan that fits. Down the ladder models get smaller
 // and, on the whole, worse; the edge is found by bisection, each plan fine-tuned
-// where rounding alone does not fit. Then single dials are turned further, a plan
-// that failed is repaired, and near misses are fine-tuned for longer. Of all that was
-// tried, the smallest that fits is the result; nil if nothing does.
+// where rounding alone does not fit. Then near misses are fine-tuned for longer, single
+// dials are turned further, and a plan that failed is repaired. Of all that was tried, the smallest that fits is the result; nil if nothing does.
 func (w *work) search(ctx context.Context) (*trial, error) {
 	if err := w.tryPlans(ctx); err != nil {
 		return nil, err
@@ -34,18 +33,25 @@ func (w *work) tryPlans(ctx context.Context) error {
 		return err
 	}
 	l := newLadder(w.graph, w.groups(), dials)
-	best, at, failed, err := w.edge(ctx, l, enough)
+	best, failed, err := w.edge(ctx, l, enough)
 	if err != nil || best == nil {
 		return err
 	}
-	if best, err = w.turnFurther(ctx, l, at, best); err != nil {
-		return err
+	for first := true; ; first = false {
+		was := best
+		if best, err = w.again(ctx, best); err != nil || best == was && !first {
+			return err
+		}
+		if best, err = w.turnFurther(ctx, l, best); err != nil {
+			return err
+		}
+		if !first {
+			continue
+		}
+		if best, err = w.repair(ctx, l, failed, best); err != nil {
+			return err
+		}
 	}
-	if best, err = w.repair(ctx, l, failed, best); err != nil {
-		return err
-	}
-	_, err = w.again(ctx, best)
-	return err
 }
 
 // attempted is a rung of the ladder with its trial.
@@ -75,10 +81,36 @@ func (w *work) attempt(ctx context.Context, p Plan) (*trial, error) {
 			return t, err
 		}
 	}
+	if !w.settled {
+		return w.settle(ctx, p)
+	}
+	return w.tuneTrial(ctx, p)
+}
+
+// tuneTrial tries a plan fine-tuned.
+func (w *work) tuneTrial(ctx context.Context, p Plan) (*trial, error) {
 	done := w.count.tunings
 	return w.try(ctx, p, w.tuneEpochs(), func(share float64) {
 		w.progress(fmt.Sprintf("fine-tuning plan %d", done+1), (float64(done)+share)/float64(max(w.expected, done+1)))
 	})
+}
+
+// settle fine-tunes a plan in every way there is, and stays with the way that leaves
+// it nearest to the original.
+func (w *work) settle(ctx context.Context, p Plan) (best *trial, err error) {
+	w.settled = true
+	for _, way := range w.ways() {
+		w.way = way
+		t, err := w.tuneTrial(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || t.used() < best.used() {
+			best = t
+		}
+	}
+	w.way = best.way
+	return best, nil
 }
 
 // correct makes the harm of dials what is left of it after fine-tuning, which wins
@@ -176,34 +208,34 @@ func (w *work) typical(dials []*dial, kind string) (p Plan, expected float64) {
 	return p, expected
 }
 
-// edge finds the last rung of the ladder that fits, with its trial, nil if none
-// does, and those that were tried and did not fit. Where it is known what harm is
+// edge finds the trial of the last rung of the ladder that fits, nil if none does,
+// and those that were tried and did not fit. Where it is known what harm is
 // enough, the search starts there.
-func (w *work) edge(ctx context.Context, l *ladder, enough float64) (best *trial, last rung, failed []attempted, err error) {
+func (w *work) edge(ctx context.Context, l *ladder, enough float64) (best *trial, failed []attempted, err error) {
 	guess := -1
 	for i, r := range l.rungs {
 		if r.harm <= enough {
 			guess = i
 		}
 	}
-	at := -1
 	near := func(lo, hi int) bool {
 		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < 2*w.leastTurn()*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
 	}
 	best, err = lastThatFits(len(l.rungs), guess, near, l.between, func(i int) (*trial, error) {
-		t, err := w.attempt(ctx, l.plan(l.rungs[i]))
-		if err == nil && t.fits() {
-			at = max(at, i)
-		}
+		t, err := w.attemptRung(ctx, l, l.rungs[i])
 		if err == nil && !t.fits() {
 			failed = append(failed, attempted{l.rungs[i], t})
 		}
 		return t, err
 	})
-	if best == nil || err != nil {
-		return nil, rung{}, failed, err
-	}
-	return best, l.rungs[at], failed, nil
+	return best, failed, err
+}
+
+// attemptRung attempts the plan of a rung and remembers where it stands.
+func (w *work) attemptRung(ctx context.Context, l *ladder, r rung) (*trial, error) {
+	p := l.plan(r)
+	l.tried[p.key()] = r
+	return w.attempt(ctx, p)
 }
 
 // expect says how many plans are going to be tuned, for the progress bar.
@@ -291,10 +323,11 @@ func (w *work) leastTurn() float64 {
 	return 0.005
 }
 
-// turnFurther goes on where the ladder ends: the next turn does not fit, but one
+// turnFurther goes on from the best plan so far: the next turn does not fit, but one
 // of another dial may. Turns are tried from the least harm per saved byte on, and
 // those that fit are kept.
-func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial) (*trial, error) {
+func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial, error) {
+	at := l.tried[best.plan.key()]
 	refused := make(map[int]int)
 	turns := mostTurns
 	if !w.tunes() {
@@ -309,7 +342,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 			return best, nil
 		}
 		next := l.turned(at, dial, setting)
-		t, err := w.attempt(ctx, l.plan(next))
+		t, err := w.attemptRung(ctx, l, next)
 		if err != nil {
 			return best, err
 		}
@@ -323,20 +356,22 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, at rung, best *trial)
 }
 
 // nearMiss is how much of the budget a trial may use to be fine-tuned again, and
-// longer is by how many times the epochs.
+// longer is by how many times the epochs; it is done mostLonger times.
 const (
-	nearMiss = 1.8
-	longer   = 2
+	nearMiss   = 1.8
+	longer     = 2
+	mostLonger = 4
 )
 
-// again fine-tunes the smallest trial that nearly fits for longer, from where it
-// was left, and then the next, until one fits.
+// again fine-tunes the most promising trial that nearly fits for longer, from where it
+// was left, and then the next, until one fits: the smaller and the nearer, the more.
 func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
-	for range 2 {
+	for ; w.longer < mostLonger; w.longer++ {
 		var near *trial
+		promise := func(t *trial) float64 { return float64(t.bytes) * t.used() }
 		for _, t := range w.trials {
-			fresh := t.epochs == w.tuneEpochs() && w.tried(t.plan, longer*t.epochs) == nil
-			if fresh && !t.fits() && t.used() <= nearMiss && float64(best.bytes-t.bytes) >= w.leastTurn()*float64(best.bytes) && (near == nil || t.used() < near.used()) {
+			fresh := t.epochs == w.tuneEpochs() && t.way == w.way && w.tried(t.plan, longer*t.epochs) == nil
+			if fresh && !t.fits() && t.used() <= nearMiss && float64(best.bytes-t.bytes) >= w.leastTurn()*float64(best.bytes) && (near == nil || promise(t) < promise(near)) {
 				near = t
 			}
 		}
@@ -348,7 +383,8 @@ func (w *work) again(ctx context.Context, best *trial) (*trial, error) {
 			return best, err
 		}
 		if t.fits() && t.bytes < best.bytes {
-			best = t
+			w.longer++
+			return t, nil
 		}
 	}
 	return best, nil

@@ -17,7 +17,8 @@ import (
 // trial is one plan, carried out and measured on the selection examples.
 type trial struct {
 	plan     Plan
-	epochs   int          // of fine-tuning
+	epochs   int          // of fine-tuning,
+	way      way          // which was done so
 	narrow   *graph.Graph // the model before its weights were rounded
 	float    *graph.Graph // the same weights in a graph of the original's shape
 	model    *graph.Graph
@@ -150,7 +151,7 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 		w.count.hits++
 		return t, nil
 	}
-	t := &trial{plan: p, epochs: epochs, tooFew: w.tooFew, lucky: w.lucky(), float: w.graph}
+	t := &trial{plan: p, epochs: epochs, way: w.way, tooFew: w.tooFew, lucky: w.lucky(), float: w.graph}
 	var err error
 	if t.narrow, err = w.channels.narrowed(w.graph, t.plan); err != nil {
 		return nil, err
@@ -186,7 +187,7 @@ func (w *work) try(ctx context.Context, p Plan, epochs int, stage func(float64))
 // tried is the trial of a plan with so many epochs; nil if there is none.
 func (w *work) tried(p Plan, epochs int) *trial {
 	for _, t := range w.trials {
-		if t.epochs == epochs && t.plan.key() == p.key() {
+		if t.epochs == epochs && (epochs == 0 || t.way == w.way) && t.plan.key() == p.key() {
 			return t
 		}
 	}

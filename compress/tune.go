@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
@@ -62,6 +63,32 @@ func (m *imitation) Teach(ctx context.Context, dst []float32, x tensor.Tensor) e
 // for the second opinion of the selection. Half was found to make ResNet-20 lose
 // as much on images it was trained on as it loses on new ones.
 const varyShare = 0.5
+
+// way is a way to fine-tune. None is best for all: changed examples keep a model with
+// many weights from learning few examples by heart, and take strength from a small one
+// that has seen many; labels help where the original is wrong.
+type way struct {
+	varied float64 // the part of the examples that are shown changed
+	labels float64 // the share of the label in what is learnt of the others
+}
+
+// labelShare is the share of labels in what is learnt.
+const labelShare = 0.5
+
+// ways lists the ways that a job may take, the one that suits most first.
+func (w *work) ways() []way {
+	labels := 0.0
+	if w.Budget.Kind == compactify.MetricDrop && w.choosing.Task() == Classification && w.training.Classes() > 0 {
+		labels = labelShare
+	}
+	switch {
+	case w.canVary():
+		return []way{{varied: 0.5, labels: labels}, {varied: 0.1, labels: labels}}
+	case labels > 0:
+		return []way{{}, {labels: labels}}
+	}
+	return []way{{}}
+}
 
 // The size of one fine-tuning, chosen by arithmetic alone so that every machine
 // chooses the same: so many steps, fewer where a step is heavy.
@@ -129,12 +156,12 @@ func (w *work) tune(ctx context.Context, g *graph.Graph, p Plan, masks map[strin
 		w.teacher.cool = cool
 	}
 	vary := 0.0
-	if w.canVary() {
+	if w.way.varied > 0 {
 		vary = varyShare
 	}
 	soft, _, err = train.Run(ctx, soft, w.training, train.Options{
 		Epochs: epochs, Batch: batch, Rate: tuneRate, Decay: train.Cosine, Relative: true, Seed: w.Seed, Pool: w.Pool,
-		Output: output, Frozen: frozen, Masks: masks, Teacher: w.teacher, Vary: vary, Step: stage,
+		Output: output, Frozen: frozen, Masks: masks, Teacher: w.teacher, Vary: vary, VaryPart: w.way.varied, Labels: w.way.labels, Step: stage,
 		Recomputed: func(r engine.Recomputation) {
 			if !w.twice {
 				w.twice = true

@@ -301,3 +301,33 @@ func BenchmarkGlyphs(b *testing.B) {
 		mustOpen(b, "glyphs", Options{Seed: 1})
 	}
 }
+
+// TestVarySome: the part of the examples that is asked for is changed, the others
+// are what they were, and Varied tells which.
+func TestVarySome(t *testing.T) {
+	src, err := Open("glyphs", Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := src.Train.Subset(make([]int, 1000)) // one image, a thousand times
+	plain, changed := make([]float32, set.Size()), make([]float32, set.Size())
+	set.Fill(plain, 0)
+	for _, part := range []float64{0, 0.1, 0.5, 1} {
+		some, n := set.VarySome(3, "test", 0.5, part), 0
+		for i := range set.Len() {
+			if some.Varied(i) {
+				n++
+				continue
+			}
+			if some.Fill(changed, i); !slices.Equal(plain, changed) {
+				t.Fatalf("a part of %v: example %d is not said to be changed, but is", part, i)
+			}
+		}
+		if want := part * 1000; math.Abs(float64(n)-want) > 5*math.Sqrt(want*(1-part)) { // five standard deviations
+			t.Errorf("a part of %v: got %d of 1000 changed", part, n)
+		}
+	}
+	if set.Varied(0) {
+		t.Error("a set that is not varied says it is")
+	}
+}

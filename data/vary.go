@@ -10,6 +10,7 @@ type varying struct {
 	seed    uint64
 	purpose string
 	mix     float64 // largest share of another example
+	part    float64 // of the examples that are changed; the others stay as they are
 }
 
 // shiftShare is the largest shift of an image, as a share of its side.
@@ -21,9 +22,21 @@ const shiftShare = 0.125
 // another one. Labels stay. It stands for inputs that a model has not seen, where
 // only examples that it was trained on are at hand.
 func (s *Set) Vary(seed uint64, purpose string, mix float64) *Set {
+	return s.VarySome(seed, purpose, mix, 1)
+}
+
+// VarySome is [Set.Vary] of a part of the examples, drawn at random; the others stay
+// as they are.
+func (s *Set) VarySome(seed uint64, purpose string, mix, part float64) *Set {
 	t := *s
-	t.vary = &varying{seed, purpose, mix}
+	t.vary = &varying{seed, purpose, mix, part}
 	return &t
+}
+
+// Varied reports whether example i is changed by [Set.Vary] or [Set.VarySome].
+func (s *Set) Varied(i int) bool {
+	v := s.vary
+	return v != nil && (v.part >= 1 || stream.New(v.seed, v.purpose+"/which", uint64(i)).Float64() < v.part)
 }
 
 // fill writes example i, changed.
@@ -32,6 +45,9 @@ func (v *varying) fill(s *Set, dst []float32, i int) {
 	plain := *s
 	plain.vary = nil
 	plain.Fill(dst, i)
+	if !s.Varied(i) {
+		return
+	}
 	other := r.IntN(s.Len())
 	share := float32(v.mix * r.Float64())
 	if share > 0 {

@@ -44,6 +44,8 @@ type Options struct {
 	Frozen    map[string]bool  // parameters to leave alone, by name
 	Teacher   Teacher          // where targets come from instead of labels; nil means labels
 	Vary      float64          // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
+	VaryPart  float64          // of the examples that are changed; 0 counts as 1
+	Labels    float64          // the share that the label has in a teacher's answer to an example that is not changed
 
 	// Recomputed, if set, is called before the first step with what every step
 	// computes twice, if it would not fit in memory otherwise.
@@ -283,7 +285,11 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	batches := max(1, len(order)/t.o.Batch)
 	set := t.set
 	if t.o.Vary > 0 {
-		set = set.Vary(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary)
+		part := t.o.VaryPart
+		if part == 0 {
+			part = 1
+		}
+		set = set.VarySome(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary, part)
 	}
 	var loss, hits float64
 	for k := range batches {
@@ -334,7 +340,29 @@ func (t *trainer) fill(ctx context.Context, set *data.Set, batch []int) error {
 	if err != nil || t.o.Teacher == nil {
 		return err
 	}
-	return t.o.Teacher.Teach(ctx, tensor.Data[float32](t.in[1]), t.in[0])
+	if err := t.o.Teacher.Teach(ctx, tensor.Data[float32](t.in[1]), t.in[0]); err != nil {
+		return err
+	}
+	if t.o.Labels > 0 {
+		t.mixLabels()
+	}
+	return nil
+}
+
+// mixLabels gives the labels their share in the targets that a teacher wrote.
+func (t *trainer) mixLabels() {
+	y := tensor.Data[float32](t.in[1])
+	k := len(y) / len(t.batch)
+	for i, example := range t.batch {
+		if t.from.Varied(example) {
+			continue // the label is not that of the other example that is blended in
+		}
+		row := y[i*k : (i+1)*k]
+		for j := range row {
+			row[j] *= float32(1 - t.o.Labels)
+		}
+		row[t.set.Label(example)] += float32(t.o.Labels)
+	}
 }
 
 // fillRows writes examples [lo, hi) of the batch.

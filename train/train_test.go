@@ -193,6 +193,28 @@ func TestTeacher(t *testing.T) {
 	}
 }
 
+// TestLabelsShare: a teacher whose answers are labels through and through is not heard:
+// training comes to the same bits as without. With a share of a half, the loss of equal
+// answers (log 2) is that of both: neither distribution changes it.
+func TestLabelsShare(t *testing.T) {
+	set := table(t, data.Classify, []float64{1, 0, 0}, []float64{0, 1, 1})
+	o := Options{Optimizer: SGD, Rate: 1, Epochs: 3, Batch: 2}
+	plain, _ := mustRun(t, linear(t, 2, 0, 0, 0, 0), set, o)
+	o.Teacher, o.Labels = constant{0.9, 0.1}, 1
+	all, _ := mustRun(t, linear(t, 2, 0, 0, 0, 0), set, o)
+	if got, want := param(t, all, "w"), param(t, plain, "w"); !slices.Equal(got, want) {
+		t.Errorf("labels alone: got weights %v, want %v", got, want)
+	}
+	// One step from zero weights moves them by the mean of (target − ½)·x.
+	o.Epochs, o.Labels = 1, 0.5
+	half, _ := mustRun(t, linear(t, 2, 0, 0, 0, 0), set, o)
+	for i, want := range []float64{(0.95 - 0.5) / 2, (0.05 - 0.5) / 2, (0.45 - 0.5) / 2, (0.55 - 0.5) / 2} {
+		if got := param(t, half, "w")[i]; math.Abs(got-want) > 1e-6 {
+			t.Errorf("half of the labels: weight %d: got %v, want %v", i, got, want)
+		}
+	}
+}
+
 // TestHeadsTrainThroughTheirLogits: a softmax at the end changes nothing.
 func TestHeadsTrainThroughTheirLogits(t *testing.T) {
 	set := table(t, data.Classify, []float64{1, 2, 0}, []float64{3, 1, 1}, []float64{2, 2, 1})
