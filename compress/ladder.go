@@ -34,7 +34,7 @@ func newLadder(g *graph.Graph, groups []*structure.Group, dials []*dial) *ladder
 	l.measure(g, groups)
 	now := l.rung(make([]int, len(dials)))
 	for {
-		dial, setting := l.nextTurn(now, nil, 1)
+		dial, setting := l.nextTurn(now, nil, 1, math.MaxInt)
 		if dial < 0 && len(l.rungs) == 0 {
 			l.rungs = []rung{now} // nothing can be smaller
 		}
@@ -47,9 +47,9 @@ func newLadder(g *graph.Graph, groups []*structure.Group, dials []*dial) *ladder
 }
 
 // nextTurn is the turn of one dial that does least harm per saved byte, of those
-// that save at least so many bytes, one or more; dial is −1 if there is none. Refused
-// is by dial the first setting not to be thought of.
-func (l *ladder) nextTurn(from rung, refused map[int]int, least int) (dial, setting int) {
+// that save so many bytes, one or more; dial is −1 if there is none. Refused is by dial
+// the first setting not to be thought of.
+func (l *ladder) nextTurn(from rung, refused map[int]int, least, most int) (dial, setting int) {
 	dial, rate := -1, math.Inf(1)
 	for i, d := range l.dials {
 		end, ok := refused[i]
@@ -59,7 +59,7 @@ func (l *ladder) nextTurn(from rung, refused map[int]int, least int) (dial, sett
 		for s := from.at[i] + 1; s < end; s++ {
 			saved := l.saved(from, i, s)
 			r := max(0, d.harm[s]-d.harm[from.at[i]]) / float64(saved)
-			if saved >= max(1, least) && r < rate {
+			if saved >= max(1, least) && saved <= most && r < rate {
 				dial, setting, rate = i, s, r
 			}
 		}

@@ -69,7 +69,7 @@ func mostTunings(w *work) int {
 	if w.Finetune > 0 || multiplyAdds(w.graph)*backwardCost*tuneBatch*tuneSteps <= tuneWork {
 		return 12
 	}
-	return 9
+	return 11
 }
 
 // attempt tries a plan as it is rounded and, if that does not fit, fine-tuned. A
@@ -96,20 +96,23 @@ func (w *work) tuneTrial(ctx context.Context, p Plan) (*trial, error) {
 }
 
 // settle fine-tunes a plan in every way there is, and stays with the way that leaves
-// it nearest to the original.
+// it nearest to the original. A plan that is far from fitting does not tell: ways that
+// save most of a ruin are not those that save the last of a near miss.
 func (w *work) settle(ctx context.Context, p Plan) (best *trial, err error) {
-	w.settled = true
 	for _, way := range w.ways() {
 		w.way = way
 		t, err := w.tuneTrial(ctx, p)
 		if err != nil {
 			return nil, err
 		}
+		if best == nil && t.used() > repairable {
+			return t, nil
+		}
 		if best == nil || t.used() < best.used() {
 			best = t
 		}
 	}
-	w.way = best.way
+	w.way, w.settled = best.way, true
 	return best, nil
 }
 
@@ -325,10 +328,10 @@ func (w *work) leastTurn() float64 {
 
 // turnFurther goes on from the best plan so far: the next turn does not fit, but one
 // of another dial may. Turns are tried from the least harm per saved byte on, and
-// those that fit are kept.
+// those that fit are kept. When two have failed, the next are at most half as large.
 func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial, error) {
 	at := l.tried[best.plan.key()]
-	refused := make(map[int]int)
+	refused, failures, most := make(map[int]int), 0, math.MaxInt
 	turns := mostTurns
 	if !w.tunes() {
 		turns = freeTurns
@@ -337,7 +340,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial,
 		if w.count.tunings >= mostTunings(w) {
 			break
 		}
-		dial, setting := l.nextTurn(at, refused, int(w.leastTurn()*float64(best.bytes)))
+		dial, setting := l.nextTurn(at, refused, int(w.leastTurn()*float64(best.bytes)), most)
 		if dial < 0 {
 			return best, nil
 		}
@@ -348,6 +351,9 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial,
 		}
 		if !t.fits() || t.bytes >= best.bytes {
 			refused[dial] = setting
+			if failures++; failures >= 2 {
+				most = l.saved(at, dial, setting) / 2
+			}
 			continue
 		}
 		best, at = t, next
@@ -358,9 +364,9 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial,
 // nearMiss is how much of the budget a trial may use to be fine-tuned again, and
 // longer is by how many times the epochs; it is done mostLonger times.
 const (
-	nearMiss   = 1.8
+	nearMiss   = 1.4
 	longer     = 2
-	mostLonger = 4
+	mostLonger = 3
 )
 
 // again fine-tunes the most promising trial that nearly fits for longer, from where it
