@@ -321,7 +321,7 @@ const freeTurns = 16
 // where a trial is a fine-tuning.
 func (w *work) leastTurn() float64 {
 	if w.tunes() {
-		return 0.02
+		return 0.015
 	}
 	return 0.005
 }
