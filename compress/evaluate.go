@@ -22,10 +22,11 @@ type Evaluator struct {
 	pool    *kernel.Pool
 	outputs []string // those compared with the original's: the one that answers first
 	head    train.HeadKind
-	width   int  // entries of one answer
-	signals bool // answers are not classes, whatever they look like
-	batch   int  // how many examples are run at once
-	coupled bool // the answer to an example depends on what else is in its batch: each is run alone
+	made    string // the elementwise function that makes the answers, "" if none does
+	width   int    // entries of one answer
+	signals bool   // answers are not classes, whatever they look like
+	batch   int    // how many examples are run at once
+	coupled bool   // the answer to an example depends on what else is in its batch: each is run alone
 
 	answers [][][]float32 // the original's raw outputs: by output, one row per example
 	sizeOf  func(*graph.Graph) (int, error)
@@ -61,7 +62,7 @@ func NewEvaluator(ctx context.Context, original *graph.Graph, set *data.Set, out
 	if err != nil {
 		return nil, err
 	}
-	e := &Evaluator{set: adapted, pool: pool, outputs: []string{head.Output.Name}, head: head.Kind, sizeOf: sizeOf}
+	e := &Evaluator{set: adapted, pool: pool, outputs: []string{head.Output.Name}, head: head.Kind, made: head.Activation, sizeOf: sizeOf}
 	if output == "" {
 		for _, v := range original.Outputs {
 			if v.Name != e.outputs[0] && v.Type.DType.IsFloat() {
@@ -151,7 +152,7 @@ func (e *Evaluator) Task() Task {
 		return Classification
 	case e.set.Labeled():
 		return Regression
-	case e.signals:
+	case e.signals, e.head == train.Logits && e.made != "":
 		return Signal
 	case e.width > 1 && e.head != train.Logits:
 		return Imitation
@@ -165,8 +166,44 @@ func (e *Evaluator) Task() Task {
 // logits of a classifier when there are no labels to tell.
 const maxClasses = 1000
 
+// UndefinedBudgetError is a budget whose quantity a model's answers do not have.
+type UndefinedBudgetError struct {
+	Budget compactify.Budget
+	Why    string
+}
+
+func (e *UndefinedBudgetError) Error() string {
+	return fmt.Sprintf("budget %v: not defined: %s; an SNR (snr:) is for every model", e.Budget, e.Why)
+}
+
+// checkBudget refuses a budget that is not defined for what the model answers:
+// signals have neither a metric nor a loss or divergence in nats.
+func (e *Evaluator) checkBudget(b compactify.Budget, original Outcome) error {
+	m := e.Summarize(original)
+	if b.Holds(m, m) && (e.Task() != Signal || b.Kind == compactify.MinSNR) {
+		return nil
+	}
+	why := fmt.Sprintf("the model is judged by %s on %d examples", e.Task(), e.Len())
+	switch {
+	case e.Task() != Signal:
+	case e.made != "":
+		why = fmt.Sprintf("output %q is made by %s, which makes no logits or probabilities of classes", e.Output(), e.made)
+	default:
+		why = fmt.Sprintf("output %q, %d numbers without labels, is a signal, not a choice of classes", e.Output(), e.width)
+	}
+	return &UndefinedBudgetError{b, why}
+}
+
 // Head is the kind of output the model was found to have.
 func (e *Evaluator) Head() train.HeadKind { return e.head }
+
+// headName is the kind of output, or what is made where that is no classes.
+func (e *Evaluator) headName() string {
+	if t := e.Task(); t == Signal {
+		return string(t)
+	}
+	return string(e.head)
+}
 
 // Output is the name of the output that answers.
 func (e *Evaluator) Output() string { return e.outputs[0] }

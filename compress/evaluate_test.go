@@ -185,6 +185,39 @@ func TestEvaluatorSignal(t *testing.T) {
 	}
 }
 
+// TestMasksAreSignals: what an elementwise function makes is no vector of logits, so
+// without labels neither a top class nor a divergence is defined for it.
+func TestMasksAreSignals(t *testing.T) {
+	labelled := numbers(t, data.Classify, []float64{1, 2, 0}, []float64{3, 1, 1})
+	ctx, pool := context.Background(), onePool(t)
+	for _, op := range []string{"Sigmoid", "HardSigmoid", "Tanh", "Relu", "Clip"} {
+		g := scaled(t, 2, 1, op)
+		e, err := NewEvaluator(ctx, g, labelled.Unlabeled(), "", pool, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := e.Outcomes(ctx, g)
+		if err != nil || e.Task() != Signal || e.headName() != "signal" {
+			t.Errorf("%s: got task %s, head %s, error %v, want a signal", op, e.Task(), e.headName(), err)
+		}
+		for _, b := range []string{"1pp", "kl:0.1", "0.1nats"} {
+			budget, err := compactify.ParseBudget(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.checkBudget(budget, o); err == nil || !strings.Contains(err.Error(), "made by "+op) || !strings.Contains(err.Error(), "snr:") {
+				t.Errorf("%s, %s: got error %v, want one that names the operator and snr:", op, b, err)
+			}
+		}
+		if err := e.checkBudget(compactify.Budget{Kind: compactify.MinSNR, Limit: 20}, o); err != nil {
+			t.Errorf("%s, snr:20: %v", op, err)
+		}
+		if e, err = NewEvaluator(ctx, g, labelled, "", pool, nil); err != nil || e.Task() != Classification {
+			t.Errorf("%s with labels of classes: got error %v, want them to count", op, err)
+		}
+	}
+}
+
 func TestEvaluatorRefuses(t *testing.T) {
 	three := numbers(t, data.Classify, []float64{1, 2, 0}, []float64{1, 2, 1}, []float64{1, 2, 2})
 	values := numbers(t, data.Regress, []float64{1, 2, 0.5}, []float64{1, 2, 0.7})

@@ -107,10 +107,9 @@ func (w *work) prepare(ctx context.Context) error {
 		w.Finetune = -1
 		w.notes = append(w.notes, "the model's answer to an example depends on the others in its batch: every example is run alone, and nothing is fine-tuned")
 	}
-	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), string(w.choosing.Head())
-	if m := w.choosing.Summarize(w.choosing.original); !w.Budget.Holds(m, m) {
-		return fmt.Errorf("budget %v: not defined for a model that is judged by %s on %d examples; snr is for every model",
-			w.Budget, w.choosing.Task(), w.choosing.Len())
+	w.result.Baseline.MetricName, w.result.Head = w.choosing.MetricName(), w.choosing.headName()
+	if err := w.choosing.checkBudget(w.Budget, w.choosing.original); err != nil {
+		return err
 	}
 	w.checkSetup("selection", w.choosing.Evaluator, w.choosing.original)
 	unchanged := trial{contract: newContract(w.Budget, w.choosing.original, w.choosing.original), lucky: w.lucky()}

@@ -139,7 +139,7 @@ func (w *work) foresee() error {
 			width *= d.Size
 		}
 	}
-	w.choosing = &bench{Evaluator: &Evaluator{set: set, pool: w.Pool, outputs: []string{head.Output.Name}, head: head.Kind, width: width}}
+	w.choosing = &bench{Evaluator: &Evaluator{set: set, pool: w.Pool, outputs: []string{head.Output.Name}, head: head.Kind, made: head.Activation, width: width}}
 	w.choosing.JudgeFor(w.Budget)
 	return nil
 }

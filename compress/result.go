@@ -19,7 +19,7 @@ type Result struct {
 	Seed          uint64         `json:"seed"`
 	SHA256        string         `json:"sha256"`
 	Data          DataUsed       `json:"data"`
-	Head          string         `json:"head"`                  // logits, probabilities or log-probabilities
+	Head          string         `json:"head"`                  // logits, probabilities or log-probabilities; or signal
 	Profiles      []Curve        `json:"profiles"`              // every path walked on the selection split
 	Trials        []Trial        `json:"trials"`                // every plan that was carried out and measured
 	Repairs       []Repair       `json:"repairs,omitempty"`     // layers that were set a step back because a plan did not fit
@@ -34,8 +34,8 @@ type Result struct {
 	Corrections   *Corrections   `json:"corrections,omitempty"` // what made rounding cost less; nil where nothing is rounded
 	Before        LedgerSum      `json:"ledger_before"`
 	After         LedgerSum      `json:"ledger_after"`
-	WouldFit      string         `json:"would_fit,omitempty"`         // the least budget that the best rejected model would meet
-	WouldFitBytes int            `json:"would_fit_bytes,omitempty"`   // the size of the model if it fits the budget but not --max-bytes
+	WouldFit      string         `json:"would_fit,omitempty"`         // the least budget that the best rejected model meets; another run with it may choose another model
+	WouldFitBytes int            `json:"would_fit_bytes,omitempty"`   // the size of the model where that is more than --max-bytes
 	Rejected      string         `json:"rejected,omitempty"`          // why no model was accepted
 	Warnings      []string       `json:"warnings,omitempty"`          // what makes the figures doubtful; Notes begins with these
 	Notes         []string       `json:"notes,omitempty"`             // what the user should know

@@ -128,10 +128,11 @@ func TestFindHead(t *testing.T) {
 	for _, c := range []struct {
 		ops  []string // appended to the logits
 		want HeadKind
+		made string
 	}{
-		{nil, Logits}, {[]string{"Relu"}, Logits}, {[]string{"Identity"}, Logits},
-		{[]string{"Softmax"}, Probabilities}, {[]string{"Softmax", "Identity", "Flatten"}, Probabilities},
-		{[]string{"LogSoftmax"}, LogProbabilities}, {[]string{"Softmax", "Relu"}, Logits},
+		{nil, Logits, ""}, {[]string{"Relu"}, Logits, "Relu"}, {[]string{"Identity"}, Logits, ""}, {[]string{"Sigmoid", "Flatten", "Transpose"}, Logits, "Sigmoid"},
+		{[]string{"Softmax"}, Probabilities, ""}, {[]string{"Softmax", "Identity", "Flatten"}, Probabilities, ""},
+		{[]string{"LogSoftmax"}, LogProbabilities, ""}, {[]string{"Softmax", "Relu"}, Logits, "Relu"}, {[]string{"Sigmoid", "Neg"}, Logits, ""},
 	} {
 		g := linear(t, 2, 1, 2, 3, 4)
 		logits := g.Outputs[0]
@@ -140,7 +141,7 @@ func TestFindHead(t *testing.T) {
 			g.Outputs[0] = b.Op(op, g.Outputs[0])
 		}
 		h, err := FindHead(g, "")
-		if err != nil || h.Kind != c.want || h.Output != g.Outputs[0] {
+		if err != nil || h.Kind != c.want || h.Output != g.Outputs[0] || h.Activation != c.made {
 			t.Errorf("%v: got %+v, error %v, want %s", c.ops, h, err, c.want)
 		}
 		if want := g.Outputs[0]; c.want == Logits && h.Logits != want || c.want != Logits && h.Logits != logits {

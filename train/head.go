@@ -22,6 +22,11 @@ type Head struct {
 	Kind   HeadKind
 	Output *graph.Value // the graph output
 	Logits *graph.Value // the value whose softmax is the answer; nil if the graph does not hold one
+
+	// Activation is the elementwise function that makes the output, such as Sigmoid or
+	// Relu, "" if none does. Logits are not made so: unless labels say that it answers
+	// with classes after all, such a model makes signals, as masks or levels.
+	Activation string
 }
 
 // FindHead looks at the operator that makes an output ("" means the first): a
@@ -55,7 +60,24 @@ func FindHead(g *graph.Graph, output string) (Head, error) {
 		}
 		break
 	}
-	return Head{Kind: Logits, Output: v, Logits: v}, nil
+	return Head{Kind: Logits, Output: v, Logits: v, Activation: activationOf(producer, v)}, nil
+}
+
+// activationOf is the elementwise function that makes a value, "" if none does.
+// Operators that only move, convert or round elements are looked through.
+func activationOf(producer map[*graph.Value]*graph.Node, v *graph.Value) string {
+	for n := producer[v]; n != nil; n = producer[v] {
+		switch n.Kind() {
+		case "Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear":
+			v = n.In[0]
+			continue
+		case "Sigmoid", "HardSigmoid", "Tanh", "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "Gelu", "Softplus", "Softsign",
+			"HardSwish", "Swish", "Mish", "Abs", "Exp", "Sqrt":
+			return n.Kind()
+		}
+		break
+	}
+	return ""
 }
 
 // LogProbabilities turns one row of the head's output into log-probabilities,
