@@ -27,10 +27,15 @@ const Version = "0.1.0"
 
 // NoFitError says that no plan fits the budget. The result that goes with
 // it says what was measured, and by which budget the best of it would fit.
+//
+// A model that failed on the held-out examples is kept. A run with the budget which
+// that one needs would choose a smaller one on the selection examples, so it is no
+// promise.
 type NoFitError struct {
 	Reason        string
-	WouldFitBytes int               // the size of the best model if only that is too large
+	WouldFitBytes int               // the size of the best model if that is too large
 	WouldFit      compactify.Budget // the least budget the best model would meet; zero if unknown
+	Kept          string            // where the model is that failed on the held-out examples; "" if none did
 }
 
 func (e *NoFitError) Error() string { return e.Reason }
@@ -364,7 +369,7 @@ func (w *work) heldOut(ctx context.Context, file *graph.Graph, bytes int) error 
 	before, after := e.Summarize(original), e.Summarize(compact)
 	r := w.result
 	r.Budget = newContract(w.Budget, original, compact)
-	r.Head = string(e.Head())
+	r.Head = e.headName()
 	r.Baseline = Baseline{Metric: jsonnum.Float(before.Metric), MetricName: e.MetricName(), Loss: jsonnum.Float(before.Loss),
 		Bytes: w.ModelBytes, Params: w.Model.NumParams()}
 	r.Compact = Compact{Metric: jsonnum.Float(after.Metric), Loss: jsonnum.Float(after.Loss), Bytes: bytes, KL: jsonnum.Float(after.KL)}
@@ -402,16 +407,7 @@ func (w *work) bound() string {
 // keep writes the model, under the name its verdict earns, and the certificate.
 func (w *work) keep(file []byte) error {
 	r := w.result
-	name, reason := ModelFile, ""
-	switch {
-	case !r.Verify.OK:
-		reason = "verification: " + r.Verify.problem()
-	case r.Budget.Verdict == NotMet:
-		reason = fmt.Sprintf("budget %v: the held-out examples show %v, want %s %v", w.Budget,
-			words.Amount(w.Budget.Kind, float64(r.Budget.Measured)), w.bound(), words.Amount(w.Budget.Kind, w.Budget.Limit))
-	case w.MaxBytes > 0 && len(file) > w.MaxBytes:
-		reason = fmt.Sprintf("size: the smallest model that fits has %d bytes, want at most %d", len(file), w.MaxBytes)
-	}
+	name, reason := ModelFile, w.fault(len(file))
 	if reason != "" {
 		name = RejectedFile
 	}
@@ -429,17 +425,42 @@ func (w *work) keep(file []byte) error {
 	}
 	e := &NoFitError{Reason: reason}
 	r.Rejected = reason
-	if r.Verify.OK && r.Budget.Verdict != NotMet {
+	if r.Verify.OK && w.tooLarge(len(file)) {
 		e.WouldFitBytes = len(file)
 		r.WouldFitBytes = len(file)
 	}
 	if r.Verify.OK && r.Budget.Verdict == NotMet {
+		e.Kept = r.Files.Model
 		if e.WouldFit = w.wouldFit(&trial{contract: r.Budget}); e.WouldFit != (compactify.Budget{}) {
 			r.WouldFit = e.WouldFit.String()
 		}
 	}
 	return e
 }
+
+// fault says why a file of so many bytes is rejected, "" if it is not.
+func (w *work) fault(bytes int) string {
+	r := w.result
+	if !r.Verify.OK {
+		return "verification: " + r.Verify.problem()
+	}
+	failed := r.Budget.Verdict == NotMet
+	reason := ""
+	if failed {
+		reason = fmt.Sprintf("budget %v: the held-out examples show %v, want %s %v", w.Budget,
+			words.Amount(w.Budget.Kind, float64(r.Budget.Measured)), w.bound(), words.Amount(w.Budget.Kind, w.Budget.Limit))
+	}
+	switch {
+	case !w.tooLarge(bytes):
+	case failed:
+		reason += fmt.Sprintf("; size: the model has %d bytes, want at most %d", bytes, w.MaxBytes)
+	default:
+		reason = fmt.Sprintf("size: the smallest model that fits has %d bytes, want at most %d", bytes, w.MaxBytes)
+	}
+	return reason
+}
+
+func (w *work) tooLarge(bytes int) bool { return w.MaxBytes > 0 && bytes > w.MaxBytes }
 
 // Certificate is what is claimed of a compact model, with the numbers behind it.
 type Certificate struct {

@@ -291,6 +291,28 @@ func (c *countdown) Err() error {
 	return nil
 }
 
+// TestRejected: a model that the held-out examples refuse is kept, and both limits
+// that it breaks are said.
+func TestRejected(t *testing.T) {
+	job := smallJob(t)
+	job.Finetune, job.Train, job.HeldOut, job.MaxBytes = -1, turned(t, 900), clouds(t, 300), 100 // by wrong labels a ruined model is better
+	job.Budget = compactify.Budget{Kind: compactify.LossRise, Limit: 0.05}
+	r, err := runInto(t, context.Background(), job)
+	var none *NoFitError
+	if !errors.As(err, &none) || r.Budget.Verdict != NotMet {
+		t.Fatalf("got error %v, verdict %s, want a NoFitError of the held-out examples", err, r.Budget.Verdict)
+	}
+	for _, says := range []string{"budget 0.05nats: the held-out examples show", "; size: the model has ", "want at most 100"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q in it", err, says)
+		}
+	}
+	if none.Kept != r.Files.Model || filepath.Base(none.Kept) != RejectedFile || none.WouldFitBytes != r.Compact.Bytes || r.WouldFitBytes != r.Compact.Bytes ||
+		!(none.WouldFit.Limit > 0.05) || r.WouldFit != none.WouldFit.String() {
+		t.Errorf("got %+v, result %q and %d bytes", none, r.WouldFit, r.WouldFitBytes)
+	}
+}
+
 // TestOneSelectionExample: it gives no interval, and that is said.
 func TestOneSelectionExample(t *testing.T) {
 	job := smallJob(t)

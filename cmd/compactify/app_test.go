@@ -84,6 +84,14 @@ func TestHint(t *testing.T) {
 	if got, want := hintFor(err, "run"), "--budget 0.04nats would fit"; got != want {
 		t.Errorf("hint: got %q, want %q", got, want)
 	}
+	err.Kept, err.WouldFitBytes = "out/model.rejected.onnx", 900
+	want := "the model, kept as out/model.rejected.onnx, needs 0.04nats and 900 bytes; a run with that budget would choose another, smaller one; more examples (--data, --eval) make the choice surer"
+	if got := hintFor(err, "run"); got != want {
+		t.Errorf("hint where the held-out examples disagree: got %q, want %q", got, want)
+	}
+	if got := hintFor(&compress.NoFitError{Kept: "k"}, "run"); got != "the model is kept as k; more examples (--data, --eval) make the choice surer" {
+		t.Errorf("hint where no budget would do: got %q", got)
+	}
 	if got := hintFor(errors.New("x"), "run"); got != "" {
 		t.Errorf("hint for an unknown error: %q", got)
 	}

@@ -95,6 +95,7 @@ func hintFor(err error, command string) string {
 		over  *overMemoryError
 		typed *paths.NumberTypeError
 		other *otherShapeError
+		vague *compress.UndefinedBudgetError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -107,6 +108,10 @@ func hintFor(err error, command string) string {
 		return "export the model again with float32 weights, the form it was trained in: rounding starts from those"
 	case errors.As(err, &other):
 		return "--data names examples like those the model was trained on; without it the built-in glyphs are taken"
+	case errors.As(err, &vague):
+		return "--budget snr:30 holds the outputs to 30 dB against the original's"
+	case errors.As(err, &noFit) && noFit.Kept != "":
+		return hintKept(noFit)
 	case errors.As(err, &noFit) && noFit.WouldFitBytes > 0:
 		return fmt.Sprintf("--max-bytes %d would do", noFit.WouldFitBytes)
 	case errors.As(err, &noFit) && noFit.WouldFit != (compactify.Budget{}):
@@ -127,4 +132,18 @@ func hintFor(err error, command string) string {
 		return fmt.Sprintf("compactify %s --help explains the command", command)
 	}
 	return ""
+}
+
+// hintKept says what a model that failed on the held-out examples needs. A budget as
+// large as that is no advice: with it a run looks for another, smaller model.
+func hintKept(e *compress.NoFitError) string {
+	const more = "more examples (--data, --eval) make the choice surer"
+	if e.WouldFit == (compactify.Budget{}) {
+		return fmt.Sprintf("the model is kept as %s; %s", e.Kept, more)
+	}
+	needs := e.WouldFit.String()
+	if e.WouldFitBytes > 0 {
+		needs += fmt.Sprintf(" and %d bytes", e.WouldFitBytes)
+	}
+	return fmt.Sprintf("the model, kept as %s, needs %s; a run with that budget would choose another, smaller one; %s", e.Kept, needs, more)
 }

@@ -130,7 +130,7 @@ func lead(r *compress.Result, b compactify.Budget) string {
 	}
 	s := fmt.Sprintf("On %s never used before, the compact model is outside the budget. The file is kept only as rejected.", words.Count(c.Examples, "example", "examples"))
 	if r.WouldFit != "" {
-		s += " A budget of " + r.WouldFit + " would be met."
+		s += " It needs a budget of " + r.WouldFit + "; a run with that would look for another, smaller model. More examples make the choice surer."
 	}
 	return s
 }
