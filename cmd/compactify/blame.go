@@ -157,16 +157,26 @@ func (r *blameResult) text(w io.Writer, b compactify.Budget) {
 			decibels(l.OutputSNR), metric(float64(l.MetricOnly)), metric(float64(l.MetricRestored)), fix})
 	}
 	columns(w, rows)
-	fmt.Fprintf(w, "\noriginal    %s\n", metric(float64(r.Baseline.Metric)))
-	fmt.Fprintf(w, "compressed  %s, %s of %s spent\n", metric(float64(r.Compressed.Metric)), words.Amount(b.Kind, float64(r.Compressed.Spent)), r.Budget)
+	judged := func(m compress.BlameMeasure) string {
+		used := words.UsedOf(b, float64(m.Spent))
+		if !words.HasMetric(r.MetricName) {
+			return used
+		}
+		return metric(float64(m.Metric)) + ", " + used
+	}
+	fmt.Fprintln(w)
+	if words.HasMetric(r.MetricName) {
+		fmt.Fprintf(w, "original    %s\n", metric(float64(r.Baseline.Metric)))
+	}
+	fmt.Fprintf(w, "compressed  %s\n", judged(r.Compressed))
 	if r.File != nil {
-		fmt.Fprintf(w, "the file    %s, %s of %s spent\n", metric(float64(r.File.Metric)), words.Amount(b.Kind, float64(r.File.Spent)), r.Budget)
+		fmt.Fprintf(w, "the file    %s\n", judged(*r.File))
 	}
 	for _, s := range r.Repaired.Fixes {
-		fmt.Fprintf(w, "repair      %s: %s instead of %s, %+d bytes: %s spent\n", s.Layer, s.To, s.From, s.Bytes, words.Amount(b.Kind, float64(s.Spent)))
+		fmt.Fprintf(w, "repair      %s: %s instead of %s, %+d bytes: %s\n", s.Layer, s.To, s.From, s.Bytes, words.Used(b.Kind, float64(s.Spent)))
 	}
 	if len(r.Repaired.Fixes) > 0 {
-		fmt.Fprintf(w, "repaired    %s, %s of %s spent\n", metric(float64(r.Repaired.Metric)), words.Amount(b.Kind, float64(r.Repaired.Spent)), r.Budget)
+		fmt.Fprintf(w, "repaired    %s\n", judged(r.Repaired.BlameMeasure))
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note        %s\n", n)

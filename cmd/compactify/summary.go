@@ -29,7 +29,11 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 		[]string{"  95 % interval", interval(before.Latency), interval(after.Latency), "(of the median, on this CPU)"})
 	columns(w, rows)
 	fmt.Fprintf(w, "\nbudget    %s: %s\n", r.Budget.Verdict, words.Limit(b, metric))
-	fmt.Fprintf(w, "          measured %s, 95 %% interval %s to %s\n", words.Amount(b.Kind, float64(r.Budget.Measured)),
+	measured := words.Amount(b.Kind, float64(r.Budget.Measured))
+	if b.Kind == compactify.MinSNR {
+		measured += " (" + words.NoiseShare(float64(r.Budget.Measured)) + ")"
+	}
+	fmt.Fprintf(w, "          measured %s, 95 %% interval %s to %s\n", measured,
 		words.Amount(b.Kind, float64(r.Budget.CI95[0])), words.Amount(b.Kind, float64(r.Budget.CI95[1])))
 	for i, leg := range r.Paths {
 		head := "how       "
@@ -44,7 +48,7 @@ func summarize(w io.Writer, r *compress.Result, name string) {
 	fmt.Fprintf(w, "          fast kernels against portable ones: largest difference %s, allowed %s\n", words.Number(float64(v.Fast)), words.Number(float64(v.FastLimit)))
 	fmt.Fprintf(w, "search    %s measured, %s fine-tuned, %s measured before\n", words.Count(r.Evaluations, "model", "models"), words.Grouped(r.Tunings), words.Grouped(r.CacheHits))
 	for _, x := range r.Repairs {
-		fmt.Fprintf(w, "repaired  %s: %s instead of %s, then %s spent\n", x.Name, x.To, x.From, words.Amount(b.Kind, float64(x.Spent)))
+		fmt.Fprintf(w, "repaired  %s: %s instead of %s, then %s\n", x.Name, x.To, x.From, words.Used(b.Kind, float64(x.Spent)))
 	}
 	for i, note := range r.Notes {
 		head := "note      "

@@ -334,7 +334,7 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 	}
 	r.Files.Report = filepath.Join(w.folder.Dir(), compress.ReportFile)
 	_, err := w.folder.PutFunc(compress.ReportFile, func(to io.Writer) error {
-		return web.WalkReport(to, r.Curve, w.budget, "Compactify walk: path "+p.Kind+" of "+filepath.Base(w.model))
+		return web.WalkReport(to, r.Curve, w.budget, w.eval.MetricName(), "Compactify walk: path "+p.Kind+" of "+filepath.Base(w.model))
 	})
 	return err
 }
@@ -397,7 +397,7 @@ func (r *walkResult) text(w io.Writer) {
 	if b, err := compactify.ParseBudget(r.Budget); err == nil {
 		kind = b.Kind
 	}
-	rows := [][]string{{"t", "parameter", words.LossName(r.MetricName), r.MetricName, "spent", "size"}}
+	rows := [][]string{r.row("t", "parameter", words.LossName(r.MetricName), r.MetricName, words.UsedName(kind), "size")}
 	every := (len(r.Points) + maxWalkRows - 1) / maxWalkRows
 	for i, p := range r.Points {
 		if i%every != 0 && p.T != r.FurthestT && p.T != 1 {
@@ -407,8 +407,8 @@ func (r *walkResult) text(w io.Writer) {
 		if p.T == r.FurthestT {
 			mark = "  ← furthest inside the budget"
 		}
-		rows = append(rows, []string{words.Significant(float64(p.T), 5), words.Significant(float64(p.Param), 4), words.Number(float64(p.Loss)),
-			words.Metric(r.MetricName, float64(p.Metric)), words.Amount(kind, float64(p.Spent)), words.Size(p.Bytes) + mark})
+		rows = append(rows, r.row(words.Significant(float64(p.T), 5), words.Significant(float64(p.Param), 4), words.Number(float64(p.Loss)),
+			words.Metric(r.MetricName, float64(p.Metric)), words.Amount(kind, float64(p.Spent)), words.Size(p.Bytes)+mark))
 	}
 	columns(w, rows)
 	r.gridText(w)
@@ -420,6 +420,14 @@ func (r *walkResult) text(w io.Writer) {
 	fmt.Fprintf(w, "measured  on %s; %s\n", words.Count(r.Examples, "selection example", "selection examples"), r.tuning())
 	r.Latency.text(w)
 	fmt.Fprintf(w, "report    %s  (opens in a browser)\n", r.Files.Report)
+}
+
+// row is a row of the table: without the metric where there is none.
+func (r *walkResult) row(t, param, loss, metric, spent, size string) []string {
+	if !words.HasMetric(r.MetricName) {
+		return []string{t, param, loss, spent, size}
+	}
+	return []string{t, param, loss, metric, spent, size}
 }
 
 // tuning says in words how models were fine-tuned.

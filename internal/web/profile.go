@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/compactify/compactify"
@@ -32,16 +33,17 @@ var pathNames = map[string]string{
 	"lowrank":        "Lower rank",
 }
 
-// newProfile draws a curve under a budget; chosen, if not nil, is how far the
+// newProfile draws a curve under a budget; metric names what was measured beside the
+// loss, and chosen, if not nil, is how far the
 // run went on this path.
-func newProfile(id string, c compress.Curve, b compactify.Budget, chosen *compress.Leg) profile {
+func newProfile(id string, c compress.Curve, b compactify.Budget, metric string, chosen *compress.Leg) profile {
 	p := profile{ID: id, Name: pathNames[c.Kind]}
 	if p.Name == "" {
 		p.Name = "Path " + c.Kind
 	} else {
 		p.Name += " (path " + c.Kind + ")"
 	}
-	d := drawing{c: c, b: b, chosen: chosen, id: id}
+	d := drawing{c: c, b: b, metric: metric, chosen: chosen, id: id}
 	if len(c.Points) > 0 {
 		p.Charts = []template.HTML{d.loss(), d.spent()}
 		p.Legend = d.legend()
@@ -57,6 +59,7 @@ func newProfile(id string, c compress.Curve, b compactify.Budget, chosen *compre
 type drawing struct {
 	c      compress.Curve
 	b      compactify.Budget
+	metric string
 	chosen *compress.Leg
 	id     string
 }
@@ -118,11 +121,11 @@ func (d drawing) xAxis() axis {
 }
 
 // base is a chart with the x axis, the chosen point and the points' positions.
-func (d drawing) base(suffix string, y axis, of func(compress.CurvePoint) float64, unit string) *chart {
+func (d drawing) base(suffix string, y axis, of func(compress.CurvePoint) float64, text func(float64) string) *chart {
 	c := &chart{id: d.id + suffix, x: d.xAxis(), y: y, line: true}
 	for _, p := range d.c.Points {
 		c.points = append(c.points, dot{x: float64(p.T), y: of(p), to: of(p), class: "point",
-			title: fmt.Sprintf("t = %s: %s %s", words.Significant(float64(p.T), 4), words.Number(of(p)), unit)})
+			title: fmt.Sprintf("t = %s: %s", words.Significant(float64(p.T), 4), text(of(p)))})
 	}
 	for _, p := range d.c.Points {
 		if p.T == d.c.FurthestT {
@@ -149,11 +152,11 @@ func (d drawing) loss() template.HTML {
 	if finite(float64(d.c.BudgetLoss)) {
 		values = append(values, float64(d.c.BudgetLoss))
 	}
-	y := newAxis("loss (nats per example)", values)
+	y := newAxis(words.LossAxis(d.metric), values)
 	if lo, hi := span(values); lo > 0 && hi/lo > 30 {
-		y = newLogAxis("loss (nats per example, logarithmic)", values)
+		y = newLogAxis(logarithmic(words.LossAxis(d.metric)), values)
 	}
-	c := d.base("-loss", y, lossOf, "nats")
+	c := d.base("-loss", y, lossOf, d.lossText)
 	if finite(float64(d.c.BudgetLoss)) {
 		c.rules = append(c.rules, rule{at: float64(d.c.BudgetLoss), class: "limit"})
 		c.y.note(float64(d.c.BudgetLoss), words.Significant(float64(d.c.BudgetLoss), 3), "limit", above)
@@ -163,6 +166,25 @@ func (d drawing) loss() template.HTML {
 	c.desc = fmt.Sprintf("Line chart of %d measured models. The loss starts at %s for the original at t = 0 and is %s at t = 1.",
 		len(d.c.Points), words.Number(values[0]), words.Number(float64(d.c.Limit.LossAt)))
 	return c.render()
+}
+
+// lossText writes a loss in its unit.
+func (d drawing) lossText(x float64) string { return words.Loss(d.metric, x) }
+
+// usedText writes how much of the budget is used up.
+func (d drawing) usedText(x float64) string {
+	if d.b.Kind == compactify.MinSNR {
+		return words.Amount(d.b.Kind, x)
+	}
+	return words.Number(x) + " spent"
+}
+
+// logarithmic says on an axis's name how it is divided.
+func logarithmic(name string) string {
+	if inner, ok := strings.CutSuffix(name, ")"); ok {
+		return inner + ", logarithmic)"
+	}
+	return name + " (logarithmic)"
 }
 
 // limitAtOne marks the left limit and the value at t=1.
@@ -175,9 +197,9 @@ func (d drawing) limitAtOne(c *chart) {
 	before := float64(d.c.Points[n-2].T)
 	if d.c.Limit.Verdict != compactify.Supported {
 		c.bridges = append(c.bridges, [2]dot{{x: before, y: left}, {x: 1, y: left}})
-		c.marks = append(c.marks, dot{x: 1, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + words.Number(left) + " nats"})
+		c.marks = append(c.marks, dot{x: 1, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + d.lossText(left)})
 	}
-	c.marks = append(c.marks, dot{x: 1, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + words.Number(at) + " nats"})
+	c.marks = append(c.marks, dot{x: 1, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + d.lossText(at)})
 }
 
 // spent shows how the budget is used up, close to its limit: what lies far
@@ -191,10 +213,13 @@ func (d drawing) spent() template.HTML {
 		shown = append(shown, 0, 1.5*d.b.Limit)
 	}
 	y := newAxis(words.SpentLabel(d.b.Kind), shown)
-	c := d.base("-spent", y, spentOf, "spent")
+	c := d.base("-spent", y, spentOf, d.usedText)
 	c.rules = append(c.rules, rule{at: d.b.Limit, class: "limit"})
 	c.y.note(d.b.Limit, words.Significant(d.b.Limit, 3), "limit", above)
 	c.title = "How the path " + d.c.Kind + " uses up the budget"
+	if d.b.Kind == compactify.MinSNR {
+		c.title = "Signal-to-noise ratio along the path " + d.c.Kind
+	}
 	c.desc = fmt.Sprintf("Line chart. The limit is %s; the furthest measured point inside it is at t = %s.", words.Amount(d.b.Kind, d.b.Limit), words.Number(float64(d.c.FurthestT)))
 	if clipped {
 		c.desc += " The axis ends near the limit; points beyond are arrows at its upper end."
@@ -282,8 +307,8 @@ func (d drawing) boundarySentence() []string {
 	if !finite(float64(l.LossAt)) {
 		return nil
 	}
-	text := fmt.Sprintf("At t = 1 stands the boundary model (%s); its loss is %s nats, and %s at the last point measured before it. ",
-		orElse(l.Boundary, "unnamed"), words.Number(float64(l.LossAt)), words.Number(float64(l.LossLeft)))
+	text := fmt.Sprintf("At t = 1 stands the boundary model (%s); its loss is %s, and %s at the last point measured before it. ",
+		orElse(l.Boundary, "unnamed"), d.lossText(float64(l.LossAt)), words.Number(float64(l.LossLeft)))
 	switch l.Verdict {
 	case compactify.Supported:
 		text += "Within the tolerance the two agree, which supports that the loss is continuous there."
@@ -308,7 +333,11 @@ func orElse(s, otherwise string) string {
 
 // table holds the figures behind the charts.
 func (d drawing) table() (columns []string, rows [][]string) {
-	columns = []string{"t", "loss (nats)", "metric", "spent", "bytes", "examples"}
+	columns = []string{"t", words.LossName(d.metric), "metric", words.UsedName(d.b.Kind), "bytes", "examples"}
+	hasMetric := words.HasMetric(d.metric)
+	if !hasMetric {
+		columns = slices.Delete(columns, 2, 3)
+	}
 	named := map[string]string{"prune": "removed", "prune-channels": "removed", "prune-blocks": "removed", "quantize": "bits"}[d.c.Kind]
 	if named != "" {
 		columns = append([]string{columns[0], named}, columns[1:]...)
@@ -318,7 +347,11 @@ func (d drawing) table() (columns []string, rows [][]string) {
 		if named != "" {
 			row = append(row, words.Significant(float64(p.Param), 4))
 		}
-		rows = append(rows, append(row, words.Number(float64(p.Loss)), words.Number(float64(p.Metric)), words.Amount(d.b.Kind, float64(p.Spent)), words.Grouped(p.Bytes), words.Grouped(p.Examples)))
+		row = append(row, words.Number(float64(p.Loss)))
+		if hasMetric {
+			row = append(row, words.Number(float64(p.Metric)))
+		}
+		rows = append(rows, append(row, words.Amount(d.b.Kind, float64(p.Spent)), words.Grouped(p.Bytes), words.Grouped(p.Examples)))
 	}
 	return columns, rows
 }

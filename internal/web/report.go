@@ -29,6 +29,7 @@ type report struct {
 	Verify                                       string
 	VerifyOK, Verified                           bool
 	Warnings, Notes, Caveats                     []string
+	SNR                                          bool // the budget is a ratio that is reached, not an amount that is spent
 	Record                                       []term
 	Command                                      string
 }
@@ -42,12 +43,12 @@ type term struct{ Name, Value, Meaning string }
 func newReport(r *compress.Result, title string) report {
 	b := budgetOf(r)
 	p := report{Title: title, Headline: headline(r), Verdict: string(r.Budget.Verdict), VerdictClass: verdictClass(r.Budget.Verdict)}
-	p.Lead = lead(r, b)
+	p.Lead, p.SNR = lead(r, b), b.Kind == compactify.MinSNR
 	p.Tiles = tiles(r)
 	p.Done = done(r)
 	p.Contract = contract(r, b)
 	for i, c := range r.Profiles {
-		p.Profiles = append(p.Profiles, newProfile(fmt.Sprintf("profile-%d", i+1), c, b, legOf(r, c.Kind)))
+		p.Profiles = append(p.Profiles, newProfile(fmt.Sprintf("profile-%d", i+1), c, b, r.Baseline.MetricName, legOf(r, c.Kind)))
 	}
 	p.Trials = newTrials(r, b)
 	p.Ledger = newLedger(r)
@@ -174,7 +175,7 @@ func done(r *compress.Result) []string {
 		}
 	}
 	for _, x := range r.Repairs {
-		list = append(list, fmt.Sprintf("A plan that did not fit was repaired: %s has %s instead of %s, after which %s were spent.", x.Name, x.To, x.From, words.Amount(compactify.BudgetKind(r.Budget.Kind), float64(x.Spent))))
+		list = append(list, fmt.Sprintf("A plan that did not fit was repaired: %s has %s instead of %s, then %s.", x.Name, x.To, x.From, words.Used(compactify.BudgetKind(r.Budget.Kind), float64(x.Spent))))
 	}
 	for _, trial := range r.Trials {
 		if trial.Chosen && trial.Tuned > 0 {
@@ -193,8 +194,8 @@ func contract(r *compress.Result, b compactify.Budget) []term {
 	measured := map[compactify.BudgetKind]string{compactify.MetricDrop: "Measured drop", compactify.LossRise: "Measured rise",
 		compactify.KLFrom: "Measured divergence", compactify.MinSNR: "Measured ratio"}[b.Kind]
 	list := []term{
-		{"Original", fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), words.Metric(name, float64(r.Baseline.Metric)), words.Number(float64(r.Baseline.Loss))), "The model as it was given, on the same examples."},
-		{"Compact", fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), words.Metric(name, float64(r.Compact.Metric)), words.Number(float64(r.Compact.Loss))), "The written file, read back from disk."},
+		{"Original", answersOf(name, float64(r.Baseline.Metric), float64(r.Baseline.Loss)), "The model as it was given, on the same examples."},
+		{"Compact", answersOf(name, float64(r.Compact.Metric), float64(r.Compact.Loss)), "The written file, read back from disk."},
 		{"Budget", words.Limit(b, orElse(name, "the metric")), "What was asked for."},
 		{orElse(measured, "Measured"), words.Amount(b.Kind, float64(c.Measured)), negativeMeans(b, float64(c.Measured))},
 		{"95 % interval", lo + " to " + hi, "Paired: both models answered the same examples. Drawn again and again, 95 of 100 such intervals hold the true value."},
@@ -202,10 +203,21 @@ func contract(r *compress.Result, b compactify.Budget) []term {
 		{"Held-out examples", words.Count(c.Examples, "example", "examples"), strings.TrimSpace(fmt.Sprintf("From %s: %s. They were looked at once, by the finished file; all choices were made on other examples.", orElse(cmp.Or(d.Eval, d.Source), "the data"), orElse(d.HeldOutFrom, "held out")))},
 		{"Other examples", fmt.Sprintf("%s to train and calibrate, %s to choose", words.Grouped(d.Training), words.Grouped(d.Selection)), fmt.Sprintf("Disjoint from the held-out ones and from each other; %s of the former measured how sensitive each layer is.", words.Grouped(d.Calibration))},
 	}
+	if !words.HasMetric(name) {
+		list[0].Value, list[0].Meaning = "the reference", "The model as it was given: its outputs on the same examples are what others are compared with."
+	}
 	if d.Mapping != "" {
 		list = append(list, term{"Labels", d.Mapping, "How the labels of the file became classes."})
 	}
 	return list
+}
+
+// answersOf says how good a model's answers are.
+func answersOf(name string, metric, loss float64) string {
+	if !words.HasMetric(name) {
+		return words.LossName(name) + " " + words.Number(loss)
+	}
+	return fmt.Sprintf("%s %s, loss %s", orElse(name, "metric"), words.Metric(name, metric), words.Number(loss))
 }
 
 func negativeMeans(b compactify.Budget, measured float64) string {
@@ -213,7 +225,7 @@ func negativeMeans(b compactify.Budget, measured float64) string {
 		return "Negative: the compact model did better than the original."
 	}
 	if b.Kind == compactify.MinSNR {
-		return "How much stronger the outputs are than their difference from the original's; more is better."
+		return "How much stronger the outputs are than their difference from the original's, " + words.NoiseShare(measured) + "; more is better."
 	}
 	return "Compact against original, on the held-out examples."
 }
@@ -394,7 +406,11 @@ func trialsChart(r *compress.Result, b compactify.Budget, sizes, spent []float64
 	c.rules = append(c.rules, rule{at: b.Limit, class: "limit"})
 	c.y.note(b.Limit, words.Significant(b.Limit, 3), "limit", above)
 	c.title = "Size against cost of the combinations that were measured"
-	c.desc = fmt.Sprintf("Scatter chart of %d models. Further left is smaller, further down is better; the limit is %s.", len(r.Trials), words.Amount(b.Kind, b.Limit))
+	better := "down"
+	if b.Kind == compactify.MinSNR {
+		c.title, better = "Size against signal-to-noise ratio of the combinations that were measured", "up"
+	}
+	c.desc = fmt.Sprintf("Scatter chart of %d models. Further left is smaller, further %s is better; the limit is %s.", len(r.Trials), better, words.Amount(b.Kind, b.Limit))
 	for i, x := range r.Trials {
 		p := dot{x: sizes[i], y: float64(x.Spent), to: float64(x.Worst), class: "fails", shape: "open", title: fmt.Sprintf("%s, %s", words.Size(x.Bytes), words.Amount(b.Kind, float64(x.Spent)))}
 		if x.Fits {

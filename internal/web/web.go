@@ -36,9 +36,9 @@ func Report(w io.Writer, r *compress.Result, title string) error {
 }
 
 // WalkReport writes one measured profile as a self-contained HTML page. The
-// budget is the one the curve was judged by.
-func WalkReport(w io.Writer, c compress.Curve, b compactify.Budget, title string) error {
-	p := walkPage{Title: title, Profile: newProfile("profile", c, b, nil)}
+// budget is the one the curve was judged by, and metric the name of what was measured.
+func WalkReport(w io.Writer, c compress.Curve, b compactify.Budget, metric, title string) error {
+	p := walkPage{Title: title, Profile: newProfile("profile", c, b, metric, nil)}
 	p.Lead = "How far a trained model can be moved along one path before the budget is used up. At t = 0 stands the original, at t = 1 the boundary model, where the path ends."
 	p.Budget = words.Limit(b, "the metric")
 	return render(w, "walk.html", p)

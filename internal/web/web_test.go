@@ -50,7 +50,7 @@ func TestReportGolden(t *testing.T) { golden(t, "report.html", page(t, lenet()))
 func TestWalkReportGolden(t *testing.T) {
 	b := compactify.Budget{Kind: compactify.LossRise, Limit: 0.01}
 	var out bytes.Buffer
-	if err := WalkReport(&out, compress.NewCurve(pruneProfile(), b), b, "Path prune of lenet5.onnx"); err != nil {
+	if err := WalkReport(&out, compress.NewCurve(pruneProfile(), b), b, "top-1 accuracy", "Path prune of lenet5.onnx"); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "walk.html", out.Bytes())
@@ -252,6 +252,29 @@ func TestBudgetKinds(t *testing.T) {
 		r.Budget.Kind, r.Budget.Limit = string(b.Kind), num(b.Limit)
 		r.Profiles = []compress.Curve{compress.NewCurve(pruneProfile(), b), compress.NewCurve(quantizeProfile(), b)}
 		wellFormed(t, page(t, r))
+	}
+}
+
+// TestSignalReport: signals have no metric and no nats, and a ratio is not spent.
+func TestSignalReport(t *testing.T) {
+	b := compactify.Budget{Kind: compactify.MinSNR, Limit: 15}
+	r := lenet()
+	r.Baseline.MetricName, r.Baseline.Metric, r.Compact.Metric, r.Baseline.Loss = "none", num(math.NaN()), num(math.NaN()), 0
+	r.Budget.Kind, r.Budget.Limit, r.Budget.Measured, r.Budget.CI95 = string(b.Kind), num(b.Limit), 20, [2]jsonnum.Float{19, 21}
+	r.Repairs = []compress.Repair{{Name: "w", From: "2 bits", To: "4 bits", Spent: 19.2}}
+	r.Profiles = []compress.Curve{compress.NewCurve(pruneProfile(), b)}
+	p := page(t, r)
+	wellFormed(t, p)
+	body := p[bytes.Index(p, []byte("<body>")):]
+	for _, bad := range []string{" spent", ">spent", "nats", "none ", "uses up", "used up", "further down"} {
+		if i := bytes.Index(body, []byte(bad)); i >= 0 {
+			t.Errorf("the page says %q: …%s…", bad, body[max(0, i-80):min(len(body), i+40)])
+		}
+	}
+	for _, want := range []string{"the reference", "noise/power 1 %", "4 bits instead of 2 bits, then 19.2 dB reached", "mean squared error", "further up is better"} {
+		if !bytes.Contains(body, []byte(want)) {
+			t.Errorf("the page does not say %q", want)
+		}
 	}
 }
 

@@ -152,10 +152,32 @@ func LossName(metric string) string {
 	switch {
 	case isShare(metric):
 		return "loss (nats)"
-	case metric == "R²":
+	case metric == "R²", metric == noMetric:
 		return "mean squared error"
 	}
 	return "loss"
+}
+
+// noMetric is the name of the metric that signals do not have.
+const noMetric = "none"
+
+// HasMetric reports whether there is a metric of that name: signals have none.
+func HasMetric(name string) bool { return name != noMetric }
+
+// LossAxis names the axis of the loss.
+func LossAxis(metric string) string {
+	if isShare(metric) {
+		return "loss (nats per example)"
+	}
+	return LossName(metric)
+}
+
+// Loss writes a loss with its unit.
+func Loss(metric string, x float64) string {
+	if isShare(metric) && !math.IsNaN(x) {
+		return Number(x) + " nats"
+	}
+	return Number(x)
 }
 
 // Amount writes a quantity of the budget with its unit.
@@ -166,6 +188,39 @@ func Amount(kind compactify.BudgetKind, x float64) string {
 	unit := map[compactify.BudgetKind]string{compactify.MetricDrop: "pp", compactify.LossRise: "nats",
 		compactify.KLFrom: "nats", compactify.MinSNR: "dB"}[kind]
 	return strings.TrimSpace(Significant(x, 3) + " " + unit)
+}
+
+// Used writes how much of a budget is used up. An SNR is nothing that is spent: it is
+// reached.
+func Used(kind compactify.BudgetKind, x float64) string {
+	if kind == compactify.MinSNR {
+		return Amount(kind, x) + " reached"
+	}
+	return Amount(kind, x) + " spent"
+}
+
+// UsedOf writes how much of a budget is used up, with its limit.
+func UsedOf(b compactify.Budget, x float64) string {
+	if b.Kind == compactify.MinSNR {
+		return fmt.Sprintf("%s reached, %s wanted", Amount(b.Kind, x), Amount(b.Kind, b.Limit))
+	}
+	return fmt.Sprintf("%s of %v spent", Amount(b.Kind, x), b)
+}
+
+// UsedName heads a column of amounts of a budget.
+func UsedName(kind compactify.BudgetKind) string {
+	if kind == compactify.MinSNR {
+		return "SNR"
+	}
+	return "spent"
+}
+
+// NoiseShare writes a signal-to-noise ratio in dB as the noise's share of the power.
+func NoiseShare(decibels float64) string {
+	if math.IsNaN(decibels) {
+		return Unmeasured
+	}
+	return "noise/power " + Significant(100*math.Pow(10, -decibels/10), 2) + " %"
 }
 
 // Limit says in a sentence's object what a budget allows.

@@ -3,6 +3,8 @@ package words
 import (
 	"math"
 	"testing"
+
+	"github.com/compactify/compactify"
 )
 
 func TestNumber(t *testing.T) {
@@ -28,12 +30,31 @@ func TestSize(t *testing.T) {
 	}
 }
 
+func TestUsed(t *testing.T) {
+	for got, want := range map[string]string{
+		Used(compactify.MetricDrop, 0.35):                                     "0.35 pp spent",
+		Used(compactify.MinSNR, 19.2):                                         "19.2 dB reached",
+		UsedOf(compactify.Budget{Kind: compactify.KLFrom, Limit: 0.01}, 0.02): "0.02 nats of kl:0.01 spent",
+		UsedOf(compactify.Budget{Kind: compactify.MinSNR, Limit: 30}, 19.2):   "19.2 dB reached, 30 dB wanted",
+		NoiseShare(20):              "noise/power 1 %",
+		NoiseShare(math.NaN()):      Unmeasured,
+		NoiseShare(math.Inf(1)):     "noise/power 0 %",
+		Loss("top-1 accuracy", 0.5): "0.5 nats",
+		Loss("none", 0.5):           "0.5",
+		LossAxis("R²"):              "mean squared error",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestLossName(t *testing.T) {
 	for metric, want := range map[string]string{
 		"top-1 accuracy": "loss (nats)",
 		"agreement with the original's top class": "loss (nats)",
 		"R²":   "mean squared error",
-		"none": "loss",
+		"none": "mean squared error",
 	} {
 		if got := LossName(metric); got != want {
 			t.Errorf("LossName(%q) = %q, want %q", metric, got, want)
