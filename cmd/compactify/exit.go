@@ -96,6 +96,7 @@ func hintFor(err error, command string) string {
 		typed *paths.NumberTypeError
 		other *otherShapeError
 		vague *compress.UndefinedBudgetError
+		alien *onnx.FormatError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -108,6 +109,8 @@ func hintFor(err error, command string) string {
 		return "export the model again with float32 weights, the form it was trained in: rounding starts from those"
 	case errors.As(err, &other):
 		return "--data names examples like those the model was trained on; without it the built-in glyphs are taken"
+	case errors.As(err, &alien):
+		return formatHints[alien.Looks]
 	case errors.As(err, &vague):
 		return "--budget snr:30 holds the outputs to 30 dB against the original's"
 	case errors.As(err, &noFit) && noFit.Kept != "":
@@ -146,4 +149,19 @@ func hintKept(e *compress.NoFitError) string {
 		needs += fmt.Sprintf(" and %d bytes", e.WouldFitBytes)
 	}
 	return fmt.Sprintf("the model, kept as %s, needs %s; a run with that budget would choose another, smaller one; %s", e.Kept, needs, more)
+}
+
+// formatHints say how to get from other formats to ONNX.
+var formatHints = map[onnx.Format]string{
+	onnx.Unknown:      "a download or a copy may be incomplete: get or export the model again",
+	onnx.TFLite:       "tf2onnx makes ONNX of it: python -m tf2onnx.convert --tflite MODEL.tflite --output MODEL.onnx",
+	onnx.ORT:          "take the .onnx file that it was made from",
+	onnx.GGUF:         "it holds the weights of a language model for llama.cpp: export the model it was made from as ONNX",
+	onnx.Zip:          "torch.onnx.export makes ONNX of a PyTorch model, model.export(FILE, format=\"onnx\") of a Keras model; unpack other archives first",
+	onnx.Pickle:       "torch.onnx.export makes ONNX of a PyTorch model",
+	onnx.HDF5:         "load it with Keras and write it with model.export(FILE, format=\"onnx\"), or use tf2onnx",
+	onnx.Safetensors:  "it holds weights but no network: compactify convert WEIGHTS.safetensors MODEL.onnx --graph NETWORK.onnx",
+	onnx.Gzip:         "unpack it first",
+	onnx.LargePointer: "git lfs pull fetches the file itself",
+	onnx.Text:         "MODEL is the path of an .onnx file",
 }

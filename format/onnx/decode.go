@@ -97,11 +97,12 @@ func decodeModel(data []byte, dir string) (*graph.Graph, error) {
 // decodeIn reads a model whose external data is in a folder.
 func decodeIn(data []byte, external *folder) (*graph.Graph, error) {
 	m, err := parseModel(data)
-	if err != nil {
+	if err != nil || !m.hasGraph {
+		looks := looksLike(data)
+		if err == nil || looks != Unknown || errors.Is(err, errWire) {
+			err = &FormatError{looks, len(data)}
+		}
 		return nil, err
-	}
-	if !m.hasGraph {
-		return nil, errors.New("no graph: not an ONNX model, or cut short")
 	}
 	if err := m.checkVersions(); err != nil {
 		return nil, err

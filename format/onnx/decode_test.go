@@ -231,8 +231,8 @@ func TestDecodeErrors(t *testing.T) {
 		name, want string
 		data       []byte
 	}{
-		{"empty", "no graph", nil},
-		{"text", "byte 0 of 39", []byte("this is not a model, whatever it may be")},
+		{"empty", "not an ONNX model, or cut off (0 bytes)", nil},
+		{"text", "looks like text", []byte("this is not a model, whatever it may be")},
 		{"no opset", "opset: got none", model()},
 		{"old opset", "opset: got 6, want 7 to 26", model(opset(6))},
 		{"new opset", "opset: got 27, want 7 to 26", model(opset(27))},

@@ -50,7 +50,7 @@ func Read(path string) (*graph.Graph, error) {
 
 // Decode reads a model from memory. The weights are views of data, which must
 // not change afterwards. External data is looked for in the folder dir; an
-// empty dir forbids it.
+// empty dir forbids it. The error wraps a [*FormatError] if data is no model.
 func Decode(data []byte, dir string) (*graph.Graph, error) {
 	g, err := decodeModel(data, dir)
 	if err != nil {

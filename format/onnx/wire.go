@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -16,12 +17,16 @@ type field struct {
 	b    []byte
 }
 
+// errWire is wrapped by the errors for bytes that are no protobuf message, or one of
+// another schema.
+var errWire = errors.New("malformed")
+
 // eachField visits the fields of a message in file order.
 func eachField(msg []byte, visit func(field) error) error {
 	for rest := msg; len(rest) > 0; {
 		f, n := consumeField(rest)
 		if n < 0 {
-			return fmt.Errorf("byte %d of %d of the message: %w", len(msg)-len(rest), len(msg), protowire.ParseError(n))
+			return fmt.Errorf("%w: byte %d of %d of the message: %w", errWire, len(msg)-len(rest), len(msg), protowire.ParseError(n))
 		}
 		rest = rest[n:]
 		if err := visit(f); err != nil {
@@ -60,7 +65,7 @@ func consumeField(msg []byte) (field, int) {
 
 func (f field) want(typ protowire.Type) error {
 	if f.typ != typ {
-		return fmt.Errorf("field %d: wire type: got %d, want %d", f.num, f.typ, typ)
+		return fmt.Errorf("%w: field %d: wire type: got %d, want %d", errWire, f.num, f.typ, typ)
 	}
 	return nil
 }
