@@ -128,7 +128,7 @@ func TestReporter(t *testing.T) {
 
 	var bar bytes.Buffer
 	r = newReporter(&bar)
-	r.terminal = true
+	r.terminal, r.width = true, func() int { return 0 }
 	r.progress("working", 0.5)
 	if !strings.Contains(bar.String(), "████████████░░░░░░░░░░░░  50 % working") {
 		t.Errorf("bar: got %q", bar.String())
@@ -136,6 +136,34 @@ func TestReporter(t *testing.T) {
 	r.line("a note")
 	if !strings.HasSuffix(bar.String(), "\r\x1b[Ka note\n") {
 		t.Errorf("a note among bars: got %q", bar.String())
+	}
+}
+
+// TestBarLine: a line that is wider than the terminal would wrap, and stay.
+func TestBarLine(t *testing.T) {
+	const text = " 50 %, about 12 s left measuring layers"
+	for _, c := range []struct {
+		width int
+		want  string
+	}{
+		{0, "████████████░░░░░░░░░░░░ " + text},
+		{120, "████████████░░░░░░░░░░░░ " + text},
+		{50, "████░░░░░ " + text},
+		{40, " 50 %, about 12 s left measuring layers"},
+		{30, " 50 %, about 12 s left measuri"[:29]},
+		{1, ""},
+	} {
+		got := barLine(c.width, 0.5, text)
+		if got != c.want || c.width > 0 && len([]rune(got)) >= c.width {
+			t.Errorf("width %d: got %q, want %q", c.width, got, c.want)
+		}
+	}
+}
+
+func TestDumbTerminal(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	if r := newReporter(os.Stderr); r.terminal {
+		t.Error("a dumb terminal gets a bar, want lines")
 	}
 }
 

@@ -121,6 +121,8 @@ func hintFor(err error, command string) string {
 		return fmt.Sprintf("--budget %v would fit", noFit.WouldFit)
 	case errors.As(err, &large):
 		return fmt.Sprintf("--max-bytes %d would do", large.got)
+	case errors.Is(err, store.ErrUnfinished):
+		return "another --out, or none, leaves it alone; --force takes the folder over: only if no other compactify is at work in it"
 	case errors.Is(err, store.ErrExists), errors.Is(err, fs.ErrExist):
 		return "--force writes there all the same; another --out, or none, leaves it alone"
 	case errors.Is(err, train.ErrDiverged):

@@ -18,6 +18,7 @@ type reporter struct {
 	mu       sync.Mutex
 	to       io.Writer
 	terminal bool
+	width    func() int // of the terminal, in characters; 0 means unknown
 	silent   bool
 	start    time.Time
 	next     time.Time // when to show something again
@@ -29,12 +30,23 @@ const (
 	barEvery  = 100 * time.Millisecond
 	lineEvery = 5 * time.Second
 	barWidth  = 24
+	barLeast  = 4               // a shorter bar says nothing
 	etaAfter  = 2 * time.Second // before, a guess would be noise
 )
 
+// newReporter reports to a terminal that can take a line back, or to anything else
+// line by line.
 func newReporter(to io.Writer) *reporter {
 	f, ok := to.(*os.File)
-	return &reporter{to: to, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	r := &reporter{to: to, terminal: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"}
+	r.width = func() int {
+		n, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	return r
 }
 
 func (r *reporter) silence() {
@@ -62,10 +74,22 @@ func (r *reporter) progress(stage string, done float64) {
 		return
 	}
 	r.next = now.Add(barEvery)
-	full := int(done * barWidth)
-	bar := strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
-	fmt.Fprintf(r.to, "\r\x1b[K%s %s %s", bar, status(done, left), stage)
+	fmt.Fprintf(r.to, "\r\x1b[K%s", barLine(r.width(), done, status(done, left)+" "+stage))
 	r.shown = true
+}
+
+// barLine is a bar with a text on one line of a terminal of the given width, 0 for
+// any: a line that wraps could not be taken back. The bar gets shorter first, then
+// the text is cut.
+func barLine(width int, done float64, text string) string {
+	letters, bar := []rune(text), barWidth
+	if room := width - 1; width > 0 {
+		if bar = min(barWidth, room-1-len(letters)); bar < barLeast {
+			return string(letters[:max(0, min(len(letters), room))])
+		}
+	}
+	full := int(done * float64(bar))
+	return strings.Repeat("█", full) + strings.Repeat("░", bar-full) + " " + text
 }
 
 func status(done float64, left time.Duration) string {

@@ -13,6 +13,10 @@ import (
 // ErrExists is wrapped by the error of [Create] for a folder that is not empty.
 var ErrExists = errors.New("the folder exists and is not empty")
 
+// ErrUnfinished is wrapped, beside [ErrExists], by the error of [Create] for the folder
+// of a run that has not finished.
+var ErrUnfinished = errors.New("another compactify is writing there, or was killed while it did")
+
 // Create makes the folder of a new run, with its parents. Of two runs that
 // create the same folder at the same time, one gets an error.
 //
@@ -118,6 +122,9 @@ func (f *Folder) claim(force bool) error {
 		return err
 	}
 	if len(entries) > 0 {
+		if !force && f.unfinished(entries) {
+			return fmt.Errorf("%w: %w", ErrExists, ErrUnfinished)
+		}
 		if !force {
 			return fmt.Errorf("%w: it holds %q", ErrExists, entries[0].Name())
 		}
@@ -134,6 +141,26 @@ func (f *Folder) claim(force bool) error {
 		return errors.Join(err, f.Discard())
 	}
 	return nil
+}
+
+// unfinished reports whether a folder is that of a run under way, or of one that was
+// killed: it has points but no manifest that says it is finished.
+func (f *Folder) unfinished(entries []fs.DirEntry) bool {
+	holds := func(name string) bool {
+		return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name })
+	}
+	if !holds(pointsName) {
+		return false
+	}
+	if !holds(manifestName) {
+		return holds(partialName(manifestName))
+	}
+	data, err := readBounded(f.disk, f.Path(manifestName), maxManifest)
+	if err != nil {
+		return false
+	}
+	m, err := parseManifest(data)
+	return err == nil && !m.Finished
 }
 
 // clear removes the files of an earlier run. Its manifest goes last, so that

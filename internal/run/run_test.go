@@ -376,3 +376,29 @@ func TestConcurrentWrites(t *testing.T) {
 		t.Errorf("got %d points and %d artefacts, want %d and %d", len(r.Points), len(r.Artefacts), 5*workers, workers)
 	}
 }
+
+// TestCreateUnfinished: a folder of a run under way is told from one that is done or
+// that holds something else, from the first file that is there on.
+func TestCreateUnfinished(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	f, err := Create(dir, false)
+	must(t, err)
+	inUse := func(when string, want bool) {
+		t.Helper()
+		_, err := Create(dir, false)
+		if !errors.Is(err, ErrExists) || errors.Is(err, ErrUnfinished) != want {
+			t.Errorf("%s: got error %v, want it to say that the run is under way: %v", when, err, want)
+		}
+	}
+	inUse("at first", true)
+	_, err = f.Put("model.onnx", []byte("x"))
+	must(t, err)
+	inUse("after an artefact", true)
+	must(t, os.Rename(f.Path(manifestName), f.partial(manifestName)))
+	inUse("while its manifest is written", true)
+	must(t, os.Rename(f.partial(manifestName), f.Path(manifestName)))
+	must(t, f.Finish())
+	inUse("finished", false)
+	must(t, os.Remove(f.Path(pointsName)))
+	inUse("without points", false)
+}
