@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/compactify/compactify"
@@ -145,7 +144,7 @@ func MeasureBlame(ctx context.Context, job BlameJob) (*Blame, error) {
 		return nil, err
 	}
 	for _, s := range suspects {
-		if err := b.propose(ctx, b.harm(all), s); err != nil {
+		if err := b.propose(ctx, harm(b.Budget.Kind, all), s); err != nil {
 			return nil, err
 		}
 		r.Layers = append(r.Layers, s.LayerBlame)
@@ -240,15 +239,6 @@ func (b *blamer) measure(ctx context.Context, forms map[string]form) (compactify
 	return m, err
 }
 
-// harm is how far answers are from the original's, in what the budget is about: an
-// SNR is that of the worst of all outputs, where a divergence is of the first.
-func (b *blamer) harm(m compactify.Measure) float64 {
-	if b.Budget.Kind == compactify.MinSNR {
-		return math.Pow(10, -m.SNR/10)
-	}
-	return harm(m)
-}
-
 func (b *blamer) measureOf(m compactify.Measure) BlameMeasure {
 	return BlameMeasure{Metric: jsonnum.Float(m.Metric), Loss: jsonnum.Float(m.Loss), KL: jsonnum.Float(m.KL), SNR: jsonnum.Float(m.SNR),
 		Spent: jsonnum.Float(b.Budget.Spent(b.original, m)), Fits: b.Budget.Holds(b.original, m)}
@@ -267,7 +257,7 @@ func (b *blamer) suspect(ctx context.Context, l graph.Layer) (*suspect, error) {
 	d := LayerBlame{Name: l.Name(), Kind: l.Nodes[0].Kind(), Form: describeScheme(f.scheme), Bytes: l.Param.StoredBytes(), BytesAfter: f.bytes,
 		SNR: jsonnum.Float(weightSNR(l.Param.Data, f.data)), OutputSNR: jsonnum.Float(only.SNR), KL: jsonnum.Float(only.KL),
 		MetricOnly: jsonnum.Float(only.Metric), MetricRestored: jsonnum.Float(restored.Metric), KLRestored: jsonnum.Float(restored.KL)}
-	return &suspect{d, l, b.harm(only), b.harm(restored)}, nil
+	return &suspect{d, l, harm(b.Budget.Kind, only), harm(b.Budget.Kind, restored)}, nil
 }
 
 // but is how all layers are stored, but for one: restored, or in another form.
@@ -317,7 +307,7 @@ func (b *blamer) propose(ctx context.Context, before float64, d *suspect) error 
 		if err != nil {
 			return err
 		}
-		if before-b.harm(m) >= mends*gain {
+		if before-harm(b.Budget.Kind, m) >= mends*gain {
 			d.Fix = &Fix{Form: describeScheme(f.scheme), Bytes: f.bytes, Metric: jsonnum.Float(m.Metric), KL: jsonnum.Float(m.KL), SNR: jsonnum.Float(m.SNR)}
 			return nil
 		}
@@ -375,7 +365,7 @@ func (b *blamer) repair(ctx context.Context, all compactify.Measure, suspects []
 		if err != nil {
 			return r, err
 		}
-		b.now[worst.Name], worst.only = to, b.harm(only)
+		b.now[worst.Name], worst.only = to, harm(b.Budget.Kind, only)
 		if all, err = b.measure(ctx, b.now); err != nil {
 			return r, err
 		}

@@ -174,8 +174,8 @@ func (w *work) tryCorrected(ctx context.Context, what string, g *graph.Graph, se
 	if err != nil {
 		return 0, err
 	}
-	c.Tried = append(c.Tried, CorrectionTrial{what, jsonnum.Float(harm(m))})
-	return harm(m), nil
+	c.Tried = append(c.Tried, CorrectionTrial{what, jsonnum.Float(harm(w.Budget.Kind, m))})
+	return harm(w.Budget.Kind, m), nil
 }
 
 // corrected gives a rounded model the mean outputs that its layers had in g, if

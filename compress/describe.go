@@ -175,7 +175,7 @@ func whyAlone(p *graph.Param, role graph.Role, layers []graph.Layer) string {
 		return "the budget left no room for fewer bits, or for enough zeros, here"
 	case p.Data.DType() != tensor.Float32:
 		return fmt.Sprintf("stored as %v", p.Data.DType())
-	case p.Data.Rank() <= 1:
+	case p.Data.Rank() <= 1 || p.Data.Len() == slices.Max(p.Data.Shape()):
 		return "a bias or a vector: few bytes, and answers are sensitive to it"
 	}
 	return "not the weight of a convolution, matrix product, recurrent layer or table, or shared in a way that forbids it"

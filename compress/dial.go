@@ -186,7 +186,7 @@ func (w *work) harmOf(ctx context.Context, d *dial, at int) (float64, error) {
 		return 0, err
 	}
 	m, err := w.probing.Evaluate(ctx, g)
-	return harm(m), err
+	return harm(w.Budget.Kind, m), err
 }
 
 // base is the setting by whose measured harm that of a setting is known.
@@ -209,10 +209,11 @@ func (d *dial) odds(at int) float64 {
 	return math.Pow(float64(s.removed)/float64(d.channels-s.removed), 2)
 }
 
-// harm is how far a model's answers are from the original's: mean KL, or the
-// relative squared error of the outputs where they are no distributions.
-func harm(m compactify.Measure) float64 {
-	if math.IsNaN(m.KL) {
+// harm is how far a model's answers are from the original's, in what the budget is
+// about: mean KL, or the relative squared error of the worst of all outputs where they
+// are no distributions or the budget is an SNR.
+func harm(of compactify.BudgetKind, m compactify.Measure) float64 {
+	if of == compactify.MinSNR || math.IsNaN(m.KL) {
 		return math.Pow(10, -m.SNR/10)
 	}
 	return m.KL

@@ -174,6 +174,7 @@ func (w *work) split() error {
 	if w.Eval != "" {
 		w.result.Data.HeldOutFrom = "examples of a source of their own"
 	}
+	w.noteOverlap()
 	return nil
 }
 

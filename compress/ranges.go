@@ -129,7 +129,7 @@ func (w *work) chooseRanges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t := RangeTrial{Ranges: f.String(), Harm: jsonnum.Float(harm(m))}
+		t := RangeTrial{Ranges: f.String(), Harm: jsonnum.Float(harm(w.Budget.Kind, m))}
 		w.rounded.Tried = append(w.rounded.Tried, t)
 		if h := float64(t.Harm); !(h >= least) { // the first, too
 			w.rounded.Ranges, least = t.Ranges, h

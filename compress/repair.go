@@ -77,7 +77,7 @@ func (w *work) worst(ctx context.Context, l *ladder, at rung, t *trial) (int, er
 			return 0, err
 		}
 		m, err := w.probing.Evaluate(ctx, g)
-		return harm(m), err
+		return harm(w.Budget.Kind, m), err
 	}
 	now, err := measure(at)
 	if err != nil {

@@ -139,7 +139,7 @@ func (w *work) correct(ctx context.Context, dials []*dial) (enough float64, err 
 		if err != nil {
 			return enough, err
 		}
-		left := harm(m)
+		left := harm(w.Budget.Kind, m)
 		if !(left >= 0 && left < math.Inf(1)) {
 			continue // the plan's answers are no numbers: it tells nothing
 		}
@@ -222,7 +222,7 @@ func (w *work) edge(ctx context.Context, l *ladder, enough float64) (best *trial
 		}
 	}
 	near := func(lo, hi int) bool {
-		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < 2*w.leastTurn()*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
+		return float64(l.rungs[lo].bytes-l.rungs[hi].bytes) < w.nearEnough()*float64(l.rungs[lo].bytes) || w.count.tunings >= mostTunings(w)-mostTurns
 	}
 	best, err = lastThatFits(len(l.rungs), guess, near, l.between, func(i int) (*trial, error) {
 		t, err := w.attemptRung(ctx, l, l.rungs[i])
@@ -324,6 +324,15 @@ func (w *work) leastTurn() float64 {
 		return 0.015
 	}
 	return 0.005
+}
+
+// nearEnough is the share of the file between a plan that fits and one that does not
+// from which on the edge is found: single turns then bring more than further bisection.
+func (w *work) nearEnough() float64 {
+	if w.tunes() {
+		return 0.04
+	}
+	return 0.01
 }
 
 // turnFurther goes on from the best plan so far: the next turn does not fit, but one

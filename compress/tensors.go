@@ -145,7 +145,7 @@ func (w *work) whyGone(e graph.Entry) string {
 	switch {
 	case slices.Contains(readers, "BatchNormalization"):
 		return "folded into the weights before the batch normalisation"
-	case len(readers) == 0 && e.Role == graph.RoleConstant:
+	case len(readers) == 0:
 		return "not needed: nothing that is left reads it"
 	}
 	return "computed into other constants when the model was simplified"

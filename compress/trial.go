@@ -242,7 +242,7 @@ func (w *work) start(ctx context.Context, t *trial) (*graph.Graph, error) {
 		if err != nil {
 			return nil, err
 		}
-		if h := harm(m); h < least {
+		if h := harm(w.Budget.Kind, m); h < least {
 			least, best, t.warm = h, g, g != w.graph
 		}
 	}

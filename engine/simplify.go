@@ -7,6 +7,7 @@ import (
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
+	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -23,14 +24,14 @@ func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
 		return nil, nil, fmt.Errorf("simplify graph %q: %w", g.Name, err)
 	}
 	passes := []struct {
-		what string
-		run  func(*graph.Graph) (int, error)
+		done, one, many string
+		run             func(*graph.Graph) (int, error)
 	}{
-		{"computed %d operators that depend on constants alone", foldConstants},
-		{"took %d branches whose condition is constant", takeBranches},
-		{"moved %d weights out of the bodies of control flow", func(g *graph.Graph) (int, error) { return g.HoistWeights(), nil }},
-		{"removed %d operators that pass their input on", dropIdentities},
-		{"folded %d batch normalisations into the weights before them", foldBatchNorms},
+		{"computed", "operator that depends on constants alone", "operators that depend on constants alone", foldConstants},
+		{"took", "branch whose condition is constant", "branches whose condition is constant", takeBranches},
+		{"moved", "weight out of the bodies of control flow", "weights out of the bodies of control flow", func(g *graph.Graph) (int, error) { return g.HoistWeights(), nil }},
+		{"removed", "operator that passes its input on", "operators that pass their input on", dropIdentities},
+		{"folded", "batch normalisation into the weights before it", "batch normalisations into the weights before them", foldBatchNorms},
 	}
 	var notes []string
 	for _, p := range passes {
@@ -39,7 +40,7 @@ func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
 			return nil, nil, fmt.Errorf("simplify graph %q: %w", g.Name, err)
 		}
 		if n > 0 {
-			notes = append(notes, fmt.Sprintf(p.what, n))
+			notes = append(notes, p.done+" "+words.Count(n, p.one, p.many))
 		}
 	}
 	c.RemoveDead()

@@ -89,6 +89,9 @@ const normalisation = "BatchNormalization"
 // compute the same.
 func TestSimplify(t *testing.T) {
 	folded := func(n int) string {
+		if n == 1 {
+			return "folded 1 batch normalisation into the weights before it"
+		}
 		return fmt.Sprintf("folded %d batch normalisations into the weights before them", n)
 	}
 	for _, c := range []struct {
