@@ -97,6 +97,7 @@ func hintFor(err error, command string) string {
 		other *otherShapeError
 		vague *compress.UndefinedBudgetError
 		alien *onnx.FormatError
+		shape *untimedError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -111,6 +112,8 @@ func hintFor(err error, command string) string {
 		return "--data names examples like those the model was trained on; without it the built-in glyphs are taken"
 	case errors.As(err, &alien):
 		return formatHints[alien.Looks]
+	case errors.As(err, &shape):
+		return "export the model with the sizes of its inputs fixed, or measure it by run, on examples of its own"
 	case errors.As(err, &vague):
 		return "--budget snr:30 holds the outputs to 30 dB against the original's"
 	case errors.As(err, &noFit) && noFit.Kept != "":

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/compactify/compactify/compress"
-	"github.com/compactify/compactify/engine"
-	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/structure"
@@ -102,7 +100,7 @@ type walkLatency struct {
 }
 
 // latencies measures what a walk that changes the structure gained. What cannot be
-// timed, as a model may need more than 1 of an unknown dimension, is noted: the
+// timed, as a model may need other sizes of unknown dimensions, is noted: the
 // profile stands without it.
 func (w *walker) latencies(ctx context.Context, r *walkResult) error {
 	if _, ok := w.path.(compress.StructuredPath); !ok {
@@ -113,7 +111,8 @@ func (w *walker) latencies(ctx context.Context, r *walkResult) error {
 		if err != nil {
 			return nil, err
 		}
-		return w.timeGraph(ctx, g)
+		l, _, err := w.timeOne(ctx, g)
+		return l, err
 	}
 	w.report.progress("timing", 0)
 	original, err := measure(0)
@@ -125,28 +124,11 @@ func (w *walker) latencies(ctx context.Context, r *walkResult) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		r.Notes = append(r.Notes, fmt.Sprintf("not timed, with 1 for unknown dimensions: %v", err))
+		r.Notes = append(r.Notes, fmt.Sprintf("not timed: %v", err))
 	default:
 		r.Latency = &walkLatency{Original: original, Furthest: furthest}
 	}
 	return nil
-}
-
-// timeGraph runs a model on made-up inputs, every unknown dimension being 1.
-func (a *app) timeGraph(ctx context.Context, g *graph.Graph) (*latencyInfo, error) {
-	o, err := a.oneExample(g)
-	if err != nil {
-		return nil, err
-	}
-	p, err := engine.Compile(g, o)
-	if err != nil {
-		return nil, err
-	}
-	l, err := engine.MeasureLatency(ctx, p, latencyTime)
-	if err != nil {
-		return nil, err
-	}
-	return a.latencyInfo(l), nil
 }
 
 func (l *walkLatency) text(w io.Writer) {
