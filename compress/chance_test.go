@@ -29,9 +29,9 @@ func TestWilson(t *testing.T) {
 	}
 }
 
-// TestNoBetterThanChance: labels that have nothing to do with the answers, and labels
+// TestHardlyBetterThanChance: labels that have nothing to do with the answers, and labels
 // that always name the same class.
-func TestNoBetterThanChance(t *testing.T) {
+func TestHardlyBetterThanChance(t *testing.T) {
 	rows := func(label func(i int) float64) [][]float64 {
 		var list [][]float64
 		for i := range 60 {
@@ -47,6 +47,18 @@ func TestNoBetterThanChance(t *testing.T) {
 		{"right", func(i int) float64 { return float64(1 - i%2) }, ""},
 		{"wrong", func(i int) float64 { return float64(i % 2) }, "answers 0.0 % of the 60 held-out examples right, always answering their most frequent class 50.0 %"},
 		{"unrelated", func(i int) float64 { return float64(i / 2 % 2) }, "answers 50.0 % of the 60 held-out examples right"},
+		{"mostly unrelated", func(i int) float64 {
+			if i < 48 {
+				return float64(i / 2 % 2)
+			}
+			return float64(1 - i%2)
+		}, "answers 60.0 % of the 60 held-out examples right"},
+		{"mostly right", func(i int) float64 {
+			if i < 20 {
+				return float64(i / 2 % 2)
+			}
+			return float64(1 - i%2)
+		}, ""},
 		{"nearly all of one class", func(i int) float64 { return float64(i / 59) }, "most frequent class 98.3 %"},
 	} {
 		e, err := NewEvaluator(context.Background(), scaled(t, 2, 1, ""), numbers(t, data.Classify, rows(c.label)...), "", onePool(t), nil)
@@ -57,7 +69,7 @@ func TestNoBetterThanChance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := e.noBetterThanChance("held-out", o); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
+		if got := e.hardlyBetterThanChance("held-out", o); (c.says == "") != (got == "") || !strings.Contains(got, c.says) {
 			t.Errorf("%s: got %q, want %q in it", c.name, got, c.says)
 		}
 	}
