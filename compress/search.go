@@ -337,7 +337,8 @@ func (w *work) nearEnough() float64 {
 
 // turnFurther goes on from the best plan so far: the next turn does not fit, but one
 // of another dial may. Turns are tried from the least harm per saved byte on, and
-// those that fit are kept. When two have failed, the next are at most half as large.
+// those that fit are kept. Where each is a fine-tuning and two have failed, the next are
+// at most half as large.
 func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial, error) {
 	at := l.tried[best.plan.key()]
 	refused, failures, most := make(map[int]int), 0, math.MaxInt
@@ -360,7 +361,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial,
 		}
 		if !t.fits() || t.bytes >= best.bytes {
 			refused[dial] = setting
-			if failures++; failures >= 2 {
+			if failures++; failures >= 2 && w.tunes() {
 				most = l.saved(at, dial, setting) / 2
 			}
 			continue
