@@ -321,19 +321,14 @@ const freeTurns = 16
 // where a trial is a fine-tuning.
 func (w *work) leastTurn() float64 {
 	if w.tunes() {
-		return 0.015
+		return 0.02
 	}
 	return 0.005
 }
 
 // nearEnough is the share of the file between a plan that fits and one that does not
 // from which on the edge is found: single turns then bring more than further bisection.
-func (w *work) nearEnough() float64 {
-	if w.tunes() {
-		return 0.04
-	}
-	return 0.01
-}
+func (w *work) nearEnough() float64 { return 2 * w.leastTurn() }
 
 // turnFurther goes on from the best plan so far: the next turn does not fit, but one
 // of another dial may. Turns are tried from the least harm per saved byte on, and
@@ -341,7 +336,7 @@ func (w *work) nearEnough() float64 {
 // at most half as large.
 func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial, error) {
 	at := l.tried[best.plan.key()]
-	refused, failures, most := make(map[int]int), 0, math.MaxInt
+	refused, failures, least, most := make(map[int]int), 0, w.leastTurn(), math.MaxInt
 	turns := mostTurns
 	if !w.tunes() {
 		turns = freeTurns
@@ -350,7 +345,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial,
 		if w.count.tunings >= mostTunings(w) {
 			break
 		}
-		dial, setting := l.nextTurn(at, refused, int(w.leastTurn()*float64(best.bytes)), most)
+		dial, setting := l.nextTurn(at, refused, int(least*float64(best.bytes)), most)
 		if dial < 0 {
 			return best, nil
 		}
@@ -362,7 +357,7 @@ func (w *work) turnFurther(ctx context.Context, l *ladder, best *trial) (*trial,
 		if !t.fits() || t.bytes >= best.bytes {
 			refused[dial] = setting
 			if failures++; failures >= 2 && w.tunes() {
-				most = l.saved(at, dial, setting) / 2
+				least, most = w.leastTurn()/2, l.saved(at, dial, setting)/2
 			}
 			continue
 		}
