@@ -3,7 +3,7 @@ of one run, after a warm-up of a quarter of the time.
 
     python ort_infer.py --model FILE --threads N --seconds S
 
-Inputs have fixed shapes and hold the numbers of engine.Example; they and the
+Inputs hold the numbers of engine.Example, with 1 for sizes that are open; they and the
 outputs are bound beforehand, so that no time is spent on copies.
 """
 
@@ -18,10 +18,11 @@ KINDS = {"tensor(float)": np.float32, "tensor(int32)": np.int32, "tensor(int64)"
 
 
 def example(node):
-    n = int(np.prod(node.shape))
+    shape = [d if isinstance(d, int) else 1 for d in node.shape]
+    n = int(np.prod(shape))
     kind = KINDS[node.type]
     values = np.sin(0.37 * np.arange(n)) if kind is np.float32 else np.arange(n) % 16
-    return values.astype(kind).reshape(node.shape)
+    return values.astype(kind).reshape(shape)
 
 
 def main():
