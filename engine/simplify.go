@@ -7,7 +7,6 @@ import (
 
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
-	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -40,7 +39,11 @@ func Simplify(g *graph.Graph) (*graph.Graph, []string, error) {
 			return nil, nil, fmt.Errorf("simplify graph %q: %w", g.Name, err)
 		}
 		if n > 0 {
-			notes = append(notes, p.done+" "+words.Count(n, p.one, p.many))
+			what := p.many
+			if n == 1 {
+				what = p.one
+			}
+			notes = append(notes, fmt.Sprintf("%s %d %s", p.done, n, what))
 		}
 	}
 	c.RemoveDead()
