@@ -168,8 +168,9 @@ func twoBits(g *graph.Graph) map[*graph.Node]bool {
 // point that maps 0.0 exactly. All that read a value then read it rounded, but for
 // layers of 2-bit weights. Where a value is made of another by moving elements
 // alone, both are rounded, and in the same way: runtimes then move integers.
-// Values without a range stay as they are, and so do biases, which ONNX Runtime
-// rounds itself as it fuses; see [QuantizeBiases].
+// Values without a range stay as they are. Biases stay floats, but move to the grid
+// s_x·s_w that ONNX Runtime rounds them to as it fuses, so that the file says what is
+// computed; see [QuantizeBiases].
 func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "a_")
@@ -177,6 +178,16 @@ func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph,
 	for _, r := range spread(c, ranges) {
 		scale, zero := r.grid()
 		roundActivation(c, b, low, r.value, r.after, scale, zero)
+	}
+	for _, r := range roundedBiases(c) {
+		integers := r.integers()
+		for i := range r.scales {
+			integers[i] *= float64(r.scales[i])
+		}
+		r.bias.Data = tensor.New(tensor.Float32, len(integers))
+		for i, v := range integers {
+			r.bias.Data.Set(i, v)
+		}
 	}
 	producer := c.Producers()
 	for _, n := range readersOfWeights(c) {
@@ -195,13 +206,8 @@ func QuantizeActivations(g *graph.Graph, ranges map[string]Range) (*graph.Graph,
 func QuantizeBiases(g *graph.Graph) (*graph.Graph, error) {
 	c, _ := g.Clone()
 	b := graph.NewBuilder(c, "b_")
-	producer := c.Producers()
-	for _, n := range readersOfWeights(c) {
-		if d := dequantized(producer, n.In[0]); d != nil {
-			if s := c.Param(d.In[1]); s != nil && s.Data.Len() == 1 {
-				quantizeBias(c, b, n, float32(s.Data.At(0)))
-			}
-		}
+	for _, r := range roundedBiases(c) {
+		r.quantize(c, b)
 	}
 	return c, b.Err()
 }
@@ -320,29 +326,67 @@ func roundActivation(g *graph.Graph, b *graph.Builder, low map[*graph.Node]bool,
 	}
 }
 
-// quantizeBias stores a bias as int32 of scale s_x·s_w per channel.
-func quantizeBias(g *graph.Graph, b *graph.Builder, n *graph.Node, dataScale float32) {
-	bias, weight := g.Param(n.Input(2)), g.Producers()[n.In[1]]
-	if bias == nil || weight == nil || weight.Kind() != "DequantizeLinear" {
-		return
+// roundedBias is a bias of a layer whose input and weight are rounded.
+type roundedBias struct {
+	node   *graph.Node
+	bias   *graph.Param
+	scales []float32 // s_x·s_w, of each entry
+}
+
+// roundedBiases lists the biases that runtimes multiply integers with: those of
+// convolutions and Gemm, which nothing else reads and int32 can hold.
+func roundedBiases(g *graph.Graph) []roundedBias {
+	producer, consumers := g.Producers(), g.Consumers()
+	var list []roundedBias
+	for _, n := range readersOfWeights(g) {
+		x, w, bias := dequantized(producer, n.In[0]), dequantized(producer, n.In[1]), g.Param(n.Input(2))
+		if x == nil || w == nil || bias == nil {
+			continue
+		}
+		sx, sw := g.Param(x.In[1]), g.Param(w.In[1])
+		if sx == nil || sx.Data.Len() != 1 || sw == nil || sw.Data.Len() != bias.Data.Len() || bias.Data.Rank() != 1 ||
+			bias.Data.DType() != tensor.Float32 || len(consumers[bias.Value]) != 1 {
+			continue
+		}
+		scales := make([]float32, bias.Data.Len())
+		for i := range scales {
+			scales[i] = float32(sx.Data.At(0)) * float32(sw.Data.At(i))
+		}
+		if r := (roundedBias{n, bias, scales}); r.fits() {
+			list = append(list, r)
+		}
 	}
-	ws := g.Param(weight.In[1])
-	if ws == nil || ws.Data.Len() != bias.Data.Len() || bias.Data.Rank() != 1 || len(g.Consumers()[bias.Value]) != 1 {
-		return
+	return list
+}
+
+// integers is the bias in steps of its grid.
+func (r roundedBias) integers() []float64 {
+	q := make([]float64, len(r.scales))
+	for i, s := range r.scales {
+		q[i] = math.RoundToEven(r.bias.Data.At(i) / float64(s))
 	}
-	scales := make([]float32, bias.Data.Len())
-	integers := tensor.New(tensor.Int32, len(scales))
-	for i := range scales {
-		scales[i] = dataScale * float32(ws.Data.At(i))
-		integers.Set(i, bias.Data.At(i)/float64(scales[i]))
+	return q
+}
+
+// fits reports whether int32 holds the integers: a channel of weights that are nearly
+// zero has steps too fine for its bias.
+func (r roundedBias) fits() bool {
+	return !slices.ContainsFunc(r.integers(), func(q float64) bool { return !(math.Abs(q) <= math.MaxInt32) })
+}
+
+// quantize stores the bias as int32.
+func (r roundedBias) quantize(g *graph.Graph, b *graph.Builder) {
+	integers := tensor.New(tensor.Int32, len(r.scales))
+	for i, v := range r.integers() {
+		integers.Set(i, v)
 	}
 	d := &graph.Node{Op: "DequantizeLinear", Attrs: graph.Attributes{graph.Int("axis", 0)},
-		In:  []*graph.Value{b.Param(bias.Name+"_q", integers), b.Param(bias.Name+"_s", tensor.Of(scales, len(scales)))},
-		Out: []*graph.Value{b.Value(bias.Type)}}
+		In:  []*graph.Value{b.Param(r.bias.Name+"_q", integers), b.Param(r.bias.Name+"_s", tensor.Of(r.scales, len(r.scales)))},
+		Out: []*graph.Value{b.Value(r.bias.Type)}}
 	if err := b.Facts().Infer(d); err != nil {
 		b.Fail(err)
 	}
-	g.InsertBefore(n, d)
-	n.In[2] = d.Out[0]
-	g.RemoveParams(func(p *graph.Param) bool { return p == bias })
+	g.InsertBefore(r.node, d)
+	r.node.In[2] = d.Out[0]
+	g.RemoveParams(func(p *graph.Param) bool { return p == r.bias })
 }

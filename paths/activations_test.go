@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -118,7 +119,12 @@ func TestFormsForRuntimes(t *testing.T) {
 				}
 			case "Conv":
 				bias := producer[n.In[2]]
-				if bias == nil {
+				if bias == nil { // floats, but on the grid of the integers
+					x, w, b := producer[n.In[0]], producer[n.In[1]], c.g.Param(n.In[2]).Data
+					steps := b.At(1) / c.g.Param(x.In[1]).Data.At(0) / c.g.Param(w.In[1]).Data.At(1)
+					if math.Abs(steps-math.Round(steps)) > 1e-3 {
+						t.Errorf("bias of %s: got %v steps, want a whole number", n.Name, steps)
+					}
 					continue
 				}
 				biases++
@@ -132,6 +138,34 @@ func TestFormsForRuntimes(t *testing.T) {
 		if biases != c.biases {
 			t.Errorf("biases of int32: got %d, want %d", biases, c.biases)
 		}
+	}
+}
+
+// TestBiasesBeyondInt32Stay: weights that are nearly zero make steps too fine for a
+// bias, which is then left as it is.
+func TestBiasesBeyondInt32Stay(t *testing.T) {
+	g := residualNet(t)
+	w, bias := param(t, g, "first"), param(t, g, "first bias")
+	for i := range w.Len() {
+		w.Set(i, w.At(i)*1e-12)
+	}
+	before := bias.Clone()
+	q, err := QuantizeWeights(nil, g, Uniform(g, Scheme{Bits: 8}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranges := make(map[string]Range)
+	for _, v := range Activations(q) {
+		ranges[v.Name] = Range{-8, 8}
+	}
+	if q, err = QuantizeActivations(q, ranges); err != nil {
+		t.Fatal(err)
+	}
+	if q, err = QuantizeBiases(q); err != nil {
+		t.Fatal(err)
+	}
+	if got := param(t, q, "first bias"); !got.Equal(before) {
+		t.Errorf("bias: got %v, want %v as it was", got.Float64s(), before.Float64s())
 	}
 }
 
