@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/tensor"
@@ -92,13 +93,9 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 	g, copyOf := t.model.Clone()
 	b := graph.NewBuilder(g, "loss_")
 	logits := copyOf[head.Logits]
-	if logits.Type.Rank() != 2 || !logits.Type.Shape[1].Known() {
-		return nil, fmt.Errorf("output %q: got %v, want [batch, classes]", head.Output.Name, logits.Type)
+	if t.classes, err = columns(head, logits); err != nil {
+		return nil, err
 	}
-	if logits.Type.DType != tensor.Float32 {
-		return nil, fmt.Errorf("output %q: got %v, want float32", head.Output.Name, logits.Type)
-	}
-	t.classes = logits.Type.Shape[1].Size
 	if err := t.checkTargets(); err != nil {
 		return nil, err
 	}
@@ -106,28 +103,50 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 	if err := t.collectRunning(g, b); err != nil {
 		return nil, err
 	}
-	target := b.Input("target", logits.Type)
-	var loss *graph.Value
-	if t.set.Classes() == 0 && t.o.Teacher == nil {
-		diff := b.Op("Sub", logits, target)
-		loss = b.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, b.Op("Mul", diff, diff))
-	} else {
-		loss = b.Op("compactify.SoftmaxCrossEntropy", logits, target)
-	}
+	loss := meanLoss(b, logits, t.set.Classes() == 0 && t.o.Teacher == nil)
 	g.Outputs = append(g.Outputs, loss)
 	g.RemoveDead()
 	return g, b.Err()
 }
 
+// columns is the number of values in an answer.
+func columns(head Head, logits *graph.Value) (int, error) {
+	if logits.Type.Rank() != 2 || !logits.Type.Shape[1].Known() {
+		return 0, fmt.Errorf("output %q: got %v, want [batch, classes]", head.Output.Name, logits.Type)
+	}
+	if logits.Type.DType != tensor.Float32 {
+		return 0, fmt.Errorf("output %q: got %v, want float32", head.Output.Name, logits.Type)
+	}
+	return logits.Type.Shape[1].Size, nil
+}
+
+// meanLoss appends an input for the targets and the mean loss over the batch: of
+// the squares, or the cross-entropy of the softmax.
+func meanLoss(b *graph.Builder, logits *graph.Value, squared bool) *graph.Value {
+	target := b.Input("target", logits.Type)
+	if !squared {
+		return b.Op("compactify.SoftmaxCrossEntropy", logits, target)
+	}
+	diff := b.Op("Sub", logits, target)
+	return b.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, b.Op("Mul", diff, diff))
+}
+
 func (t *trainer) checkTargets() error {
+	if t.o.Teacher != nil {
+		return nil
+	}
+	return checkTargets(t.set, t.classes)
+}
+
+// checkTargets reports whether the examples say what the answers should be.
+func checkTargets(set *data.Set, columns int) error {
 	switch {
-	case t.o.Teacher != nil:
-	case !t.set.Labeled():
-		return fmt.Errorf("data set %q has no labels, and there is no teacher", t.set.Name())
-	case t.set.Classes() == 0 && t.classes != 1:
-		return fmt.Errorf("data set %q: got one target value per example, want %d as the model's output", t.set.Name(), t.classes)
-	case t.set.Classes() > t.classes:
-		return fmt.Errorf("data set %q: got %d classes, want at most %d, the model's output", t.set.Name(), t.set.Classes(), t.classes)
+	case !set.Labeled():
+		return fmt.Errorf("data set %q has no labels, and there is no teacher", set.Name())
+	case set.Classes() == 0 && columns != 1:
+		return fmt.Errorf("data set %q: got one target value per example, want %d as the model's output", set.Name(), columns)
+	case set.Classes() > columns:
+		return fmt.Errorf("data set %q: got %d classes, want at most %d, the model's output", set.Name(), set.Classes(), columns)
 	}
 	return nil
 }
