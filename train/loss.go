@@ -45,7 +45,22 @@ func (t *trainer) compile() error {
 		t.examples = tensor.New(tensor.Float32, t.in[0].Shape()...)
 	}
 	t.out = make([]tensor.Tensor, len(t.program.Outputs()))
-	return nil
+	t.proximal = newProximal(t)
+	for k := range t.masks {
+		t.maskNames = append(t.maskNames, fmt.Sprintf("train/mask/%d", k))
+	}
+	return t.observers()
+}
+
+// observers makes what watches the run.
+func (t *trainer) observers() (err error) {
+	if t.o.Monitor != nil {
+		t.watch, err = newWatch(t)
+	}
+	if err == nil && t.o.Validation != nil {
+		t.validator, err = newValidator(t)
+	}
+	return err
 }
 
 // gradients builds model, loss and gradients as one graph, to be compiled with
@@ -105,6 +120,9 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 	}
 	loss := meanLoss(b, logits, t.set.Classes() == 0 && t.o.Teacher == nil)
 	g.Outputs = append(g.Outputs, loss)
+	if err := t.drop(g, b); err != nil {
+		return nil, err
+	}
 	g.RemoveDead()
 	return g, b.Err()
 }

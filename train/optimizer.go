@@ -14,20 +14,10 @@ type Optimizer uint8
 
 // The optimisers.
 const (
-	Adam Optimizer = iota // D. Kingma and J. Ba, "Adam", ICLR 2015, algorithm 1
-	SGD                   // with heavy-ball momentum
+	Adam     Optimizer = iota // D. Kingma and J. Ba, "Adam", ICLR 2015, algorithm 1
+	SGD                       // with heavy-ball momentum
+	Nesterov                  // SGD whose step looks ahead: I. Sutskever et al., ICML 2013, in the form θ ← θ − η(g + μv)
 )
-
-// ParseOptimizer reads a name from the command line.
-func ParseOptimizer(name string) (Optimizer, error) {
-	switch name {
-	case "", "adam":
-		return Adam, nil
-	case "sgd", "momentum":
-		return SGD, nil
-	}
-	return 0, fmt.Errorf("optimizer %q: want adam or sgd", name)
-}
 
 // Adam's constants, as its paper recommends them.
 const (
@@ -136,29 +126,43 @@ func (t *trainer) changes(name string) bool {
 }
 
 // update takes one step of the optimiser with the gradients just computed, the
-// proximal step of the penalty, and puts the running statistics in place.
-func (t *trainer) update() {
-	rate := t.o.Decay.at(t.o.Rate, float64(t.done)/float64(t.steps))
+// proximal step of the penalties, and puts the running statistics in place.
+func (t *trainer) update() error {
 	t.done++
 	first := t.lossAt() + 1
 	for i, w := range t.weights {
 		g := tensor.Data[float32](t.out[first+i])
-		rate := rate * w.unit
+		rate := t.rate * w.unit
 		switch t.o.Optimizer {
 		case Adam:
 			kernel.Adam(t.o.Pool, w.data, w.m, w.v, g, kernel.AdamStep{
 				Rate: rate, Beta1: adamBeta1, Beta2: adamBeta2, Epsilon: adamEpsilon, Step: t.done})
-		case SGD:
-			kernel.SGDMomentum(t.o.Pool, w.data, w.m, g, kernel.MomentumStep[float32]{Rate: float32(rate), Momentum: float32(t.o.Momentum)})
+		default:
+			t.descend(w, g, rate)
 		}
-		if t.o.L2 > 0 {
-			kernel.MulScalar(t.o.Pool, w.data, w.data, float32(1/(1+2*rate*t.o.L2)))
-		}
+	}
+	if err := t.proximal.step(t.rate); err != nil {
+		return err
+	}
+	for _, w := range t.weights {
 		w.mask.apply(w.data)
 	}
 	for i, s := range t.running {
 		copy(s.param.Data.Raw(), t.out[1+i].Raw())
 	}
+	return nil
+}
+
+// descend takes a step of gradient descent with momentum.
+func (t *trainer) descend(w *weight, g []float32, rate float64) {
+	mu := float32(t.o.Momentum)
+	if t.o.Optimizer != Nesterov {
+		kernel.SGDMomentum(t.o.Pool, w.data, w.m, g, kernel.MomentumStep[float32]{Rate: float32(rate), Momentum: mu})
+		return
+	}
+	// θ ← θ − ημv and then − ηg.
+	kernel.SGDMomentum(t.o.Pool, w.data, w.m, g, kernel.MomentumStep[float32]{Rate: float32(rate) * mu, Momentum: mu})
+	kernel.Axpy(t.o.Pool, w.data, float32(-rate), g)
 }
 
 // followsBatches reports whether n is a batch normalisation in training mode.

@@ -1,11 +1,12 @@
 // Package train moves the parameters of a graph: gradient descent on a loss
-// with a penalty that grows as the schedule says, under masks that hold pruned
+// with penalties that grow as their schedules say, under masks that hold pruned
 // weights at zero.
 //
 // [Run] builds one graph of model, loss and gradients, compiles it once and runs
 // it many times; the optimiser writes into tensors the run cloned.
-// The penalty λ‖θ‖² on the mean loss is a proximal step, θ/(1+2ηλ), stable for
-// every ηλ.
+// A [Penalty] on the mean loss is a proximal step, for λ‖θ‖² the factor 1/(1+2ηλ),
+// stable for every ηλ. A [Monitor] compares single steps with what theory says of a
+// descent, a [State] holds all that a run goes on from.
 //
 // With equal seeds the parameters come out the same, bit for bit, at any number
 // of threads: batches are drawn from streams named by seed and epoch, and the
@@ -34,8 +35,11 @@ type Options struct {
 	Rate      float64          // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
 	Decay     Decay            // how η falls; the zero value keeps it
 	Relative  bool             // η is in units of each parameter's own size, see unitOf
+	Rates     Schedule         // η per epoch instead of Rate and Decay, unless it is zero
 	Momentum  float64          // of SGD, in [0, 1); 0 means none
-	L2        float64          // λ of the penalty λ‖θ‖² on the mean loss, ≥ 0
+	Penalties []Penalty        // beside the mean loss
+	Dropout   Dropout          // what is set to zero at random
+	Smoothing float64          // of labels: this share of each target is spread over all classes; in [0, 1)
 	Seed      uint64           // of the order of the examples
 	Pool      *kernel.Pool     // nil means one thread
 	Output    string           // the output that holds the answer; "" means the first
@@ -46,6 +50,22 @@ type Options struct {
 	Vary      float64          // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
 	VaryPart  float64          // of the examples that are changed; 0 counts as 1
 	Labels    float64          // the share that the label has in a teacher's answer to an example that is not changed
+
+	// Validation, if set, is judged after every epoch; with Patience above 0 training
+	// ends after so many epochs without a smaller loss there, and the model of the best
+	// one is returned.
+	Validation *data.Set
+	Patience   int
+
+	// Monitor, if set, watches the descent.
+	Monitor *Monitor
+
+	// Save, if set, is called after every epoch with all that training goes on from; it
+	// shares its tensors with the run and is to be encoded before it returns.
+	Save func(*State) error
+	// From is where an earlier run ended; the options, the model and the data must be
+	// that run's.
+	From *State
 
 	// Recomputed, if set, is called before the first step with what every step
 	// computes twice, if it would not fit in memory otherwise.
@@ -67,7 +87,15 @@ type Epoch struct {
 	Loss   float64 // mean over the epoch's batches, penalty excluded, as measured before each step
 	Metric float64 // accuracy on the batches as they were seen; NaN without classes
 	Norm   float64 // ‖θ‖₂ after the epoch
-	Lambda float64 // λ of the penalty
+	Lambda float64 // λ of the first penalty, the radius if that is all there is; 0 without any
+	Rate   float64 // η; of the first step if it falls within the epoch
+
+	Penalty float64 // the penalties' sum λR(θ) after the epoch
+	Zeros   int     // weights that are exactly zero after the epoch
+
+	// The loss and the accuracy on the validation examples after the epoch; NaN without
+	// any.
+	ValidLoss, ValidMetric float64
 }
 
 // ErrUntrainable says that the model or the examples do not allow training: an
@@ -93,12 +121,14 @@ func (o Options) withDefaults(n int) Options {
 	return o
 }
 
-// FirstRate is η of the first step: Rate, or the optimiser's default.
+// FirstRate is η of the first step: by Rates, Rate, or the optimiser's default.
 func (o Options) FirstRate() float64 {
 	switch {
+	case !o.Rates.IsZero():
+		return o.Rates.At(0, max(1, o.Epochs))
 	case o.Rate != 0:
 		return o.Rate
-	case o.Optimizer == SGD:
+	case o.Optimizer == SGD || o.Optimizer == Nesterov:
 		return 0.05
 	}
 	return 1e-3
@@ -113,13 +143,18 @@ func (o Options) check() error {
 	}{
 		{"rate", o.Rate, math.Inf(1), "a finite number ≥ 0"},
 		{"momentum", o.Momentum, 1, "a number in [0, 1)"},
-		{"L2", o.L2, math.Inf(1), "a finite number ≥ 0"},
+		{"label smoothing", o.Smoothing, 1, "a number in [0, 1)"},
 	} {
 		if !(c.value >= 0 && c.value < c.below) {
 			return fmt.Errorf("%s: got %v, want %s", c.name, c.value, c.interval)
 		}
 	}
-	return nil
+	for _, p := range o.Penalties {
+		if err := p.check(); err != nil {
+			return err
+		}
+	}
+	return o.Dropout.check()
 }
 
 // Run trains a copy of the graph on a data set and returns it with the record
@@ -143,6 +178,7 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 		t.o.Recomputed(r)
 	}
 	epochs, err := t.run(ctx)
+	t.finish(err)
 	if err != nil {
 		err = fmt.Errorf("train graph %q: %w", g.Name, err)
 	}
@@ -186,6 +222,19 @@ type trainer struct {
 	classes int
 	steps   int // in all
 	done    int
+	rate    float64 // η of the step at hand
+
+	proximal  *proximal
+	watch     *watch     // nil without a monitor
+	validator *validator // nil without validation examples
+	records   []Epoch    // of the epochs that are done
+
+	masks     []dropped
+	maskNames []string // of their streams
+	mask      []float32
+	maskOf    dropped
+	maskKey   uint64
+	maskPart  func(worker, lo, hi int)
 
 	examples tensor.Tensor // the batch as float32; in[0] itself if the model reads that
 
@@ -206,7 +255,7 @@ func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
 		return nil, err
 	}
 	t := &trainer{o: o, model: model, steps: o.Epochs * max(1, set.Len()/o.Batch)}
-	t.fillPart = t.fillRows
+	t.fillPart, t.maskPart = t.fillRows, t.maskRange
 	shape, err := ExampleShape(model)
 	if err != nil {
 		return nil, err
@@ -266,34 +315,58 @@ func ownWeights(g *graph.Graph, frozen map[string]bool) (*graph.Graph, error) {
 
 // run does the epochs.
 func (t *trainer) run(ctx context.Context) ([]Epoch, error) {
-	var epochs []Epoch
-	for e := range t.o.Epochs {
+	if err := t.resume(); err != nil {
+		return nil, err
+	}
+	for e := len(t.records); e < t.o.Epochs && !t.patienceOver(); e++ {
 		record, err := t.epoch(ctx, e)
 		if err != nil {
-			return epochs, err
+			return t.records, err
 		}
-		epochs = append(epochs, record)
+		t.records = append(t.records, record)
+		t.keepBest(record)
+		if t.o.Save != nil {
+			if err := t.o.Save(t.state()); err != nil {
+				return t.records, err
+			}
+		}
 		if t.o.Epoch != nil {
 			t.o.Epoch(record)
 		}
 	}
-	return epochs, nil
+	return t.records, nil
+}
+
+// finish puts the parameters in place that are returned: after a divergence the last
+// that were seen to be finite, after an end of patience the best.
+func (t *trainer) finish(err error) {
+	switch {
+	case t.watch != nil && errors.Is(err, ErrDiverged):
+		t.watch.restore()
+	case t.validator != nil && t.o.Patience > 0:
+		t.validator.restore()
+	}
+	if t.watch != nil {
+		*t.o.Monitor = t.watch.monitor()
+	}
 }
 
 func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	order := stream.New(t.o.Seed, "train/order", uint64(e)).Perm(t.set.Len())
 	batches := max(1, len(order)/t.o.Batch)
-	set := t.set
-	if t.o.Vary > 0 {
-		part := t.o.VaryPart
-		if part == 0 {
-			part = 1
-		}
-		set = set.VarySome(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary, part)
+	set := t.view(e)
+	t.proximal.strengths = strengthsAt(t.o.Penalties, e, t.o.Epochs)
+	if t.watch != nil {
+		t.watch.begin(e)
 	}
+	record := Epoch{Lambda: t.lambda(e), ValidLoss: math.NaN(), ValidMetric: math.NaN()}
 	var loss, hits float64
 	for k := range batches {
 		batch := order[k*t.o.Batch : (k+1)*t.o.Batch]
+		t.rate = t.rateAt(e)
+		if k == 0 {
+			record.Rate = t.rate
+		}
 		if err := t.remask(); err != nil {
 			return Epoch{}, err
 		}
@@ -302,26 +375,99 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 			return Epoch{}, err
 		}
 		if math.IsNaN(step) || math.IsInf(step, 0) {
-			return Epoch{}, fmt.Errorf("epoch %d, step %d: loss %v: %w", e+1, k+1, step, ErrDiverged)
+			return Epoch{}, t.diverged(e, k, step)
 		}
 		loss += step
 		hits += t.hits(batch)
-		t.update()
+		if err := t.move(ctx, step); err != nil {
+			return Epoch{}, err
+		}
 		if t.o.Step != nil {
 			t.o.Step(float64(t.done) / float64(t.steps))
 		}
 	}
-	norm := t.model.Norm()
-	if math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return Epoch{}, fmt.Errorf("epoch %d: norm of the parameters %v: %w", e+1, norm, ErrDiverged)
+	record.Norm = t.model.Norm()
+	if math.IsNaN(record.Norm) || math.IsInf(record.Norm, 0) {
+		return Epoch{}, t.diverged(e, batches-1, record.Norm)
 	}
-	return Epoch{Loss: loss / float64(batches), Metric: hits / float64(batches*t.o.Batch), Norm: norm, Lambda: t.o.L2}, nil
+	record.Loss, record.Metric = loss/float64(batches), hits/float64(batches*t.o.Batch)
+	record.Penalty = t.proximal.value(t.proximal.params, t.proximal.groups)
+	record.Zeros = t.zeros()
+	if t.validator != nil {
+		var err error
+		record.ValidLoss, record.ValidMetric, err = t.validator.judge(ctx)
+		if err != nil {
+			return Epoch{}, err
+		}
+	}
+	return record, nil
+}
+
+// view is the data set as epoch e sees it.
+func (t *trainer) view(e int) *data.Set {
+	if t.o.Vary <= 0 {
+		return t.set
+	}
+	part := t.o.VaryPart
+	if part == 0 {
+		part = 1
+	}
+	return t.set.VarySome(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary, part)
+}
+
+// rateAt is η of the step at hand in epoch e.
+func (t *trainer) rateAt(e int) float64 {
+	if !t.o.Rates.IsZero() {
+		return t.o.Rates.At(e, t.o.Epochs)
+	}
+	return t.o.Decay.at(t.o.Rate, float64(t.done)/float64(t.steps))
+}
+
+// lambda is what an epoch's record says of the penalties: λ of the first, a radius
+// only if there is nothing else.
+func (t *trainer) lambda(e int) float64 {
+	x := 0.0
+	for _, p := range t.o.Penalties {
+		x = p.Lambda.At(e, t.o.Epochs)
+		if p.Kind != MaxNorm {
+			break
+		}
+	}
+	return x
+}
+
+// zeros counts the weights that are exactly zero.
+func (t *trainer) zeros() int {
+	n := 0
+	for _, w := range t.weights {
+		for _, x := range w.data {
+			if x == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// move takes the optimiser's step, watched if it is one of the monitor's.
+func (t *trainer) move(ctx context.Context, loss float64) error {
+	if t.watch == nil {
+		return t.update()
+	}
+	t.watch.before(loss)
+	if err := t.update(); err != nil {
+		return err
+	}
+	return t.watch.after(ctx, loss)
 }
 
 // step computes the loss of a batch and its gradient. It allocates nothing, unless
 // the model reads another number type than float32 or a teacher does.
 func (t *trainer) step(ctx context.Context, set *data.Set, batch []int) (loss float64, err error) {
 	if err := t.fill(ctx, set, batch); err != nil {
+		return 0, err
+	}
+	if err := t.drawMasks(); err != nil {
 		return 0, err
 	}
 	if err := t.program.Run(ctx, t.in, t.out); err != nil {
@@ -383,8 +529,10 @@ func (t *trainer) target(dst []float32, i int) {
 	case t.set.Classes() == 0:
 		dst[0] = float32(t.set.Target(i))
 	default:
-		clear(dst)
-		dst[t.set.Label(i)] = 1
+		for k := range dst {
+			dst[k] = float32(t.o.Smoothing / float64(t.classes))
+		}
+		dst[t.set.Label(i)] += float32(1 - t.o.Smoothing)
 	}
 }
 

@@ -1,0 +1,315 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/compactify/compactify/engine"
+	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/tensor"
+)
+
+// Monitor watches a descent: at some of the steps it measures the loss of the same
+// batch, under the same masks of dropout, before and after. [Run] fills in Descent.
+type Monitor struct {
+	Every   int // steps from one measured step to the next; 0 means 16
+	Descent Descent
+}
+
+// defaultEvery makes watching cost a forward pass, a third of a step, in sixteen.
+const defaultEvery = 16
+
+// Descent is what a monitor saw.
+type Descent struct {
+	Steps     int // of the run
+	Measured  int // of them
+	Increases int // measured steps after which the function was larger
+	Function  string
+
+	Largest  float64 // the largest rise, 0 if there was none
+	Total    float64 // of all rises
+	MaxKappa float64 // largest κ of the measured steps; NaN if none was measured
+	AtEdge   int     // measured steps with κ above the edge, where the objective rises
+
+	Samples []Sample // in order of steps; every other one is left out whenever there are more than 4096
+	Rise    *Rise    // the largest rise, with all that it takes to see it again; nil if there was none
+}
+
+// The functions whose rises are counted. The objective is F = L + λR of the batch.
+// Under momentum that may rise in a sound descent; what may not is the total energy
+// F + (μ/2η)‖θ_k − θ_{k−1}‖²: with M a bound of the curvature along the step,
+//
+//	F(θ_{k+1}) + (μ/2η)‖Δ_{k+1}‖² ≤ F(θ_k) + (μ/2η)‖Δ_k‖² − ((1−μ)/η − M/2)‖Δ_{k+1}‖²
+//
+// by the descent lemma and 2⟨Δ_k, Δ_{k+1}⟩ ≤ ‖Δ_k‖² + ‖Δ_{k+1}‖², so it falls for η ≤
+// 2(1−μ)/M. Adam has no such function; its rises are those of the objective.
+const (
+	objectiveFunction = "objective of the batch"
+	energyFunction    = "total energy of the batch"
+)
+
+// Sample is one measured step θ_k → θ_{k+1}, d = θ_{k+1} − θ_k, with g the gradient of
+// the batch's mean loss L at θ_k and λR the penalties:
+//
+//	κ    = 2(L(θ_{k+1}) − L(θ_k) − ⟨g, d⟩)/‖d‖², the mean curvature of L along the step
+//	edge = −2(⟨g, d⟩ + λR(θ_{k+1}) − λR(θ_k))/‖d‖²; F rises if and only if κ > edge
+//	ρ    = η(F(θ_k) − F(θ_{k+1}))/‖d‖²
+//
+// For gradient descent d = −ηg, the edge is 2/η and κ = 2(1−ρ)/η; with the proximal
+// step of λ‖θ‖² the edge is 2/η + 2λ and κ = 2(1+ηλ−ρ)/η.
+type Sample struct {
+	Step, Epoch     int // counted from 1
+	Rate, Lambda    float64
+	Loss, LossAfter float64 // L of the batch
+	Objective       float64 // F before,
+	ObjectiveAfter  float64 // and after
+	Energy          float64 // what is counted: F, or the total energy before,
+	EnergyAfter     float64 // and after
+	Kappa           float64
+	Edge            float64
+	Rho             float64
+	Norm            float64 // ‖θ_{k+1}‖
+	GradNorm        float64 // ‖g‖
+}
+
+// watch is a monitor at work.
+type watch struct {
+	t       *trainer
+	every   int
+	epoch   int
+	lambda  float64
+	program *engine.Program // the loss alone
+	out     []tensor.Tensor
+	descent Descent
+
+	previous snapshot // θ_{k−1} of a measured step, for the energy
+	start    snapshot // θ_k of the last measured step, or of the epoch
+	penalty  float64  // λR there
+	last     Sample
+}
+
+// snapshot is a copy of all weights and running statistics.
+type snapshot struct {
+	of      int // how many steps were done; −1 for nothing
+	weights [][]float32
+	running [][]byte
+}
+
+func newWatch(t *trainer) (*watch, error) {
+	w := &watch{t: t, every: t.o.Monitor.Every, previous: newSnapshot(t), start: newSnapshot(t)}
+	if w.every <= 0 {
+		w.every = defaultEvery
+	}
+	w.descent = Descent{Function: objectiveFunction, MaxKappa: math.NaN()}
+	if t.o.Momentum > 0 && t.o.Optimizer != Adam {
+		w.descent.Function = energyFunction
+	}
+	g, o, err := t.forward()
+	if err != nil {
+		return nil, err
+	}
+	if w.program, err = engine.Compile(g, o); err != nil {
+		return nil, fmt.Errorf("monitor: %w", err)
+	}
+	w.out = make([]tensor.Tensor, len(w.program.Outputs()))
+	w.start.take(t)
+	return w, nil
+}
+
+func newSnapshot(t *trainer) snapshot {
+	s := snapshot{of: -1}
+	for _, w := range t.weights {
+		s.weights = append(s.weights, make([]float32, len(w.data)))
+	}
+	for _, r := range t.running {
+		s.running = append(s.running, make([]byte, len(r.param.Data.Raw())))
+	}
+	return s
+}
+
+func (s *snapshot) take(t *trainer) {
+	s.of = t.done
+	for i, w := range t.weights {
+		copy(s.weights[i], w.data)
+	}
+	for i, r := range t.running {
+		copy(s.running[i], r.param.Data.Raw())
+	}
+}
+
+func (s *snapshot) put(t *trainer) {
+	for i, w := range t.weights {
+		copy(w.data, s.weights[i])
+	}
+	for i, r := range t.running {
+		copy(r.param.Data.Raw(), s.running[i])
+	}
+}
+
+// begin notes the epoch and that its start is finite.
+func (w *watch) begin(epoch int) {
+	w.epoch, w.lambda = epoch, w.t.lambda(epoch)
+	w.start.take(w.t)
+}
+
+// measures reports whether step k, counted from 0, is measured: every so many, and
+// the first few, in which most divergences begin.
+func (w *watch) measures(k int) bool { return k%w.every == 0 || k < w.every && k&(k-1) == 0 }
+
+// before notes where a step begins.
+func (w *watch) before(loss float64) {
+	if w.descent.Function == energyFunction && w.measures(w.t.done+1) {
+		w.previous.take(w.t)
+	}
+	if !w.measures(w.t.done) {
+		return
+	}
+	w.start.take(w.t)
+	w.penalty = w.t.penalty()
+}
+
+// penalty is λR at the weights as they are.
+func (t *trainer) penalty() float64 { return t.proximal.value(t.proximal.params, t.proximal.groups) }
+
+// after measures the step just taken, if it is one to measure.
+func (w *watch) after(ctx context.Context, loss float64) error {
+	w.descent.Steps++
+	if !w.measures(w.t.done - 1) {
+		return nil
+	}
+	if err := w.program.Run(ctx, w.t.in, w.out); err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	s := w.sample(loss, w.out[len(w.out)-1].At(0))
+	w.last = s
+	d := &w.descent
+	d.Measured++
+	if !(s.Kappa <= d.MaxKappa) {
+		d.MaxKappa = s.Kappa
+	}
+	if s.Kappa > s.Edge {
+		d.AtEdge++
+	}
+	if rise := s.EnergyAfter - s.Energy; rise > riseTolerance*math.Abs(s.Energy) {
+		d.Increases++
+		d.Total += rise
+		if rise > d.Largest {
+			d.Largest = rise
+			d.Rise = w.witness(s)
+		}
+	}
+	d.add(s)
+	return nil
+}
+
+// riseTolerance is the rounding of a mean loss in float32, as a share of it.
+const riseTolerance = 1e-6
+
+// sample computes the figures of a step.
+func (w *watch) sample(loss, lossAfter float64) Sample {
+	t := w.t
+	var gd, dd, gg, nn float64
+	first := t.lossAt() + 1
+	for i, p := range t.weights {
+		g := tensor.Data[float32](t.out[first+i])
+		for j, was := range w.start.weights[i] {
+			d := float64(p.data[j]) - float64(was)
+			gd += float64(g[j]) * d
+			gg += float64(g[j]) * float64(g[j])
+			dd += d * d
+			nn += float64(p.data[j]) * float64(p.data[j])
+		}
+	}
+	penaltyAfter := t.penalty()
+	s := Sample{Step: t.done, Epoch: w.epoch + 1, Rate: t.rate, Lambda: w.lambda, Loss: loss, LossAfter: lossAfter,
+		Objective: loss + w.penalty, ObjectiveAfter: lossAfter + penaltyAfter, Norm: math.Sqrt(nn), GradNorm: math.Sqrt(gg)}
+	s.Kappa = 2 * (lossAfter - loss - gd) / dd
+	s.Edge = -2 * (gd + penaltyAfter - w.penalty) / dd
+	s.Rho = t.rate * (s.Objective - s.ObjectiveAfter) / dd
+	s.Energy, s.EnergyAfter = s.Objective, s.ObjectiveAfter
+	if w.descent.Function == energyFunction {
+		by := t.o.Momentum / (2 * t.rate)
+		s.Energy += by * w.moved()
+		s.EnergyAfter += by * dd
+	}
+	return s
+}
+
+// moved is ‖θ_k − θ_{k−1}‖² of a measured step k, 0 for the first.
+func (w *watch) moved() float64 {
+	if w.previous.of != w.start.of-1 {
+		return 0
+	}
+	sum := 0.0
+	for i := range w.start.weights {
+		for j, x := range w.start.weights[i] {
+			d := float64(x) - float64(w.previous.weights[i][j])
+			sum += d * d
+		}
+	}
+	return sum
+}
+
+// maxSamples bounds what is kept of a long run.
+const maxSamples = 4096
+
+func (d *Descent) add(s Sample) {
+	d.Samples = append(d.Samples, s)
+	if len(d.Samples) <= maxSamples {
+		return
+	}
+	for i := 0; 2*i < len(d.Samples); i++ {
+		d.Samples[i] = d.Samples[2*i]
+	}
+	d.Samples = d.Samples[:(len(d.Samples)+1)/2]
+}
+
+// restore puts the weights back that were last seen to have a finite loss.
+func (w *watch) restore() { w.start.put(w.t) }
+
+func (w *watch) monitor() Monitor { return Monitor{Every: w.every, Descent: w.descent} }
+
+// DivergedError says where training left the finite numbers, and what was last
+// measured of a step before. It wraps [ErrDiverged].
+type DivergedError struct {
+	Epoch, Step int     // of the epoch; both counted from 1
+	Value       float64 // the loss, or the norm of the weights
+	Rate        float64
+	Lambda      float64
+	Measured    int     // the last measured step of the run; 0 if none was
+	Kappa, Edge float64 // its curvature, and that from which on the objective rises
+}
+
+func (e *DivergedError) Error() string {
+	s := fmt.Sprintf("epoch %d, step %d: got the loss or norm %v at rate η = %.4g, λ = %.4g", e.Epoch, e.Step, e.Value, e.Rate, e.Lambda)
+	if e.Measured > 0 {
+		s += fmt.Sprintf(", κ = %.4g in step %d where up to %.4g the objective falls", e.Kappa, e.Measured, e.Edge)
+	}
+	return s + ": " + ErrDiverged.Error()
+}
+
+// Unwrap is [ErrDiverged].
+func (e *DivergedError) Unwrap() error { return ErrDiverged }
+
+func (t *trainer) diverged(epoch, step int, value float64) error {
+	e := &DivergedError{Epoch: epoch + 1, Step: step + 1, Value: value, Rate: t.rate, Lambda: t.lambda(epoch)}
+	if t.watch != nil && t.watch.last.Step > 0 {
+		e.Measured, e.Kappa, e.Edge = t.watch.last.Step, t.watch.last.Kappa, t.watch.last.Edge
+	}
+	return e
+}
+
+// forward is the loss graph alone, to be run on the inputs of the gradients.
+func (t *trainer) forward() (*graph.Graph, engine.Options, error) {
+	o := engine.Options{Pool: t.o.Pool, Dims: t.dims}
+	g, _ := t.lossOnly.Clone()
+	g.Outputs = g.Outputs[len(g.Outputs)-1:]
+	g.RemoveDead()
+	for _, p := range g.Params {
+		if t.changes(p.Name) {
+			o.Mutable = append(o.Mutable, p)
+		}
+	}
+	return g, o, nil
+}
