@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"math"
 	"slices"
 
 	"github.com/compactify/compactify/format/safetensors"
-	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/tensor"
 )
 
@@ -21,7 +19,7 @@ type State struct {
 	Settings string // whatever names model, data and options; the caller compares it
 	Epochs   []Epoch
 	Steps    int
-	Descent  *Descent // nil without a monitor; without the witness of the largest rise
+	Descent  *Descent // nil without a monitor
 
 	weights []savedWeight
 	running []safetensors.Named
@@ -129,36 +127,21 @@ func (t *trainer) resumeBest(b *bestState, fail func(string, ...any) error) erro
 
 // stateHead is the part of a checkpoint that is not tensors.
 type stateHead struct {
-	Format   string        `json:"format"`
-	Version  int           `json:"version"`
-	Settings string        `json:"settings"`
-	Steps    int           `json:"steps"`
-	Epochs   []epochJSON   `json:"epochs"`
-	Descent  *descentJSON  `json:"descent,omitempty"`
-	Weights  []string      `json:"weights"`
-	Running  []string      `json:"running,omitempty"`
-	Best     *bestHeadJSON `json:"best,omitempty"`
+	Format   string    `json:"format"`
+	Version  int       `json:"version"`
+	Settings string    `json:"settings"`
+	Steps    int       `json:"steps"`
+	Function string    `json:"function,omitempty"` // of the descent; "" without one
+	Counts   [4]int    `json:"counts,omitempty"`   // of the descent
+	Weights  []string  `json:"weights"`
+	Running  []string  `json:"running,omitempty"`
+	Best     *bestHead `json:"best,omitempty"`
 }
 
-type bestHeadJSON struct {
-	Loss  jsonnum.Float `json:"loss"`
-	Since int           `json:"since"`
-	Of    int           `json:"of"`
-}
-
-// epochJSON is an [Epoch] with numbers that JSON has no form of.
-type epochJSON struct {
-	Numbers [7]jsonnum.Float `json:"n"`
-	Zeros   int              `json:"zeros"`
-}
-
-// descentJSON is a [Descent] without its witness.
-type descentJSON struct {
-	Counts  [4]int              `json:"counts"`
-	Of      string              `json:"function"`
-	Numbers [3]jsonnum.Float    `json:"n"`
-	Steps   [][2]int            `json:"steps"`
-	Samples [][13]jsonnum.Float `json:"samples"`
+// bestHead is a bestState without its loss and tensors.
+type bestHead struct {
+	Since int `json:"since"`
+	Of    int `json:"of"`
 }
 
 const (
@@ -168,40 +151,52 @@ const (
 	sumKey       = "sha256"
 )
 
-// Encode writes the state as a safetensors file: tensors "weight/NAME", "m/NAME",
-// "v/NAME", "running/NAME" and "best/…", the rest as JSON in its metadata beside the
-// SHA-256 of everything.
+// Encode writes the state as a safetensors file: float32 tensors "weight/NAME", the
+// optimiser's "m/NAME" and "v/NAME", "running/NAME" and "best/NAME"; float64 tables
+// "epochs", "samples" and "figures"; the witness "rise", a file of its own; and in the
+// metadata the rest as JSON beside the SHA-256 of everything.
 func (s *State) Encode() ([]byte, error) {
-	h := stateHead{Format: stateFormat, Version: stateVersion, Settings: s.Settings, Steps: s.Steps, Epochs: []epochJSON{}, Weights: []string{}}
-	for _, e := range s.Epochs {
-		h.Epochs = append(h.Epochs, epochToJSON(e))
-	}
-	if s.Descent != nil {
-		h.Descent = descentToJSON(s.Descent)
-	}
+	h := stateHead{Format: stateFormat, Version: stateVersion, Settings: s.Settings, Steps: s.Steps, Weights: []string{}}
 	f := &safetensors.File{}
-	add := func(name string, v []float32) {
-		if v != nil {
-			f.Tensors = append(f.Tensors, safetensors.Named{Name: name, Tensor: tensor.Of(v, len(v))})
+	add := func(name string, t tensor.Tensor) {
+		f.Tensors = append(f.Tensors, safetensors.Named{Name: name, Tensor: t})
+	}
+	add("epochs", tableOf(s.Epochs, Epoch.row))
+	figures := []float64{0, 0, 0, 0}
+	if d := s.Descent; d != nil {
+		h.Function, h.Counts = d.Function, [4]int{d.Steps, d.Measured, d.Increases, d.AtEdge}
+		copy(figures, []float64{d.Largest, d.Total, d.MaxKappa})
+		add("samples", tableOf(d.Samples, Sample.row))
+		if d.Rise != nil {
+			file, err := d.Rise.Encode()
+			if err != nil {
+				return nil, fmt.Errorf("encode checkpoint: %w", err)
+			}
+			add("rise", tensor.Of(file, len(file)))
 		}
-	}
-	for _, w := range s.weights {
-		h.Weights = append(h.Weights, w.name)
-		add("weight/"+w.name, w.data)
-		add("m/"+w.name, w.m)
-		add("v/"+w.name, w.v)
-	}
-	for _, r := range s.running {
-		h.Running = append(h.Running, r.Name)
-		f.Tensors = append(f.Tensors, safetensors.Named{Name: "running/" + r.Name, Tensor: r.Tensor})
 	}
 	if b := s.best; b != nil {
-		h.Best = &bestHeadJSON{jsonnum.Float(b.loss), b.since, b.at.of}
-		for i, w := range s.weights {
-			add("best/"+w.name, b.at.weights[i])
+		h.Best, figures[3] = &bestHead{b.since, b.at.of}, b.loss
+	}
+	add("figures", tensor.Of(figures, len(figures)))
+	for i, w := range s.weights {
+		h.Weights = append(h.Weights, w.name)
+		add("weight/"+w.name, tensor.Of(w.data, len(w.data)))
+		if w.m != nil {
+			add("m/"+w.name, tensor.Of(w.m, len(w.m)))
 		}
-		for i, r := range s.running {
-			f.Tensors = append(f.Tensors, safetensors.Named{Name: "best-running/" + r.Name, Tensor: tensor.Of(b.at.running[i], len(b.at.running[i]))})
+		if w.v != nil {
+			add("v/"+w.name, tensor.Of(w.v, len(w.v)))
+		}
+		if s.best != nil {
+			add("best/"+w.name, tensor.Of(s.best.at.weights[i], len(w.data)))
+		}
+	}
+	for i, r := range s.running {
+		h.Running = append(h.Running, r.Name)
+		add("running/"+r.Name, r.Tensor)
+		if s.best != nil {
+			add("best-running/"+r.Name, tensor.Of(s.best.at.running[i], len(s.best.at.running[i])))
 		}
 	}
 	head, err := json.Marshal(h)
@@ -210,6 +205,48 @@ func (s *State) Encode() ([]byte, error) {
 	}
 	f.Metadata = map[string]string{headKey: string(head), sumKey: checksum(string(head), f.Tensors)}
 	return safetensors.Encode(f)
+}
+
+// tableOf makes a row of numbers of each item.
+func tableOf[T any](items []T, row func(T) []float64) tensor.Tensor {
+	var none T
+	columns := len(row(none))
+	t := tensor.New(tensor.Float64, len(items), columns)
+	for i, item := range items {
+		copy(tensor.Data[float64](t)[i*columns:], row(item))
+	}
+	return t
+}
+
+// rowsOf reads a table that [tableOf] wrote.
+func rowsOf[T any](f *safetensors.File, name string, columns int, item func([]float64) T) ([]T, error) {
+	t, ok := f.Tensor(name)
+	if !ok || t.DType() != tensor.Float64 || t.Rank() != 2 || t.Shape()[1] != columns {
+		return nil, fmt.Errorf("table %q: got %v, want float64 in %d columns", name, t, columns)
+	}
+	var list []T
+	for data := t.Float64s(); len(data) > 0; data = data[columns:] {
+		list = append(list, item(data[:columns]))
+	}
+	return list, nil
+}
+
+func (e Epoch) row() []float64 {
+	return []float64{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, float64(e.Zeros), e.ValidLoss, e.ValidMetric}
+}
+
+func epochOf(r []float64) Epoch {
+	return Epoch{Loss: r[0], Metric: r[1], Norm: r[2], Lambda: r[3], Rate: r[4], Penalty: r[5], Zeros: int(r[6]), ValidLoss: r[7], ValidMetric: r[8]}
+}
+
+func (s Sample) row() []float64 {
+	return []float64{float64(s.Step), float64(s.Epoch), s.Rate, s.Lambda, s.Loss, s.LossAfter, s.Objective, s.ObjectiveAfter,
+		s.Energy, s.EnergyAfter, s.Kappa, s.Edge, s.Rho, s.Norm, s.GradNorm}
+}
+
+func sampleOf(r []float64) Sample {
+	return Sample{Step: int(r[0]), Epoch: int(r[1]), Rate: r[2], Lambda: r[3], Loss: r[4], LossAfter: r[5], Objective: r[6], ObjectiveAfter: r[7],
+		Energy: r[8], EnergyAfter: r[9], Kappa: r[10], Edge: r[11], Rho: r[12], Norm: r[13], GradNorm: r[14]}
 }
 
 // checksum is the SHA-256 of head and tensors, whatever their order.
@@ -240,7 +277,9 @@ func checksum(head string, tensors []safetensors.Named) string {
 // DecodeState reads what [State.Encode] wrote. The error wraps [ErrCheckpoint] if it
 // is anything else, cut short or altered.
 func DecodeState(file []byte) (*State, error) {
-	fail := func(err error) (*State, error) { return nil, fmt.Errorf("decode checkpoint: %w: %w", ErrCheckpoint, err) }
+	fail := func(err error) (*State, error) {
+		return nil, fmt.Errorf("decode checkpoint: %w: %w", ErrCheckpoint, err)
+	}
 	f, err := safetensors.Decode(file)
 	if err != nil {
 		return fail(err)
@@ -257,18 +296,42 @@ func DecodeState(file []byte) (*State, error) {
 		return fail(fmt.Errorf("format: got %q of version %d, want %q of version %d", h.Format, h.Version, stateFormat, stateVersion))
 	}
 	s := &State{Settings: h.Settings, Steps: h.Steps}
-	for _, e := range h.Epochs {
-		s.Epochs = append(s.Epochs, e.epoch())
-	}
-	if h.Descent != nil {
-		if s.Descent, err = h.Descent.descent(); err != nil {
+	for _, read := range []func(*safetensors.File, stateHead) error{s.tables, s.tensors} {
+		if err := read(f, h); err != nil {
 			return fail(err)
 		}
 	}
-	if err := s.tensors(f, h); err != nil {
-		return fail(err)
-	}
 	return s, nil
+}
+
+// tables fills in the records.
+func (s *State) tables(f *safetensors.File, h stateHead) (err error) {
+	if s.Epochs, err = rowsOf(f, "epochs", len(Epoch{}.row()), epochOf); err != nil {
+		return err
+	}
+	t, ok := f.Tensor("figures")
+	if !ok || t.DType() != tensor.Float64 || t.Len() != 4 {
+		return fmt.Errorf("tensor \"figures\": got %v, want 4 of float64", t)
+	}
+	figures := t.Float64s()
+	if h.Best != nil {
+		s.best = &bestState{loss: figures[3], since: h.Best.Since, at: snapshot{of: h.Best.Of}}
+	}
+	if h.Function == "" {
+		return nil
+	}
+	d := &Descent{Steps: h.Counts[0], Measured: h.Counts[1], Increases: h.Counts[2], AtEdge: h.Counts[3], Function: h.Function,
+		Largest: figures[0], Total: figures[1], MaxKappa: figures[2]}
+	if d.Samples, err = rowsOf(f, "samples", len(Sample{}.row()), sampleOf); err != nil {
+		return err
+	}
+	if t, ok := f.Tensor("rise"); ok {
+		if d.Rise, err = DecodeRise(t.Raw()); err != nil {
+			return err
+		}
+	}
+	s.Descent = d
+	return nil
 }
 
 // tensors fills in what the file's tensors hold.
@@ -282,9 +345,6 @@ func (s *State) tensors(f *safetensors.File, h stateHead) error {
 			return nil, fmt.Errorf("tensor %q: got %v, want one of float32", name, ok)
 		}
 		return t.Float32s(), nil
-	}
-	if h.Best != nil {
-		s.best = &bestState{loss: float64(h.Best.Loss), since: h.Best.Since, at: snapshot{of: h.Best.Of}}
 	}
 	for _, name := range h.Weights {
 		w := savedWeight{name: name}
@@ -322,12 +382,4 @@ func (s *State) tensors(f *safetensors.File, h stateHead) error {
 		}
 	}
 	return nil
-}
-
-func epochToJSON(e Epoch) epochJSON {
-	j := epochJSON{Zeros: e.Zeros}
-	for i, x := range []float64{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, e.ValidLoss} {
-		j.Numbers[i] = jsonnum.Float(x)
-	}
-	return j
 }

@@ -75,7 +75,7 @@ func (t *trainer) gradients() (*graph.Graph, engine.Options, error) {
 	for _, p := range loss.Params {
 		byName[p.Name] = p
 	}
-	t.weights = t.collectWeights(byName)
+	t.lossOnly, t.weights = loss, t.collectWeights(byName)
 	values := make([]*graph.Value, 0, len(t.weights))
 	for _, w := range t.weights {
 		values = append(values, byName[w.param.Name].Value)
@@ -93,7 +93,8 @@ func (t *trainer) gradients() (*graph.Graph, engine.Options, error) {
 	if batch.Known() && batch.Size != t.o.Batch {
 		return nil, o, fmt.Errorf("batch: got %d, want %d, the size the model is fixed at", t.o.Batch, batch.Size)
 	}
-	o.Dims = map[string]int{batch.Name: t.o.Batch}
+	t.dims = map[string]int{batch.Name: t.o.Batch}
+	o.Dims = t.dims
 	return g, o, nil
 }
 
@@ -111,14 +112,17 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 	if t.classes, err = columns(head, logits); err != nil {
 		return nil, err
 	}
-	if err := t.checkTargets(); err != nil {
-		return nil, err
+	if t.set != nil {
+		t.squared = t.set.Classes() == 0 && t.o.Teacher == nil
+		if err := t.checkTargets(); err != nil {
+			return nil, err
+		}
 	}
 	g.Outputs = []*graph.Value{logits}
 	if err := t.collectRunning(g, b); err != nil {
 		return nil, err
 	}
-	loss := meanLoss(b, logits, t.set.Classes() == 0 && t.o.Teacher == nil)
+	loss := meanLoss(b, logits, t.squared)
 	g.Outputs = append(g.Outputs, loss)
 	if err := t.drop(g, b); err != nil {
 		return nil, err

@@ -224,6 +224,9 @@ type trainer struct {
 	done    int
 	rate    float64 // η of the step at hand
 
+	squared   bool           // the loss is the squared error
+	lossOnly  *graph.Graph   // model and loss, before derivatives
+	dims      map[string]int // the size of a batch by the name of that dimension
 	proximal  *proximal
 	watch     *watch     // nil without a monitor
 	validator *validator // nil without validation examples

@@ -53,19 +53,19 @@ func TestStepsByHand(t *testing.T) {
 		{"the default rate", Options{Optimizer: SGD}, 0.9},                        // 1 − 0.05·2
 		{"momentum", Options{Optimizer: SGD, Rate: 0.1, Momentum: 0.5, Epochs: 5}, sgd(5, 0.1, 0.5, 0, Constant)},
 		{"cosine decay", Options{Optimizer: SGD, Rate: 0.1, Decay: Cosine, Epochs: 5}, sgd(5, 0.1, 0, 0, Cosine)},
-		{"proximal penalty", Options{Optimizer: SGD, Rate: 0.1, L2: 3, Epochs: 4}, sgd(4, 0.1, 0, 3, Constant)},
+		{"proximal penalty", Options{Optimizer: SGD, Rate: 0.1, Penalties: ridge(3), Epochs: 4}, sgd(4, 0.1, 0, 3, Constant)},
 		// ηλ = 50: an explicit step would multiply by 1 − 2ηλ = −99.
-		{"a penalty far beyond 1/η", Options{Optimizer: SGD, Rate: 0.1, L2: 500, Epochs: 3}, sgd(3, 0.1, 0, 500, Constant)},
+		{"a penalty far beyond 1/η", Options{Optimizer: SGD, Rate: 0.1, Penalties: ridge(500), Epochs: 3}, sgd(3, 0.1, 0, 500, Constant)},
 		{"one step of Adam", Options{Rate: 0.1}, 0.9}, // a first step has the size of the rate
 		{"Adam", Options{Rate: 0.1, Epochs: 6}, adam(6, 0.1, 0)},
 		{"Adam's default rate", Options{Epochs: 3}, adam(3, 1e-3, 0)},
-		{"Adam with a penalty", Options{Rate: 0.1, L2: 2, Epochs: 4}, adam(4, 0.1, 2)},
+		{"Adam with a penalty", Options{Rate: 0.1, Penalties: ridge(2), Epochs: 4}, adam(4, 0.1, 2)},
 	} {
 		m, epochs := mustRun(t, linear(t, 1, 1), set, c.o)
 		if got := param(t, m, "w"); math.Abs(got[0]-c.want) > stepTolerance {
 			t.Errorf("%s: got w = %v, want %v", c.name, got[0], c.want)
 		}
-		if e := epochs[0]; e.Loss != 1 || !math.IsNaN(e.Metric) || e.Lambda != c.o.L2 {
+		if e := epochs[0]; e.Loss != 1 || !math.IsNaN(e.Metric) || e.Lambda != lambdaOf(c.o) {
 			t.Errorf("%s: first epoch: got %+v, want the loss 1 before the step, and no metric", c.name, e)
 		}
 	}
@@ -76,7 +76,7 @@ func TestStepsByHand(t *testing.T) {
 func TestProximalShrinkIsExact(t *testing.T) {
 	set := table(t, data.Regress, []float64{0, 0, 0})
 	for _, lambda := range []float64{1e-4, 0.5, 5, 1e4} {
-		m, epochs := mustRun(t, linear(t, 1, 1, -3), set, Options{Optimizer: SGD, Rate: 0.1, L2: lambda})
+		m, epochs := mustRun(t, linear(t, 1, 1, -3), set, Options{Optimizer: SGD, Rate: 0.1, Penalties: ridge(lambda)})
 		shrink := float32(1 / (1 + 2*0.1*lambda))
 		want := []float64{float64(shrink), float64(-3 * shrink)}
 		if got := param(t, m, "w"); !slices.Equal(got, want) {
@@ -123,7 +123,7 @@ func TestMasksHoldZeros(t *testing.T) {
 	set := table(t, data.Regress, []float64{1, 1, 1, 7}, []float64{2, 0, 1, 3})
 	mask := map[string]*Mask{"w": {Keep: []bool{true, false, true}}}
 	g := linear(t, 1, 0.5, 0.5, 0.5)
-	for _, o := range []Options{{}, {Optimizer: SGD, Momentum: 0.9}, {L2: 0.1}, {Frozen: map[string]bool{"w": true}}} {
+	for _, o := range []Options{{}, {Optimizer: SGD, Momentum: 0.9}, {Penalties: ridge(0.1)}, {Frozen: map[string]bool{"w": true}}} {
 		o.Masks, o.Epochs = mask, 20
 		m, _ := mustRun(t, g, set, o)
 		if w := param(t, m, "w"); w[1] != 0 || w[0] == 0 || w[2] == 0 {
@@ -327,7 +327,10 @@ func TestRunRefuses(t *testing.T) {
 		{"float64", double, set, Options{}, "want float32"},
 		{"a negative rate", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{Rate: -1}, "rate: got -1"},
 		{"a momentum of 1", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{Momentum: 1}, "momentum: got 1"},
-		{"a penalty that is not a number", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{L2: math.NaN()}, "L2: got NaN"},
+		{"an unknown penalty", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{Penalties: []Penalty{{Kind: "l3"}}}, `penalty "l3": want l2, l1`},
+		{"a share beyond 1", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{Penalties: []Penalty{{Kind: ElasticNet, Alpha: 2}}}, "alpha: got 2"},
+		{"dropping all", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{Dropout: Dropout{Hidden: 1}}, "dropout of hidden: got probability 1"},
+		{"smoothing of all", linear(t, 3, 1, 2, 3, 4, 5, 6), set, Options{Smoothing: 1}, "label smoothing: got 1"},
 	} {
 		if _, _, err := Run(context.Background(), c.g, c.set, c.o); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got error %v, want one that says %q", c.name, err, c.says)
@@ -349,14 +352,14 @@ func TestSameBitsAtAnyThreads(t *testing.T) {
 	digests := make(map[string]bool)
 	for _, threads := range []int{1, 2, 2, 3, 5} {
 		pool := kernel.NewPool(threads, kernel.Best())
-		m, _ := mustRun(t, g, set, Options{Batch: 16, Seed: 7, Pool: pool, L2: 1e-4})
+		m, _ := mustRun(t, g, set, Options{Batch: 16, Seed: 7, Pool: pool, Penalties: ridge(1e-4)})
 		pool.Close()
 		digests[m.Digest()] = true
 	}
 	if len(digests) != 1 {
 		t.Errorf("parameters at 1, 2, 2, 3 and 5 threads: got %d different models, want one", len(digests))
 	}
-	other, _ := mustRun(t, g, set, Options{Batch: 16, Seed: 8, L2: 1e-4})
+	other, _ := mustRun(t, g, set, Options{Batch: 16, Seed: 8, Penalties: ridge(1e-4)})
 	if digests[other.Digest()] {
 		t.Error("another seed gave the same model")
 	}
@@ -370,36 +373,43 @@ func TestStepsRunWithoutAllocating(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var all []Penalty
+	for _, kind := range PenaltyKinds {
+		all = append(all, Penalty{Kind: kind, Lambda: Always(0.1)})
+	}
 	for _, threads := range []int{1, 2} {
 		pool := kernel.NewPool(threads, kernel.Best())
 		defer pool.Close()
-		run, err := newTrainer(g, set, Options{Batch: 16, Pool: pool}.withDefaults(set.Len()))
+		run, err := newTrainer(g, set, Options{Batch: 16, Pool: pool, Penalties: all}.withDefaults(set.Len()))
 		if err == nil {
 			err = run.compile()
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		run.rate, run.proximal.strengths = 0.1, strengthsAt(run.o.Penalties, 0, 1)
 		batch := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 		if n := testing.AllocsPerRun(5, func() {
 			if _, err := run.step(t.Context(), run.set, batch); err != nil {
 				t.Fatal(err)
 			}
 			run.hits(batch)
-			run.update()
+			if err := run.update(); err != nil {
+				t.Fatal(err)
+			}
 		}); n > 0 {
 			t.Errorf("%d threads: allocations per step: got %v, want none", threads, n)
 		}
 	}
 }
 
-func TestParseOptimizer(t *testing.T) {
-	for name, want := range map[string]Optimizer{"": Adam, "adam": Adam, "sgd": SGD, "momentum": SGD} {
-		if got, err := ParseOptimizer(name); err != nil || got != want {
-			t.Errorf("%q: got %v, %v, want %v", name, got, err, want)
-		}
+// ridge is the penalty λ‖θ‖² alone.
+func ridge(lambda float64) []Penalty { return []Penalty{{Kind: L2, Lambda: Always(lambda)}} }
+
+// lambdaOf is λ of the only penalty.
+func lambdaOf(o Options) float64 {
+	for _, p := range o.Penalties {
+		return p.Lambda.At(0, 1)
 	}
-	if _, err := ParseOptimizer("lion"); err == nil || !strings.Contains(err.Error(), "want adam or sgd") {
-		t.Errorf("an unknown optimiser: got error %v", err)
-	}
+	return 0
 }

@@ -86,8 +86,7 @@ Architectures (--arch):
 // options translates flags. Mistakes in them are errors of usage.
 func (f *trainFlags) options(a *app) (train.Options, error) {
 	o := train.Options{Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Momentum: f.momentum, Seed: a.seed, Pool: a.pool}
-	var err error
-	if o.Optimizer, err = train.ParseOptimizer(f.optimizer); err != nil {
+	if err := f.optimize(&o); err != nil {
 		return o, usage(err)
 	}
 	switch f.decay {
@@ -97,11 +96,12 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 	default:
 		return o, usage(fmt.Errorf("--decay: got %q, want constant or cosine", f.decay))
 	}
-	if f.l2 != "" {
-		o.L2, err = strconv.ParseFloat(f.l2, 64)
-		if err != nil || !(o.L2 >= 0) || math.IsInf(o.L2, 0) {
-			return o, usage(fmt.Errorf("--l2: got %q, want a number ≥ 0", f.l2))
-		}
+	lambda, err := train.ParseSchedule(f.l2)
+	if err != nil {
+		return o, usage(fmt.Errorf("--l2: %w", err))
+	}
+	if !lambda.IsZero() {
+		o.Penalties = []train.Penalty{{Kind: train.L2, Lambda: lambda}}
 	}
 	for _, check := range []struct {
 		flag string
@@ -120,6 +120,24 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// optimize sets the optimiser by its name.
+func (f *trainFlags) optimize(o *train.Options) error {
+	switch f.optimizer {
+	case "", "adam", "adamw":
+		o.Optimizer = train.Adam
+	case "sgd", "momentum":
+		o.Optimizer = train.SGD
+	case "nesterov":
+		o.Optimizer = train.Nesterov
+	default:
+		return fmt.Errorf("--optimizer: got %q, want sgd, momentum, nesterov, adam or adamw", f.optimizer)
+	}
+	if o.Momentum == 0 && (f.optimizer == "momentum" || f.optimizer == "nesterov") {
+		o.Momentum = 0.9
+	}
+	return nil
 }
 
 // trained is what training came to.
