@@ -65,6 +65,18 @@ type Parametrized interface {
 	Param(t float64) float64
 }
 
+// Graded is a Path along which equal steps of t are not equal changes, such as one
+// of a penalty's weight λ that runs over powers of ten.
+type Graded interface {
+	Path
+	// Grid lists where about n steps from 0 to 1 end that are equal changes:
+	// ascending, 0 and 1 included.
+	Grid(n int) []float64
+	// Between is halfway from a to b, for 0 ≤ a < b ≤ 1, and strictly between
+	// them, or a if nothing that can be told from them is.
+	Between(a, b float64) float64
+}
+
 // BoundaryKind says where a boundary model stands. See the theory, section 1.
 type BoundaryKind string
 

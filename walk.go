@@ -10,12 +10,13 @@ import (
 // Steps says where a walk measures. The zero value works.
 type Steps struct {
 	// Grid is the number of equal steps from 0 to 1; 0 means 16. A [Stepped]
-	// path is measured at its own steps instead.
+	// path is measured at its own steps instead, a [Graded] one at steps that are
+	// equal by its own measure.
 	Grid int
 
 	// Approach is the number of points t = 1 − 2^−k/Grid, k = 1, 2, …, beyond the
-	// grid's last, by which the left limit at t=1 is judged; 0 means 4, negative
-	// none.
+	// grid's last, each halfway to 1, by which the left limit at t=1 is judged; 0
+	// means 4, negative none.
 	Approach int
 
 	// Refine is the number of bisections around the edge of the budget; 0 means
@@ -50,6 +51,7 @@ type Steps struct {
 func Walk(ctx context.Context, kind string, p Path, e Evaluator, s Steps) (Profile, error) {
 	w := walker{path: p, eval: e, steps: s, profile: Profile{Kind: kind}}
 	w.jumping, _ = p.(Jumping)
+	w.graded, _ = p.(Graded)
 	if w.steps.Refine == 0 && w.jumping != nil {
 		w.steps.Refine = math.MaxInt
 	}
@@ -87,6 +89,7 @@ func (s Steps) withDefaults() Steps {
 type walker struct {
 	path    Path
 	jumping Jumping // the path if it is that, otherwise nil
+	graded  Graded  // the same
 	eval    Evaluator
 	steps   Steps
 	profile Profile
@@ -132,15 +135,31 @@ func (w *walker) jumps() []float64 {
 // grid lists the grid's and the approach's places and 1.
 func (w *walker) grid() []float64 {
 	var list []float64
-	for i := range w.steps.Grid {
-		list = append(list, float64(i)/float64(w.steps.Grid))
+	if w.graded != nil {
+		list = w.graded.Grid(w.steps.Grid)
+		list = list[:len(list)-1]
+	} else {
+		for i := range w.steps.Grid {
+			list = append(list, float64(i)/float64(w.steps.Grid))
+		}
 	}
-	gap := 1 / float64(w.steps.Grid)
 	for range w.steps.Approach {
-		gap /= 2
-		list = append(list, 1-gap)
+		last := list[len(list)-1]
+		next := w.halfway(last, 1)
+		if next == last {
+			break
+		}
+		list = append(list, next)
 	}
 	return append(list, 1)
+}
+
+// halfway is between two places, by the path's own measure if it has one.
+func (w *walker) halfway(a, b float64) float64 {
+	if w.graded != nil {
+		return w.graded.Between(a, b)
+	}
+	return (a + b) / 2
 }
 
 func (w *walker) measure(ctx context.Context, t float64) error {
@@ -181,7 +200,10 @@ func (w *walker) refine(ctx context.Context) error {
 		if !ok || bracket[0] == 1 {
 			return nil
 		}
-		mid := (bracket[0] + bracket[1]) / 2
+		mid := w.halfway(bracket[0], bracket[1])
+		if mid == bracket[0] {
+			return nil
+		}
 		if w.jumping != nil {
 			if mid = w.between(bracket); mid == bracket[1] {
 				return nil

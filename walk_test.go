@@ -100,6 +100,46 @@ func TestWalkSchedule(t *testing.T) {
 	}
 }
 
+// graded is a path whose steps are equal in the square of t; its places are
+// multiples of 1/1024.
+type graded struct{ curve }
+
+func (graded) Grid(n int) []float64 {
+	var list []float64
+	for i := range n + 1 {
+		list = append(list, math.Floor(1024*math.Sqrt(float64(i)/float64(n)))/1024)
+	}
+	return list
+}
+
+func (graded) Between(a, b float64) float64 {
+	return max(a, math.Floor(1024*math.Sqrt((a*a+b*b)/2))/1024)
+}
+
+// TestWalkGraded: grid, approach and refinement are by the path's own measure, and
+// stop where it has nothing in between.
+func TestWalkGraded(t *testing.T) {
+	const edge = 0.6180339887
+	path, eval := along(stepAt(edge))
+	b := Budget{LossRise, 0.5}
+	p, err := Walk(context.Background(), "test", graded{path}, eval, Steps{Grid: 4, Approach: 20, Refine: 20, Budget: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := times(p)
+	for _, want := range []float64{0, 0.5, 724.0 / 1024, 886.0 / 1024, 957.0 / 1024, 1023.0 / 1024, 1} { // ½, √½, √¾, √⅞
+		if !slices.Contains(got, want) {
+			t.Errorf("points: got %v, want %v among them", got, want)
+		}
+	}
+	if at, bracket, ok := p.Furthest(b); !ok || at != 632.0/1024 || bracket[1] != 633.0/1024 { // edge·1024 = 632.9
+		t.Errorf("furthest: got %v in %v, want 632/1024 and the next place", at, bracket)
+	}
+	if slices.ContainsFunc(got, func(x float64) bool { return x != math.Floor(1024*x)/1024 }) || !slices.IsSorted(got) {
+		t.Errorf("points: got %v, want ascending multiples of 1/1024", got)
+	}
+}
+
 // TestWalkRefines: six bisections of a bracket of width 1/4 leave 1/256, and the
 // bracket holds the edge.
 func TestWalkRefines(t *testing.T) {

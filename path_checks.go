@@ -1,0 +1,126 @@
+package compactify
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Minimiser is a point of a path of penalties, with the claim that its parameters
+// minimise L + λR over all parameters. Points with Given set claim nothing, but may
+// refute the claims of others.
+type Minimiser struct {
+	Lambda  float64 // λ ≥ 0; +Inf at the end of the path
+	Loss    float64 // L, without the penalty
+	Penalty float64 // R ≥ 0, without λ
+	Given   bool
+}
+
+// value is L + λR of these parameters at another λ; 0·∞ counts as 0.
+func (m Minimiser) value(lambda float64) float64 {
+	if m.Penalty == 0 {
+		return m.Loss
+	}
+	return m.Loss + lambda*m.Penalty
+}
+
+// Beaten is the proof that a point is not the global minimiser: other parameters have
+// a smaller L + λR at its λ. It is replayed by evaluating both once more.
+type Beaten struct {
+	Point, By int     // indices of the points; By has the smallest value of all
+	Gap       float64 // by how much, > 0
+}
+
+// Minimality is what a path of penalties shows of its claims.
+//
+// Global minimisers θ_λ of L + λR have for λ₁ < λ₂
+//
+//	L(θ₁) + λ₁R(θ₁) ≤ L(θ₂) + λ₁R(θ₂)   and   L(θ₂) + λ₂R(θ₂) ≤ L(θ₁) + λ₂R(θ₁).
+//
+// Their sum says that R does not rise with λ, and then L does not fall; and that the
+// chord of v(λ) = L(θ_λ) + λR(θ_λ) from λ₁ to λ₂ has a slope between R(θ₂) and R(θ₁),
+// so that v is concave with v′ = R. Where any of that fails, one of the two
+// inequalities does, and so some point is Beaten. (THEORY row 11.)
+type Minimality struct {
+	Monotone bool     // R does not rise and L does not fall along the claims
+	Concave  bool     // the chords of v have slopes between neighbouring R and in descending order
+	Beaten   []Beaten // every claim that some point disproves, in ascending λ
+	Slack    float64  // differences of loss up to this are rounding
+}
+
+// CheckMinimality looks for points that are not what they claim to be. relative is
+// the relative error of the losses, 0 meaning 1e-12; differences up to relative·(1 +
+// the largest |L|) count as none. Points that are not finite claim nothing.
+func CheckMinimality(points []Minimiser, relative float64) Minimality {
+	if relative <= 0 {
+		relative = 1e-12
+	}
+	order := make([]int, 0, len(points))
+	largest := 0.0
+	for i, m := range points {
+		if finite(m.Loss) && finite(m.Penalty) && m.Lambda >= 0 {
+			order = append(order, i)
+			largest = max(largest, math.Abs(m.Loss))
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(points[a].Lambda, points[b].Lambda) })
+	r := Minimality{Monotone: true, Concave: true, Slack: relative * (1 + largest)}
+	var claims []Minimiser
+	for _, i := range order {
+		m := points[i]
+		if m.Given || math.IsInf(m.Lambda, 1) {
+			continue
+		}
+		claims = append(claims, m)
+		best := i
+		for _, j := range order {
+			if points[j].value(m.Lambda) < points[best].value(m.Lambda) {
+				best = j
+			}
+		}
+		if gap := m.value(m.Lambda) - points[best].value(m.Lambda); gap > r.Slack {
+			r.Beaten = append(r.Beaten, Beaten{Point: i, By: best, Gap: gap})
+		}
+	}
+	r.Monotone, r.Concave = monotone(claims, r.Slack), concave(claims, r.Slack)
+	return r
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// monotone: R does not rise, by more than losses that are off by the slack would let
+// it, and L does not fall, for ascending λ.
+func monotone(claims []Minimiser, slack float64) bool {
+	for i := 1; i < len(claims); i++ {
+		a, b := claims[i-1], claims[i]
+		step := b.Lambda - a.Lambda
+		// From both inequalities, each off by the slack.
+		if step*(b.Penalty-a.Penalty) > 2*slack || step*(a.Loss-b.Loss) > slack*(step+2*a.Lambda) {
+			return false
+		}
+	}
+	return true
+}
+
+// concave: over every step of λ the rise of v is between R at its end and R at its
+// beginning times the step, and the slopes of successive chords descend.
+func concave(claims []Minimiser, slack float64) bool {
+	for i := 1; i < len(claims); i++ {
+		a, b := claims[i-1], claims[i]
+		step, rise := b.Lambda-a.Lambda, b.value(b.Lambda)-a.value(a.Lambda)
+		if rise > a.Penalty*step+slack || rise < b.Penalty*step-slack {
+			return false
+		}
+		if i < 2 {
+			continue
+		}
+		before := claims[i-2]
+		width := a.Lambda - before.Lambda
+		// The second difference, times both widths; each v is off by the slack at most.
+		second := rise*width - (a.value(a.Lambda)-before.value(before.Lambda))*step
+		if second > 2*slack*(width+step) {
+			return false
+		}
+	}
+	return true
+}
