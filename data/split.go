@@ -25,7 +25,6 @@ func Split(s *Set, fractions []float64, seed uint64, purpose string) []*Set {
 		}
 		sum += f
 	}
-	const roundoff = 1e-9
 	if sum > 1+roundoff {
 		panic(fmt.Sprintf("data: split %q: fractions sum to %v, want at most 1", s.name, sum))
 	}
