@@ -125,3 +125,31 @@ func (f *Objective) eachFeature(ctx context.Context, root *graph.Value, take fun
 func (b DropBound) within(r float64) float64 {
 	return b.C * math.Pow(r*r/float64(b.Layers), float64(b.Layers)/2)
 }
+
+// CurvatureBound is a Lipschitz constant M of the gradient of the objective, for a
+// network of one layer without a bias: the Hessian of the loss in the answer is at
+// most ½, of the softmax of a distribution, or 2, of a square, and the derivative of
+// the answer is at most Gain·‖a(x)‖. Otherwise it is 0, and why says what stands in
+// the way.
+func (f *Objective) CurvatureBound(ctx context.Context) (m float64, why string, err error) {
+	form := f.Form()
+	if form.Layers != 1 || !form.Affine {
+		why = form.NoChain
+		if why == "" {
+			why = "the answer is not affine in θ"
+		}
+		return 0, why, nil
+	}
+	outer := 0.5
+	if f.set.Classes() == 0 {
+		outer = 2
+	}
+	total := 0.0
+	err = f.eachFeature(ctx, passThrough(f.loss, form.root), func(x, _ tensor.Tensor, _ int) {
+		for i := range x.Len() {
+			v := x.At(i)
+			total += v * v
+		}
+	})
+	return outer * form.Gain * form.Gain * total / float64(f.set.Len()) * roundingSlack4, "", err
+}
