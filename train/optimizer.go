@@ -49,6 +49,8 @@ type weight struct {
 	m, v  []float32 // first and second moments, or the velocity
 	unit  float64   // what the rate is multiplied by
 	mask  *Mask
+
+	moved []float32 // the weights between the step and its proximal part, where that changes the velocity
 }
 
 // collectWeights lists what trains, in the graph's order: what the loss depends
@@ -141,9 +143,11 @@ func (t *trainer) update() error {
 			t.descend(w, g, rate)
 		}
 	}
+	t.keepMoved()
 	if err := t.proximal.step(t.rate); err != nil {
 		return err
 	}
+	t.turnVelocities()
 	for _, w := range t.weights {
 		w.mask.apply(w.data)
 	}
@@ -163,6 +167,47 @@ func (t *trainer) descend(w *weight, g []float32, rate float64) {
 	// θ ← θ − ημv and then − ηg.
 	kernel.SGDMomentum(t.o.Pool, w.data, w.m, g, kernel.MomentumStep[float32]{Rate: float32(rate) * mu, Momentum: mu})
 	kernel.Axpy(t.o.Pool, w.data, float32(-rate), g)
+}
+
+// keepMoved notes where the weights are before a proximal step that turns the
+// velocities.
+func (t *trainer) keepMoved() {
+	if t.o.Optimizer == Adam || t.o.Momentum == 0 || t.proximal.none() {
+		return
+	}
+	for _, w := range t.weights {
+		w.moved = append(w.moved[:0], w.data...)
+	}
+}
+
+// turnVelocities makes the proximal step a part of the velocity, which otherwise
+// would go on adding up 1/(1−μ) gradients against one step of the penalty: the weights
+// would come to rest where (1−μ)λ has its minimum. With δ what the proximal step took
+// off, heavy-ball momentum becomes
+//
+//	θ_{k+1} = prox(θ_k − ηg + μ(θ_k − θ_{k−1})),   v ← v + δ/η
+//
+// and Nesterov's velocity, of which the step takes the share μ, v + δ/(ημ).
+//
+// Source: P. Ochs et al., "iPiano: inertial proximal algorithm for nonconvex
+// optimization", SIAM J. Imaging Sci. 7 (2014), algorithm 1.
+func (t *trainer) turnVelocities() {
+	if t.o.Optimizer == Adam || t.o.Momentum == 0 || t.proximal.none() {
+		return
+	}
+	for _, w := range t.weights {
+		share := t.rate * w.unit
+		if t.o.Optimizer == Nesterov {
+			share *= t.o.Momentum
+		}
+		if share == 0 {
+			continue // the proximal step took nothing off
+		}
+		by := float32(1 / share)
+		for i, x := range w.moved {
+			w.m[i] += by * (x - w.data[i])
+		}
+	}
 }
 
 // followsBatches reports whether n is a batch normalisation in training mode.

@@ -204,6 +204,9 @@ func Estimate(g *graph.Graph, set *data.Set, o Options) (int, error) {
 	}
 	for _, w := range t.weights {
 		bytes += 4 * (len(w.data) + len(w.m) + len(w.v))
+		if t.o.Momentum > 0 && len(t.o.Penalties) > 0 {
+			bytes += 4 * len(w.data) // see keepMoved
+		}
 	}
 	return bytes, nil
 }
