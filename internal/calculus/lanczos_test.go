@@ -177,7 +177,7 @@ func checkEnd(t *testing.T, m *symmetric, end string, got []Eigenpair, want []fl
 // TestLanczosLaplacian: ends that crowd together, 2 − 2cos(kπ/(n+1)), and a
 // basis much smaller than the number of products that they take.
 func TestLanczosLaplacian(t *testing.T) {
-	const n = 400
+	const n = 200
 	s, err := Lanczos(context.Background(), n, laplacian, LanczosOptions{Largest: 3, Smallest: 3, Products: 5000, Basis: 60})
 	if err != nil || !s.Converged {
 		t.Fatalf("got %+v, error %v", s, err)
