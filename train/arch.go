@@ -11,36 +11,92 @@ import (
 	"github.com/compactify/compactify/tensor"
 )
 
-// NewModel builds a classifier with random weights for examples of the given
-// shape; its output "logits" has one column per class and its batch dimension
-// is "N". Weights are drawn uniformly with variance 2/fan-in, biases are zero.
-//
-// Architectures: lenet5 (6/16/120/84; Y. LeCun et al., "Gradient-based learning
-// applied to document recognition", Proc. IEEE 1998, with ReLU and maximum
-// pooling), lenet5-caffe (20/50/500, the example network of Caffe, with one
-// ReLU), lenet-300-100, mlp:A-B-...-Z (A inputs, Z classes), resnet8 (after MLPerf
-// Tiny) and resnet20 (K. He et al., CVPR 2016, section 4.2, with 1×1 convolutions
-// in the shortcuts that widen).
-//
-// Source of the initial weights: K. He et al., "Delving deep into rectifiers",
-// ICCV 2015, equation 10.
-func NewModel(arch string, shape []int, classes int, seed uint64) (*graph.Graph, error) {
-	if n, ok := tensor.Size(shape); !ok || n < 1 || classes < 1 {
-		return nil, fmt.Errorf("new model %q for examples of shape %v: %d classes: want at least one value and one class", arch, shape, classes)
+// Architecture says what [Architecture.Model] builds. Fields left at zero give the
+// network's usual parts.
+type Architecture struct {
+	// Name is one of lenet5 (6/16/120/84; Y. LeCun et al., "Gradient-based learning
+	// applied to document recognition", Proc. IEEE 1998, with ReLU and maximum
+	// pooling), lenet5-caffe (20/50/500, the example network of Caffe, with one
+	// ReLU), lenet-300-100, mlp:A-B-...-Z (A inputs, Z classes), resnet8 (after MLPerf
+	// Tiny) and resnet20 (K. He et al., CVPR 2016, section 4.2, with 1×1 convolutions
+	// in the shortcuts that widen).
+	Name string
+
+	NoBias      bool    // convolutions and dense layers have no bias; normalisations keep theirs
+	BatchNorm   bool    // layers that an activation follows are normalised over the batch instead of having a bias; resnets always are
+	NormOutput  bool    // with BatchNorm, resnets apart: the answer is normalised too
+	NormEpsilon float64 // added to variances under the root; 0 means 1e-5
+
+	Activation Activation // "" means ReLU
+	Init       Init       // "" means HeUniform
+}
+
+// Activation is the function between layers.
+type Activation string
+
+// The activations.
+const (
+	ReLU     Activation = "relu"     // max(0, x)
+	Logistic Activation = "logistic" // 1/(1+e^−x)
+	Tanh     Activation = "tanh"
+)
+
+// operators are the activations' operators.
+var operators = map[Activation]string{"": "Relu", ReLU: "Relu", Logistic: "Sigmoid", Tanh: "Tanh"}
+
+// Init is how initial weights are drawn. Biases begin at zero.
+type Init string
+
+// The initialisations, uniform in ±bound. The fans of a convolution count its
+// channels times the size of its kernel.
+const (
+	HeUniform     Init = "he-uniform"     // √(6/fan-in), variance 2/fan-in: K. He et al., "Delving deep into rectifiers", ICCV 2015, equation 10
+	GlorotUniform Init = "glorot-uniform" // √(6/(fan-in + fan-out)): X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010, equation 16
+)
+
+// check refuses what there is not.
+func (a Architecture) check() error {
+	if operators[a.Activation] == "" {
+		return fmt.Errorf("activation %q: want relu, logistic or tanh", a.Activation)
 	}
-	g := &graph.Graph{Name: arch, Opset: map[string]int{"": graph.LatestOpset}}
-	a := &architect{b: graph.NewBuilder(g, "v"), seed: seed}
+	if a.Init != "" && a.Init != HeUniform && a.Init != GlorotUniform {
+		return fmt.Errorf("initial weights %q: want he-uniform or glorot-uniform", a.Init)
+	}
+	if !(a.NormEpsilon >= 0) || math.IsInf(a.NormEpsilon, 0) {
+		return fmt.Errorf("epsilon of batch normalisation: got %v, want a number ≥ 0", a.NormEpsilon)
+	}
+	return nil
+}
+
+// NewModel is [Architecture.Model] of a network with its usual parts.
+func NewModel(arch string, shape []int, classes int, seed uint64) (*graph.Graph, error) {
+	return Architecture{Name: arch}.Model(shape, classes, seed)
+}
+
+// Model builds a classifier with random weights for examples of the given shape;
+// its output "logits" has one column per class and its batch dimension is "N".
+func (a Architecture) Model(shape []int, classes int, seed uint64) (*graph.Graph, error) {
+	fail := func(err error) (*graph.Graph, error) {
+		return nil, fmt.Errorf("new model %q for examples of shape %v: %w", a.Name, shape, err)
+	}
+	if n, ok := tensor.Size(shape); !ok || n < 1 || classes < 1 {
+		return fail(fmt.Errorf("%d classes: want at least one value and one class", classes))
+	}
+	if err := a.check(); err != nil {
+		return fail(err)
+	}
+	g := &graph.Graph{Name: a.Name, Opset: map[string]int{"": graph.LatestOpset}}
+	w := &architect{Architecture: a, b: graph.NewBuilder(g, "v"), seed: seed}
 	in := tensor.Type{DType: tensor.Float32, Shape: []tensor.Dim{tensor.Symbol("N")}}
 	for _, n := range shape {
 		in.Shape = append(in.Shape, tensor.Fixed(n))
 	}
-	x := a.b.Input("input", in)
-	y, err := a.body(arch, x, shape, classes)
+	y, err := w.body(a.Name, w.b.Input("input", in), shape, classes)
 	if err == nil {
-		err = a.b.Err()
+		err = w.b.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("new model %q for examples of shape %v: %w", arch, shape, err)
+		return fail(err)
 	}
 	y.Name = "logits"
 	g.Outputs = []*graph.Value{y}
@@ -50,6 +106,7 @@ func NewModel(arch string, shape []int, classes int, seed uint64) (*graph.Graph,
 // architect builds layers with weights drawn from streams named by the seed and
 // the layer.
 type architect struct {
+	Architecture
 	b    *graph.Builder
 	seed uint64
 }
@@ -71,7 +128,7 @@ func (a *architect) body(arch string, x *graph.Value, shape []int, classes int) 
 	}
 	switch arch {
 	case "lenet5":
-		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2, a.relu)
+		return a.lenet(x, shape, []int{6, 16}, []int{120, 84}, classes, 2, a.act)
 	case "lenet5-caffe":
 		linear := func(x *graph.Value) *graph.Value { return x }
 		return a.lenet(x, shape, []int{20, 50}, []int{500}, classes, 0, linear)
@@ -118,11 +175,14 @@ func checkWidths(widths []int) error {
 	return nil
 }
 
-// weights draws a parameter uniformly from ±√(6/fan-in).
-func (a *architect) weights(name string, fanIn int, shape ...int) *graph.Value {
+// weights draws a parameter as Init says.
+func (a *architect) weights(name string, fanIn, fanOut int, shape ...int) *graph.Value {
 	t := tensor.New(tensor.Float32, shape...)
 	r := stream.New(a.seed, "init/"+name, 0)
 	bound := math.Sqrt(6 / float64(fanIn))
+	if a.Init == GlorotUniform {
+		bound = math.Sqrt(6 / float64(fanIn+fanOut))
+	}
 	for i, data := 0, tensor.Data[float32](t); i < len(data); i++ {
 		data[i] = float32(bound * (2*r.Float64() - 1))
 	}
@@ -138,9 +198,12 @@ func (a *architect) constant(name string, n int, v float32) *graph.Value {
 	return a.b.Param(name, tensor.Of(data, n))
 }
 
-func (a *architect) dense(name string, x *graph.Value, in, out int) *graph.Value {
-	w := a.weights(name+".weight", in, out, in)
-	return a.b.With("Gemm", graph.Attributes{graph.Int("transB", 1)}, x, w, a.constant(name+".bias", out, 0))
+func (a *architect) dense(name string, x *graph.Value, in, out int, bias bool) *graph.Value {
+	inputs := []*graph.Value{x, a.weights(name+".weight", in, out, out, in)}
+	if bias && !a.NoBias {
+		inputs = append(inputs, a.constant(name+".bias", out, 0))
+	}
+	return a.b.With("Gemm", graph.Attributes{graph.Int("transB", 1)}, inputs...)
 }
 
 func (a *architect) conv(name string, x *graph.Value, in, out, kernel, stride, pad int, bias bool) *graph.Value {
@@ -151,14 +214,15 @@ func (a *architect) conv(name string, x *graph.Value, in, out, kernel, stride, p
 	if pad != 0 {
 		attrs = append(attrs, graph.Ints("pads", pad, pad, pad, pad))
 	}
-	inputs := []*graph.Value{x, a.weights(name+".weight", in*kernel*kernel, out, in, kernel, kernel)}
-	if bias {
+	inputs := []*graph.Value{x, a.weights(name+".weight", in*kernel*kernel, out*kernel*kernel, out, in, kernel, kernel)}
+	if bias && !a.NoBias {
 		inputs = append(inputs, a.constant(name+".bias", out, 0))
 	}
 	return a.b.With("Conv", attrs, inputs...)
 }
 
-func (a *architect) relu(x *graph.Value) *graph.Value { return a.b.Op("Relu", x) }
+// act is the activation.
+func (a *architect) act(x *graph.Value) *graph.Value { return a.b.Op(operators[a.Activation], x) }
 
 func (a *architect) flatten(x *graph.Value) *graph.Value {
 	if x.Type.Rank() == 2 {
@@ -173,9 +237,14 @@ func (a *architect) mlp(x *graph.Value, widths []int) (*graph.Value, error) {
 	}
 	x = a.flatten(x)
 	for i := 1; i < len(widths); i++ {
-		x = a.dense(fmt.Sprintf("fc%d", i), x, widths[i-1], widths[i])
-		if i < len(widths)-1 {
-			x = a.relu(x)
+		last, name := i == len(widths)-1, fmt.Sprintf("fc%d", i)
+		normal := a.BatchNorm && (!last || a.NormOutput)
+		x = a.dense(name, x, widths[i-1], widths[i], !normal)
+		if normal {
+			x = a.batchNorm(name+".bn", x, widths[i])
+		}
+		if !last {
+			x = a.act(x)
 		}
 	}
 	return x, nil
@@ -186,7 +255,12 @@ func (a *architect) mlp(x *graph.Value, widths []int) (*graph.Value, error) {
 func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes, pad int, act func(*graph.Value) *graph.Value) (*graph.Value, error) {
 	in := shape[0]
 	for i, out := range channels {
-		x = act(a.conv(fmt.Sprintf("conv%d", i+1), x, in, out, 5, 1, pad, true))
+		name := fmt.Sprintf("conv%d", i+1)
+		x = a.conv(name, x, in, out, 5, 1, pad, !a.BatchNorm)
+		if a.BatchNorm {
+			x = a.batchNorm(name+".bn", x, out)
+		}
+		x = act(x)
 		x = a.b.With("MaxPool", graph.Attributes{graph.Ints("kernel_shape", 2, 2), graph.Ints("strides", 2, 2)}, x)
 		in, pad = out, 0
 	}
@@ -200,7 +274,11 @@ func (a *architect) lenet(x *graph.Value, shape, channels, hidden []int, classes
 // batchNorm normalises over the batch in training; [Finish] turns it into its
 // inference form.
 func (a *architect) batchNorm(name string, x *graph.Value, channels int) *graph.Value {
-	return a.b.With("BatchNormalization", graph.Attributes{graph.Int("training_mode", 1), graph.Float("momentum", 0.9)}, x,
+	attrs := graph.Attributes{graph.Int("training_mode", 1), graph.Float("momentum", 0.9)}
+	if a.NormEpsilon > 0 {
+		attrs = append(attrs, graph.Float("epsilon", float32(a.NormEpsilon)))
+	}
+	return a.b.With("BatchNormalization", attrs, x,
 		a.constant(name+".scale", channels, 1), a.constant(name+".bias", channels, 0),
 		a.constant(name+".mean", channels, 0), a.constant(name+".variance", channels, 1))
 }
@@ -209,7 +287,7 @@ func (a *architect) batchNorm(name string, x *graph.Value, channels int) *graph.
 // resolution; the shortcut into a wider stage is a 1×1 convolution.
 func (a *architect) resnet(x *graph.Value, shape, channels []int, blocks, classes int) *graph.Value {
 	in := channels[0]
-	x = a.relu(a.batchNorm("stem.bn", a.conv("stem", x, shape[0], in, 3, 1, 1, false), in))
+	x = a.act(a.batchNorm("stem.bn", a.conv("stem", x, shape[0], in, 3, 1, 1, false), in))
 	for s, out := range channels {
 		for k := range blocks {
 			stride := 1
@@ -221,16 +299,16 @@ func (a *architect) resnet(x *graph.Value, shape, channels []int, blocks, classe
 		}
 	}
 	x = a.flatten(a.b.Op("GlobalAveragePool", x))
-	return a.dense("fc", x, in, classes)
+	return a.dense("fc", x, in, classes, true)
 }
 
 func (a *architect) block(name string, x *graph.Value, in, out, stride int) *graph.Value {
-	y := a.relu(a.batchNorm(name+".bn1", a.conv(name+".conv1", x, in, out, 3, stride, 1, false), out))
+	y := a.act(a.batchNorm(name+".bn1", a.conv(name+".conv1", x, in, out, 3, stride, 1, false), out))
 	y = a.batchNorm(name+".bn2", a.conv(name+".conv2", y, out, out, 3, 1, 1, false), out)
 	if in != out {
 		x = a.batchNorm(name+".bns", a.conv(name+".shortcut", x, in, out, 1, stride, 0, false), out)
 	}
-	return a.relu(a.b.Op("Add", x, y))
+	return a.act(a.b.Op("Add", x, y))
 }
 
 // Finish returns the model in its inference form: batch normalisations use

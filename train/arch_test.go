@@ -211,3 +211,118 @@ func TestFinishKeepsTheRest(t *testing.T) {
 		}
 	}
 }
+
+// TestArchitectureOptions: what is asked for is in the graph, and it trains.
+func TestArchitectureOptions(t *testing.T) {
+	images := glyphs(t, 8)
+	for _, c := range []struct {
+		a     Architecture
+		want  int            // parameters that train
+		nodes map[string]int // of each operator
+	}{
+		{Architecture{Name: "mlp:784-32-16-10", NoBias: true}, 784*32 + 32*16 + 16*10, map[string]int{"Gemm": 3, "Relu": 2}},
+		{Architecture{Name: "mlp:784-32-10", Activation: Logistic, Init: GlorotUniform}, 784*32 + 32 + 32*10 + 10, map[string]int{"Sigmoid": 1, "Relu": 0}},
+		{Architecture{Name: "lenet-300-100", Activation: Tanh}, 266610, map[string]int{"Tanh": 2}},
+		// A normalisation has a scale and a shift for each channel, its layer no bias.
+		{Architecture{Name: "mlp:784-32-10", BatchNorm: true}, 784*32 + 2*32 + 32*10 + 10, map[string]int{"BatchNormalization": 1}},
+		{Architecture{Name: "mlp:784-32-10", BatchNorm: true, NormOutput: true}, 784*32 + 2*32 + 32*10 + 2*10, map[string]int{"BatchNormalization": 2}},
+		{Architecture{Name: "lenet5", BatchNorm: true}, 61706 + 6 + 16 + 120 + 84, map[string]int{"BatchNormalization": 4, "Relu": 4}},
+		{Architecture{Name: "lenet5", NoBias: true, Activation: Tanh}, 61706 - 6 - 16 - 120 - 84 - 10, map[string]int{"Tanh": 4}},
+		{Architecture{Name: "resnet8", NoBias: true, Activation: Tanh}, 0, map[string]int{"BatchNormalization": 9, "Tanh": 7, "Gemm": 1}},
+	} {
+		g, err := c.a.Model([]int{1, 28, 28}, 10, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := trainable(g); c.want > 0 && got != c.want {
+			t.Errorf("%+v: parameters: got %d, want %d", c.a, got, c.want)
+		}
+		for op, want := range c.nodes {
+			got := 0
+			for _, n := range g.Nodes {
+				if n.Op == op {
+					got++
+				}
+			}
+			if got != want {
+				t.Errorf("%+v: %s: got %d, want %d", c.a, op, got, want)
+			}
+		}
+		m, epochs := mustRun(t, g, images, Options{Batch: 4})
+		if e := epochs[0]; !(e.Loss > 0 && e.Loss < 20) {
+			t.Errorf("%+v: first epoch: got %+v", c.a, e)
+		}
+		forward(t, Finish(m), 2)
+	}
+}
+
+// TestNoBiasAtZero: without biases the network of zeros answers with zeros, so that
+// its loss is that of knowing nothing.
+func TestNoBiasAtZero(t *testing.T) {
+	g, err := Architecture{Name: "lenet5", NoBias: true}.Model([]int{1, 28, 28}, 10, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range g.Weights() {
+		clear(tensor.Data[float32](p.Data))
+	}
+	for _, z := range forward(t, g, 2, 1, -2, 3).Float64s() {
+		if z != 0 {
+			t.Fatalf("got answer %v, want 0", z)
+		}
+	}
+}
+
+// TestGlorotInit: X. Glorot and Y. Bengio 2010, equation 16, in ±√(6/(n_i+n_o)).
+func TestGlorotInit(t *testing.T) {
+	g, err := Architecture{Name: "lenet5", Init: GlorotUniform}.Model([]int{1, 28, 28}, 10, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, fans := range map[string]int{"fc1.weight": 400 + 120, "conv2.weight": 25 * (6 + 16)} {
+		top := 0.0
+		for _, x := range param(t, g, name) {
+			top = max(top, math.Abs(x))
+		}
+		if bound := math.Sqrt(6 / float64(fans)); top > bound || top < 0.99*bound {
+			t.Errorf("%s: largest: got %v, want just below %v", name, top, bound)
+		}
+	}
+}
+
+// TestNormEpsilon: the operator has the ε that was asked for, or that of ONNX.
+func TestNormEpsilon(t *testing.T) {
+	for _, epsilon := range []float64{0, 1e-4} {
+		g, err := Architecture{Name: "mlp:4-3", BatchNorm: true, NormOutput: true, NormEpsilon: epsilon}.Model([]int{4}, 3, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := epsilon
+		if want == 0 {
+			want = 1e-5
+		}
+		for _, n := range g.Nodes {
+			if n.Op == "BatchNormalization" {
+				if got := float64(n.Attrs.Float("epsilon", 1e-5)); math.Abs(got/want-1) > 1e-6 {
+					t.Errorf("epsilon: got %v, want %v", got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestArchitectureRefuses(t *testing.T) {
+	for _, c := range []struct {
+		a    Architecture
+		says string
+	}{
+		{Architecture{Name: "lenet5", Activation: "gelu"}, `activation "gelu": want relu, logistic or tanh`},
+		{Architecture{Name: "lenet5", Init: "zero"}, `initial weights "zero": want he-uniform`},
+		{Architecture{Name: "lenet5", NormEpsilon: -1}, "epsilon of batch normalisation: got -1"},
+		{Architecture{Name: "lenet5", NormEpsilon: math.NaN()}, "epsilon of batch normalisation: got NaN"},
+	} {
+		if _, err := c.a.Model([]int{1, 28, 28}, 10, 1); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: got error %v, want one that says %q", c.a, err, c.says)
+		}
+	}
+}
