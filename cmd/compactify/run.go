@@ -274,8 +274,8 @@ func (a *app) firstModel(ctx context.Context, parts compress.Parts, source strin
 		return nil, err
 	}
 	o.Step = func(done float64) { progress("training lenet5", done) }
-	trained, err := t.train(ctx, parts.Training, a.seed, o)
-	return trained.model, err
+	trained, err := t.train(ctx, parts.Training, a.seed, o, nil)
+	return trained.Model, err
 }
 
 // conclude prints the result and seals the folder. A run that has nothing to

@@ -4,22 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
-	"path/filepath"
-	"runtime"
-	"strconv"
 	"strings"
 
-	"github.com/compactify/compactify"
-	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/data"
-	"github.com/compactify/compactify/engine"
-	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
-	"github.com/compactify/compactify/internal/jsonnum"
-	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/train"
 	"github.com/spf13/cobra"
 )
@@ -27,10 +16,18 @@ import (
 // trainFlags are the settings of train.
 type trainFlags struct {
 	dataFlags
-	arch, optimizer, decay, l2 string
-	epochs, batch              int  // 0 is what schedule chooses
-	timed                      bool // epochs was given
-	rate, momentum, threshold  float64
+	arch, optimizer, decay string
+	rate                   string // a schedule
+	l2, l1, elastic, group string // schedules of λ
+	maxnorm                string // of the radius
+	alpha                  float64
+	dropout                train.Dropout
+	smoothing              float64
+	epochs, batch          int  // 0 is what schedule chooses
+	timed                  bool // epochs was given
+	patience, every        int
+	momentum, threshold    float64
+	resume                 string
 }
 
 // How a network is trained when nothing is said. An epoch of few examples has few
@@ -44,16 +41,26 @@ const (
 	smallBatch  = 16
 )
 
+// validationShare is set aside for --patience.
+const validationShare = 0.1
+
 func (a *app) trainCommand() *cobra.Command {
 	var f trainFlags
 	c := &cobra.Command{
 		Use:   "train",
-		Short: "Train a small network, with a penalty that pulls it towards zero",
+		Short: "Train a small network, with penalties that pull it towards zero",
 		Long: `Train a small network and write it as ONNX.
 
-The penalty λ‖θ‖² is added to the mean loss, biases included, and applied as a
-proximal step. As λ grows the weights are pulled towards the boundary, the network
-whose weights are all zero; "boundary" says how near they came.
+Penalties are added to the mean loss, over all weights, biases included, and applied
+as exact proximal steps, stable for every λ. As λ grows the weights are pulled towards
+the boundary, the network whose weights are all zero; "boundary" says how near they
+came, "lyapunov" whether the descent was one: some of the steps are measured on their
+own batch before and after.
+
+Schedules (SCHED) run over the epochs, ends included:
+    1e-4             the same in every epoch
+    linear:A..B      geom:A..B      cosine:A..B
+    step:A@E,B@F     A from epoch E on, B from epoch F on; epochs count from 1
 
 Architectures (--arch):
     lenet5           convolutions 6/16, dense 120/84; for images
@@ -61,11 +68,17 @@ Architectures (--arch):
     lenet-300-100    dense 300/100
     mlp:A-B-…-Z      dense, A inputs, Z classes, such as mlp:784-300-10
     resnet8          residual, three stages; for images
-    resnet20         residual, three stages of three blocks; for images`,
-		Example: "  compactify train\n  compactify train --arch lenet-300-100 --data digits/ --epochs 10 --l2 1e-4 --out digits.onnx",
-		Args:    want(),
+    resnet20         residual, three stages of three blocks; for images
+
+Into a folder (--out DIR, or a numbered one) go the model, the initial model, a record
+of every epoch and measured step, a page to look at, and after each epoch a
+checkpoint: --resume DIR goes on from it, with the same settings, and ends with the
+bytes of a run that was not interrupted. certify checks the folder's claims.`,
+		Example: "  compactify train\n  compactify train --arch lenet-300-100 --data digits/ --epochs 10 --l2 1e-4 --out digits.onnx\n" +
+			"  compactify train --arch lenet-300-100 --data digits/ --l2 geom:1e-8..1e2 --out walk-to-zero\n" +
+			"  compactify train --optimizer momentum --rate cosine:0.1..0.001 --dropout 0.5 --maxnorm 2\n  compactify train --resume walk-to-zero",
+		Args: want(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			f.timed = c.Flags().Changed("epochs")
 			return a.train(c.Context(), f)
 		},
 	}
@@ -73,36 +86,49 @@ Architectures (--arch):
 	flags := c.Flags()
 	flags.StringVar(&f.arch, "arch", "lenet5", "the network, see above")
 	flags.IntVar(&f.epochs, "epochs", 0, "passes over the examples (default: 12, or as many as make 900 steps)")
-	flags.StringVar(&f.l2, "l2", "0", "λ of the penalty λ‖θ‖²")
-	flags.StringVar(&f.optimizer, "optimizer", "adam", "adam or sgd")
-	flags.Float64Var(&f.rate, "rate", 0, "step size (default 0.001 for adam, 0.05 for sgd)")
-	flags.StringVar(&f.decay, "decay", "constant", "how the step size falls: constant or cosine")
-	flags.Float64Var(&f.momentum, "momentum", 0, "momentum of sgd, in [0, 1)")
+	flags.StringVar(&f.l2, "l2", "0", "SCHED of λ in the penalty λ‖θ‖²")
+	flags.StringVar(&f.l1, "l1", "0", "SCHED of λ in λ‖θ‖₁")
+	flags.StringVar(&f.elastic, "elastic", "0", "SCHED of λ in λ(α‖θ‖₁ + (1−α)‖θ‖²)")
+	flags.Float64Var(&f.alpha, "alpha", 0.5, "α of --elastic, in (0, 1]")
+	flags.StringVar(&f.group, "group", "0", "SCHED of λ in λ·Σ√|g|·‖θ_g‖: all that one unit or channel adds up, with its bias")
+	flags.StringVar(&f.maxnorm, "maxnorm", "0", "SCHED of the largest norm of a unit's incoming weights (0: none)")
+	flags.Float64Var(&f.dropout.Hidden, "dropout", 0, "probability of dropping a value that a dense layer reads")
+	flags.Float64Var(&f.dropout.Input, "dropout-input", 0, "probability of dropping a value of the input")
+	flags.Float64Var(&f.dropout.Weights, "drop-connect", 0, "probability of dropping a weight, for a whole batch")
+	flags.Float64Var(&f.smoothing, "label-smoothing", 0, "share of each target that is spread over all classes")
+	flags.StringVar(&f.optimizer, "optimizer", "adam", "sgd, momentum, nesterov, adam, adamw or lbfgs")
+	flags.StringVar(&f.rate, "rate", "0", "SCHED of the step size (default 0.001 for adam and adamw, 0.05 otherwise)")
+	flags.StringVar(&f.decay, "decay", "constant", "how the step size falls within the run: constant or cosine")
+	flags.Float64Var(&f.momentum, "momentum", 0, "momentum, in [0, 1) (default 0.9 for momentum and nesterov)")
 	flags.IntVar(&f.batch, "batch", 0, "examples per step (default: 128, or 16 if there are fewer than 1,000 examples)")
+	flags.IntVar(&f.patience, "patience", 0, "end after so many epochs without a smaller loss on a tenth of the examples, set aside, and keep the best (0: never)")
+	flags.IntVar(&f.every, "monitor", 16, "measure every so many steps (0: none)")
 	flags.Float64Var(&f.threshold, "threshold", 0, "norm that counts as the boundary (default: 1 % of the largest norm seen)")
+	flags.StringVar(&f.resume, "resume", "", "folder or checkpoint of a run to go on with; its settings hold")
 	return c
 }
 
 // options translates flags. Mistakes in them are errors of usage.
 func (f *trainFlags) options(a *app) (train.Options, error) {
-	o := train.Options{Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Momentum: f.momentum, Seed: a.seed, Pool: a.pool}
+	o := train.Options{Epochs: f.epochs, Batch: f.batch, Momentum: f.momentum, Dropout: f.dropout, Smoothing: f.smoothing,
+		Patience: f.patience, Seed: a.seed, Pool: a.pool}
 	if err := f.optimize(&o); err != nil {
 		return o, usage(err)
 	}
 	switch f.decay {
-	case "constant":
+	case "constant", "":
 	case "cosine":
 		o.Decay = train.Cosine
 	default:
 		return o, usage(fmt.Errorf("--decay: got %q, want constant or cosine", f.decay))
 	}
-	lambda, err := train.ParseSchedule(f.l2)
-	if err != nil {
-		return o, usage(fmt.Errorf("--l2: %w", err))
+	if err := f.penalize(&o); err != nil {
+		return o, usage(err)
 	}
-	if !lambda.IsZero() {
-		o.Penalties = []train.Penalty{{Kind: train.L2, Lambda: lambda}}
+	if f.every > 0 {
+		o.Monitor = &train.Monitor{Every: f.every}
 	}
+	share := func(p float64) bool { return p >= 0 && p < 1 }
 	for _, check := range []struct {
 		flag string
 		x    float64
@@ -111,9 +137,15 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 	}{
 		{"epochs", float64(f.epochs), f.epochs >= 1 || !f.timed, "1 or more"},
 		{"batch", float64(f.batch), f.batch >= 0, "1 or more"},
-		{"rate", f.rate, f.rate >= 0 && !math.IsInf(f.rate, 0), "a positive number"},
-		{"momentum", f.momentum, f.momentum >= 0 && f.momentum < 1, "a number in [0, 1)"},
-		{"threshold", f.threshold, f.threshold >= 0, "a positive number"},
+		{"momentum", f.momentum, share(f.momentum), "a number in [0, 1)"},
+		{"dropout", f.dropout.Hidden, share(f.dropout.Hidden), "a probability in [0, 1)"},
+		{"dropout-input", f.dropout.Input, share(f.dropout.Input), "a probability in [0, 1)"},
+		{"drop-connect", f.dropout.Weights, share(f.dropout.Weights), "a probability in [0, 1)"},
+		{"label-smoothing", f.smoothing, share(f.smoothing), "a number in [0, 1)"},
+		{"alpha", f.alpha, f.alpha > 0 && f.alpha <= 1 || f.elastic == "", "a number in (0, 1]"},
+		{"patience", float64(f.patience), f.patience >= 0, "0 or more"},
+		{"monitor", float64(f.every), f.every >= 0, "0 or more"},
+		{"threshold", f.threshold, f.threshold >= 0 && !math.IsInf(f.threshold, 0), "a positive number"},
 	} {
 		if !check.ok {
 			return o, usage(fmt.Errorf("--%s: got %v, want %s", check.flag, check.x, check.want))
@@ -122,7 +154,7 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 	return o, nil
 }
 
-// optimize sets the optimiser by its name.
+// optimize sets the optimiser by its name, with its rate.
 func (f *trainFlags) optimize(o *train.Options) error {
 	switch f.optimizer {
 	case "", "adam", "adamw":
@@ -137,20 +169,74 @@ func (f *trainFlags) optimize(o *train.Options) error {
 	if o.Momentum == 0 && (f.optimizer == "momentum" || f.optimizer == "nesterov") {
 		o.Momentum = 0.9
 	}
+	rate, err := f.schedule("rate", f.rate)
+	if err != nil {
+		return err
+	}
+	o.Rates = rate
+	if f.decay == "cosine" && !rate.IsZero() {
+		first, last := rate.Ends(2)
+		if first != last {
+			return fmt.Errorf("--decay cosine: --rate %v is a schedule already", rate)
+		}
+		o.Rates, o.Rate = train.Schedule{}, first
+	}
+	return nil
+}
+
+// schedule reads a flag's schedule.
+func (f *trainFlags) schedule(flag, text string) (train.Schedule, error) {
+	if text == "" {
+		return train.Schedule{}, nil
+	}
+	s, err := train.ParseSchedule(text)
+	if err != nil {
+		return s, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return s, nil
+}
+
+// adamwLambda is λ of adamw when no penalty is given: the weight decay of 0.01 that is
+// usual for it, as the penalty λ‖θ‖² has the gradient 2λθ.
+const adamwLambda = 0.005
+
+// penalize reads the penalties. All are decoupled from the optimiser's step, so that
+// adamw is adam with a penalty of its own.
+func (f *trainFlags) penalize(o *train.Options) error {
+	if f.optimizer == "adamw" && f.l2 == "0" {
+		f.l2 = fmt.Sprint(adamwLambda)
+	}
+	for _, p := range []struct {
+		kind train.PenaltyKind
+		text string
+	}{{train.L2, f.l2}, {train.L1, f.l1}, {train.ElasticNet, f.elastic}, {train.GroupLasso, f.group}, {train.MaxNorm, f.maxnorm}} {
+		s, err := f.schedule(string(p.kind), p.text)
+		if err != nil {
+			return err
+		}
+		if s.IsZero() {
+			continue
+		}
+		one := train.Penalty{Kind: p.kind, Lambda: s}
+		if p.kind == train.ElasticNet {
+			one.Alpha = f.alpha
+		}
+		o.Penalties = append(o.Penalties, one)
+	}
 	return nil
 }
 
 // trained is what training came to.
 type trained struct {
-	model  *graph.Graph // in inference form
-	first  float64      // ‖θ‖ before the first step
-	epochs []train.Epoch
-	steps  int
+	train.Result
+	initial *graph.Graph // in inference form
+	steps   int
 }
 
-// train builds the network for the examples and trains it. When ctx ends, what
+// train builds the network for the examples, shows it to started, if that is set, and
+// trains it. When ctx ends, what
 // was reached is returned with its error.
-func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o train.Options) (trained, error) {
+func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o train.Options, started func(initial *graph.Graph) error) (trained, error) {
 	if set.Classes() == 0 {
 		return trained{}, fmt.Errorf("train on %q: got examples without classes, want labels", set.Name())
 	}
@@ -159,7 +245,12 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 		return trained{}, usage(err)
 	}
 	o.Epochs, o.Batch = schedule(o.Epochs, o.Batch, set.Len())
-	t := trained{first: model.Norm()}
+	t := trained{initial: train.Finish(model)}
+	if started != nil {
+		if err := started(t.initial); err != nil {
+			return t, err
+		}
+	}
 	step := o.Step
 	o.Step = func(done float64) {
 		t.steps++
@@ -167,10 +258,7 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 			step(done)
 		}
 	}
-	model, t.epochs, err = train.Run(ctx, model, set, o)
-	if model != nil {
-		t.model = train.Finish(model)
-	}
+	t.Result, err = train.Towards(ctx, model, set, f.threshold, o)
 	return t, err
 }
 
@@ -196,190 +284,4 @@ func exampleShape(arch string, shape []int) []int {
 		return append([]int{1}, shape...)
 	}
 	return shape
-}
-
-// trainResult is the JSON object of train.
-type trainResult struct {
-	Arch       string        `json:"arch"`
-	Params     int           `json:"params"`
-	Epochs     []epochResult `json:"epochs"`
-	Metric     jsonnum.Float `json:"metric"` // on the held-out examples
-	MetricName string        `json:"metric_name"`
-	Loss       jsonnum.Float `json:"loss"`
-	HeldOut    int           `json:"held_out"`
-	Lyapunov   lyapunov      `json:"lyapunov"`
-	Boundary   boundary      `json:"boundary"`
-	Recomputed *recomputed   `json:"recomputed,omitempty"`
-	Files      trainFiles    `json:"files"`
-	Bytes      int           `json:"bytes"`
-	Seed       uint64        `json:"seed"`
-}
-
-type epochResult struct {
-	Loss   jsonnum.Float `json:"loss"`
-	Metric jsonnum.Float `json:"metric"`
-	Norm   jsonnum.Float `json:"norm"`
-	Lambda jsonnum.Float `json:"lambda"`
-}
-
-// lyapunov holds what is known of the descent; NaN is what was not measured.
-type lyapunov struct {
-	Steps           int           `json:"steps"`
-	Increases       jsonnum.Float `json:"increases"`
-	MaxKappa        jsonnum.Float `json:"max_kappa"`
-	TwoOverEta      jsonnum.Float `json:"two_over_eta"`
-	BalanceResidual jsonnum.Float `json:"balance_residual"`
-}
-
-type boundary struct {
-	Approached bool          `json:"approached"`
-	Norm       jsonnum.Float `json:"norm"`
-	Threshold  jsonnum.Float `json:"threshold"`
-}
-
-// recomputed says what every training step computes twice to fit in memory.
-type recomputed struct {
-	Operations int `json:"operations"` // per step
-	BytesSaved int `json:"bytes_saved"`
-}
-
-type trainFiles struct {
-	Model string `json:"model"`
-}
-
-// train runs the command. After Ctrl-C the model as far as it got is kept.
-func (a *app) train(ctx context.Context, f trainFlags) error {
-	o, err := f.options(a)
-	if err != nil {
-		return err
-	}
-	e, err := f.open(a)
-	if err != nil {
-		return err
-	}
-	if err := a.checkOut(); err != nil {
-		return err
-	}
-	set, heldOut := e.train, e.heldOut
-	if heldOut == nil {
-		set, heldOut = compress.HoldOut(set, a.seed)
-	}
-	o.Step = func(done float64) { a.report.progress("training "+f.arch, done) }
-	var twice *recomputed
-	o.Recomputed = func(r engine.Recomputation) {
-		twice = &recomputed{r.Steps, r.Saved}
-		a.note("%s", words.Recomputed("training", r.Steps, r.Saved))
-	}
-	t, err := f.train(ctx, set, a.seed, o)
-	stopped := errors.Is(err, context.Canceled) && t.steps > 0
-	if err != nil && !stopped {
-		return err
-	}
-	// The tensors of training are garbage: what follows takes their place instead of
-	// more memory.
-	runtime.GC()
-	r := newTrainResult(f, t, o, a.seed)
-	r.Recomputed = twice
-	if r.Files.Model, r.Bytes, err = a.keepModel(t.model); err != nil {
-		return err
-	}
-	if stopped {
-		r.Metric, r.Loss = jsonnum.Float(math.NaN()), jsonnum.Float(math.NaN())
-		return errors.Join(a.print(r, func(w io.Writer) { r.text(w) }), ctx.Err())
-	}
-	if err := r.measure(ctx, a, t.model, heldOut); err != nil {
-		return err
-	}
-	return a.print(r, func(w io.Writer) { r.text(w) })
-}
-
-func newTrainResult(f trainFlags, t trained, o train.Options, seed uint64) *trainResult {
-	nan := jsonnum.Float(math.NaN())
-	r := &trainResult{Arch: f.arch, Params: t.model.NumParams(), Seed: seed, Epochs: []epochResult{}}
-	largest := t.first
-	for _, e := range t.epochs {
-		r.Epochs = append(r.Epochs, epochResult{jsonnum.Float(e.Loss), jsonnum.Float(e.Metric), jsonnum.Float(e.Norm), jsonnum.Float(e.Lambda)})
-		largest = max(largest, e.Norm)
-	}
-	r.Lyapunov = lyapunov{Steps: t.steps, Increases: nan, MaxKappa: nan, TwoOverEta: jsonnum.Float(2 / o.FirstRate()), BalanceResidual: nan}
-	norm := t.model.Norm()
-	threshold := f.threshold
-	if threshold == 0 {
-		threshold = 0.01 * largest
-	}
-	r.Boundary = boundary{Approached: norm <= threshold, Norm: jsonnum.Float(norm), Threshold: jsonnum.Float(threshold)}
-	return r
-}
-
-// measure evaluates the model on the held-out examples.
-func (r *trainResult) measure(ctx context.Context, a *app, model *graph.Graph, heldOut *data.Set) error {
-	e, err := compress.NewEvaluator(ctx, model, heldOut, "", a.pool, nil)
-	if err != nil {
-		return err
-	}
-	var m compactify.Measure
-	if m, err = e.Evaluate(ctx, model); err != nil {
-		return err
-	}
-	r.Metric, r.MetricName, r.Loss, r.HeldOut = jsonnum.Float(m.Metric), e.MetricName(), jsonnum.Float(m.Loss), m.Examples
-	return nil
-}
-
-// checkOut finds out before a long work whether its result may be written.
-func (a *app) checkOut() error {
-	if strings.HasSuffix(a.out, ".onnx") {
-		return a.checkFile(a.out)
-	}
-	if entries, err := os.ReadDir(a.out); a.out != "" && err == nil && len(entries) > 0 && !a.force {
-		return fmt.Errorf("write into %q: the folder is not empty: %w", a.out, os.ErrExist)
-	}
-	return nil
-}
-
-// keepModel writes a model to the file that --out names, or as model.onnx into
-// the folder.
-func (a *app) keepModel(g *graph.Graph) (path string, bytes int, err error) {
-	file, err := onnx.Encode(g, onnx.Options{Oldest: true})
-	if err != nil {
-		return "", 0, err
-	}
-	if err := a.checkSize("the model", len(file)); err != nil {
-		return "", 0, err
-	}
-	if strings.HasSuffix(a.out, ".onnx") {
-		return a.out, len(file), a.writeFile(a.out, file)
-	}
-	folder, err := a.folder()
-	if err != nil {
-		return "", 0, err
-	}
-	if err = folder.Asked(a.asked()); err == nil {
-		_, err = folder.Put(compress.ModelFile, file)
-	}
-	return filepath.Join(folder.Dir(), compress.ModelFile), len(file), a.sealed(folder, err)
-}
-
-// maxRows is about how many epochs are printed; --json has all of them.
-const maxRows = 20
-
-func (r *trainResult) text(w io.Writer) {
-	rows := [][]string{{"epoch", "training loss (nats)", "training accuracy", "‖θ‖"}}
-	every := (len(r.Epochs) + maxRows - 1) / maxRows
-	for i, e := range r.Epochs {
-		if (i+1)%every != 0 && i+1 != len(r.Epochs) {
-			continue
-		}
-		rows = append(rows, []string{strconv.Itoa(i + 1), words.Number(float64(e.Loss)), words.Percent(float64(e.Metric), 2), words.Number(float64(e.Norm))})
-	}
-	columns(w, rows)
-	fmt.Fprintf(w, "\n%s with %s, ", r.Arch, words.Count(r.Params, "weight", "weights"))
-	if r.HeldOut > 0 {
-		fmt.Fprintf(w, "%s %s on %s\n", r.MetricName, words.Metric(r.MetricName, float64(r.Metric)), words.Count(r.HeldOut, "held-out example", "held-out examples"))
-	} else {
-		fmt.Fprintln(w, "stopped before it was finished")
-	}
-	if r.Boundary.Approached {
-		fmt.Fprintf(w, "the weights reached the boundary: ‖θ‖ = %s\n", words.Number(float64(r.Boundary.Norm)))
-	}
-	fmt.Fprintf(w, "model     %s  (%s)\n", r.Files.Model, words.Size(r.Bytes))
 }
