@@ -111,6 +111,12 @@ func Divide(train, heldOut *data.Set, trains bool, seed uint64) (Parts, error) {
 
 // HoldOut sets a fifth of the examples aside, the same for equal seeds.
 func HoldOut(all *data.Set, seed uint64) (rest, heldOut *data.Set) {
-	parts := data.Split(all, []float64{1 - heldOutShare, heldOutShare}, seed, "held-out")
+	cut := HoldOutCut(seed)
+	parts := data.Split(all, cut.Fractions, cut.Seed, cut.Purpose)
 	return parts[0], parts[1]
+}
+
+// HoldOutCut is what [HoldOut] leaves of a set.
+func HoldOutCut(seed uint64) data.Cut {
+	return data.Cut{Fractions: []float64{1 - heldOutShare, heldOutShare}, Seed: seed, Purpose: "held-out"}
 }

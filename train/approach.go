@@ -164,3 +164,13 @@ func (t *Tracker) settles() bool {
 	half := (n + 1) / 2
 	return mean(t.turns[half:]) < mean(t.turns[1:half])
 }
+
+// ApproachOf is the [Tracker.Approach] of a run's epochs, of models with so many weights.
+func ApproachOf(epochs []Epoch, weights int) Approach {
+	t := &Tracker{}
+	for _, e := range epochs {
+		t.norms, t.turns = append(t.norms, e.Norm), append(t.turns, e.Turn)
+		t.zeros = append(t.zeros, float64(e.Zeros)/float64(max(1, weights)))
+	}
+	return t.Approach()
+}

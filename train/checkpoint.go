@@ -232,11 +232,11 @@ func rowsOf[T any](f *safetensors.File, name string, columns int, item func([]fl
 }
 
 func (e Epoch) row() []float64 {
-	return []float64{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, float64(e.Zeros), e.ValidLoss, e.ValidMetric}
+	return []float64{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, float64(e.Zeros), e.ValidLoss, e.ValidMetric, e.Turn}
 }
 
 func epochOf(r []float64) Epoch {
-	return Epoch{Loss: r[0], Metric: r[1], Norm: r[2], Lambda: r[3], Rate: r[4], Penalty: r[5], Zeros: int(r[6]), ValidLoss: r[7], ValidMetric: r[8]}
+	return Epoch{Loss: r[0], Metric: r[1], Norm: r[2], Lambda: r[3], Rate: r[4], Penalty: r[5], Zeros: int(r[6]), ValidLoss: r[7], ValidMetric: r[8], Turn: r[9]}
 }
 
 func (s Sample) row() []float64 {

@@ -83,6 +83,7 @@ type watch struct {
 	out     []tensor.Tensor
 	descent Descent
 
+	first    snapshot // θ at the start of the epoch
 	previous snapshot // θ_{k−1} of a measured step, for the energy
 	start    snapshot // θ_k of the last measured step, or of the epoch
 	penalty  float64  // λR there
@@ -97,7 +98,7 @@ type snapshot struct {
 }
 
 func newWatch(t *trainer) (*watch, error) {
-	w := &watch{t: t, every: t.o.Monitor.Every, previous: newSnapshot(t), start: newSnapshot(t)}
+	w := &watch{t: t, every: t.o.Monitor.Every, first: newSnapshot(t), previous: newSnapshot(t), start: newSnapshot(t)}
 	if w.every <= 0 {
 		w.every = defaultEvery
 	}
@@ -151,6 +152,21 @@ func (s *snapshot) put(t *trainer) {
 func (w *watch) begin(epoch int) {
 	w.epoch, w.lambda = epoch, w.t.lambda(epoch)
 	w.start.take(w.t)
+	w.first.take(w.t)
+}
+
+// turn is the angle between θ at the start of the epoch and θ now.
+func (w *watch) turn() float64 {
+	var xx, yy, xy float64
+	for i, p := range w.t.weights {
+		for j, x := range w.first.weights[i] {
+			y := float64(p.data[j])
+			xx += float64(x) * float64(x)
+			xy += float64(x) * y
+			yy += y * y
+		}
+	}
+	return math.Acos(max(-1, min(1, xy/math.Sqrt(xx*yy))))
 }
 
 // measures reports whether step k, counted from 0, is measured: every so many, and

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/internal/jsonnum"
 )
 
@@ -15,7 +16,7 @@ type Record struct {
 	Version   int              `json:"version"`
 	Arch      string           `json:"arch"`
 	Seed      uint64           `json:"seed"`
-	Data      DataRecord       `json:"data"`
+	Data      data.Origin      `json:"data"`      // of the examples that trained
 	Optimizer string           `json:"optimizer"` // sgd, nesterov, adam, lbfgs or flow
 	Momentum  jsonnum.Float    `json:"momentum"`
 	Batch     int              `json:"batch"`
@@ -35,18 +36,6 @@ type Record struct {
 
 // RecordFormat is the Format of a [Record] of Version 1.
 const RecordFormat = "compactify-training"
-
-// DataRecord names the examples that trained.
-type DataRecord struct {
-	Source    string `json:"source"`              // as the user named it
-	Normalize string `json:"normalize,omitempty"` // of the data's flags, as given
-	Raw       bool   `json:"raw,omitempty"`
-	Label     string `json:"label,omitempty"`
-	Part      string `json:"part"`     // "train": the source's own training part; "rest": without what was set aside as held out, "rest-validation": and without validation examples
-	Hash      string `json:"hash"`     // of the examples that trained, see data.Set.Hash
-	Examples  int    `json:"examples"` // that trained
-	Classes   int    `json:"classes"`
-}
 
 // PenaltyRecord is a [Penalty].
 type PenaltyRecord struct {
@@ -73,6 +62,7 @@ type EpochRecord struct {
 	Penalty     jsonnum.Float `json:"penalty"`
 	Schedule    jsonnum.Float `json:"schedule_term"` // what the change of λ to the next epoch adds to the objective at these weights, λ̇R of a step of one epoch
 	Zeros       int           `json:"zeros"`
+	Turn        jsonnum.Float `json:"turn"` // radians
 	ValidLoss   jsonnum.Float `json:"valid_loss"`
 	ValidMetric jsonnum.Float `json:"valid_metric"`
 }
@@ -129,7 +119,7 @@ const (
 // last.
 func NewEpochRecord(e Epoch, next float64) EpochRecord {
 	f := func(x float64) jsonnum.Float { return jsonnum.Float(x) }
-	r := EpochRecord{Loss: f(e.Loss), Metric: f(e.Metric), Norm: f(e.Norm), Lambda: f(e.Lambda), Rate: f(e.Rate), Penalty: f(e.Penalty), Zeros: e.Zeros,
+	r := EpochRecord{Loss: f(e.Loss), Metric: f(e.Metric), Norm: f(e.Norm), Lambda: f(e.Lambda), Rate: f(e.Rate), Penalty: f(e.Penalty), Zeros: e.Zeros, Turn: f(e.Turn),
 		ValidLoss: f(e.ValidLoss), ValidMetric: f(e.ValidMetric)}
 	if e.Lambda > 0 {
 		r.Schedule = f((next - e.Lambda) / e.Lambda * e.Penalty)

@@ -74,6 +74,9 @@ type Options struct {
 	Step func(done float64)
 	// Epoch, if set, is called after every epoch.
 	Epoch func(Epoch)
+	// Look, if set, is called after every epoch with the model as it then is, for
+	// reading alone. An error ends the run.
+	Look func(Epoch, *graph.Graph) error
 }
 
 // Teacher answers the inputs of a batch: for x [N, ...] it writes N rows of K
@@ -92,6 +95,7 @@ type Epoch struct {
 
 	Penalty float64 // the penalties' sum λR(θ) after the epoch
 	Zeros   int     // weights that are exactly zero after the epoch
+	Turn    float64 // angle between the directions of θ before and after the epoch, radians; NaN without a monitor or at θ = 0
 
 	// The loss and the accuracy on the validation examples after the epoch; NaN without
 	// any.
@@ -339,6 +343,11 @@ func (t *trainer) run(ctx context.Context) ([]Epoch, error) {
 		if t.o.Epoch != nil {
 			t.o.Epoch(record)
 		}
+		if t.o.Look != nil {
+			if err := t.o.Look(record, t.model); err != nil {
+				return t.records, err
+			}
+		}
 	}
 	return t.records, nil
 }
@@ -398,7 +407,10 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	}
 	record.Loss, record.Metric = loss/float64(batches), hits/float64(batches*t.o.Batch)
 	record.Penalty = t.proximal.value(t.proximal.params, t.proximal.groups)
-	record.Zeros = t.zeros()
+	record.Zeros, record.Turn = t.zeros(), math.NaN()
+	if t.watch != nil {
+		record.Turn = t.watch.turn()
+	}
 	if t.validator != nil {
 		var err error
 		record.ValidLoss, record.ValidMetric, err = t.validator.judge(ctx)

@@ -120,3 +120,12 @@ func (d *dataFlags) explain(err error) error {
 	}
 	return fmt.Errorf("--data: %w", err)
 }
+
+// firstOf are the first n examples of a set.
+func firstOf(s *data.Set, n int) *data.Set {
+	list := make([]int, min(n, s.Len()))
+	for i := range list {
+		list[i] = i
+	}
+	return s.Subset(list)
+}

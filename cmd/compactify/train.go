@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -25,7 +24,7 @@ type trainFlags struct {
 	smoothing              float64
 	epochs, batch          int  // 0 is what schedule chooses
 	timed                  bool // epochs was given
-	patience, every        int
+	patience, every, sharp int
 	momentum, threshold    float64
 	resume                 string
 }
@@ -103,6 +102,7 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 	flags.IntVar(&f.batch, "batch", 0, "examples per step (default: 128, or 16 if there are fewer than 1,000 examples)")
 	flags.IntVar(&f.patience, "patience", 0, "end after so many epochs without a smaller loss on a tenth of the examples, set aside, and keep the best (0: never)")
 	flags.IntVar(&f.every, "monitor", 16, "measure every so many steps (0: none)")
+	flags.IntVar(&f.sharp, "sharpness", 0, "measure the largest eigenvalue of the Hessian every so many epochs (0: at the end)")
 	flags.Float64Var(&f.threshold, "threshold", 0, "norm that counts as the boundary (default: 1 % of the largest norm seen)")
 	flags.StringVar(&f.resume, "resume", "", "folder or checkpoint of a run to go on with; its settings hold")
 	return c
@@ -145,6 +145,7 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 		{"alpha", f.alpha, f.alpha > 0 && f.alpha <= 1 || f.elastic == "", "a number in (0, 1]"},
 		{"patience", float64(f.patience), f.patience >= 0, "0 or more"},
 		{"monitor", float64(f.every), f.every >= 0, "0 or more"},
+		{"sharpness", float64(f.sharp), f.sharp >= 0, "0 or more"},
 		{"threshold", f.threshold, f.threshold >= 0 && !math.IsInf(f.threshold, 0), "a positive number"},
 	} {
 		if !check.ok {
@@ -229,8 +230,9 @@ func (f *trainFlags) penalize(o *train.Options) error {
 // trained is what training came to.
 type trained struct {
 	train.Result
-	initial *graph.Graph // in inference form
-	steps   int
+	initial   *graph.Graph // in inference form
+	asTrained *graph.Graph // the network as it trains: normalisations follow the batch
+	steps     int
 }
 
 // train builds the network for the examples, shows it to started, if that is set, and
@@ -245,7 +247,7 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 		return trained{}, usage(err)
 	}
 	o.Epochs, o.Batch = schedule(o.Epochs, o.Batch, set.Len())
-	t := trained{initial: train.Finish(model)}
+	t := trained{initial: train.Finish(model), asTrained: model}
 	if started != nil {
 		if err := started(t.initial); err != nil {
 			return t, err

@@ -6,7 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,32 +31,46 @@ type trainResult struct {
 	HeldOut    int           `json:"held_out"`
 	Lyapunov   lyapunov      `json:"lyapunov"`
 	Boundary   boundary      `json:"boundary"`
+	Bounds     []normBound   `json:"bounds"`
 	Recomputed *recomputed   `json:"recomputed,omitempty"`
+	Diverged   string        `json:"diverged,omitempty"` // why the run ended early
+	Notes      []string      `json:"notes,omitempty"`
 	Files      trainFiles    `json:"files"`
 	Bytes      int           `json:"bytes"`
 	Seed       uint64        `json:"seed"`
+	Seconds    float64       `json:"seconds"`
+
+	record train.Record
 }
 
+// epochResult is one epoch.
 type epochResult struct {
-	Loss   jsonnum.Float `json:"loss"`
-	Metric jsonnum.Float `json:"metric"`
-	Norm   jsonnum.Float `json:"norm"`
-	Lambda jsonnum.Float `json:"lambda"`
+	Loss         jsonnum.Float `json:"loss"`
+	Metric       jsonnum.Float `json:"metric"`
+	Norm         jsonnum.Float `json:"norm"`
+	Lambda       jsonnum.Float `json:"lambda"`
+	Rate         jsonnum.Float `json:"rate"`
+	Penalty      jsonnum.Float `json:"penalty"`
+	ScheduleTerm jsonnum.Float `json:"schedule_term"`
+	Zeros        int           `json:"zeros"`
+	ValidLoss    jsonnum.Float `json:"valid_loss"`
+	ValidMetric  jsonnum.Float `json:"valid_metric"`
 }
 
 // lyapunov holds what is known of the descent; NaN is what was not measured.
 type lyapunov struct {
 	Steps           int           `json:"steps"`
+	Measured        int           `json:"measured"` // of them, on their own batch before and after
+	Function        string        `json:"function"` // whose rises are counted
 	Increases       jsonnum.Float `json:"increases"`
+	LargestRise     jsonnum.Float `json:"largest_rise"`
+	TotalRise       jsonnum.Float `json:"total_rise"`
 	MaxKappa        jsonnum.Float `json:"max_kappa"`
+	MedianKappa     jsonnum.Float `json:"median_kappa"`
+	AboveEdge       int           `json:"above_edge"` // measured steps on which the objective had to rise
 	TwoOverEta      jsonnum.Float `json:"two_over_eta"`
 	BalanceResidual jsonnum.Float `json:"balance_residual"`
-}
-
-type boundary struct {
-	Approached bool          `json:"approached"`
-	Norm       jsonnum.Float `json:"norm"`
-	Threshold  jsonnum.Float `json:"threshold"`
+	Sharpness       []sharpness   `json:"sharpness,omitempty"`
 }
 
 // recomputed says what every training step computes twice to fit in memory.
@@ -65,8 +79,151 @@ type recomputed struct {
 	BytesSaved int `json:"bytes_saved"`
 }
 
+// trainFiles are the files that were written.
 type trainFiles struct {
-	Model string `json:"model"`
+	Model      string `json:"model"`
+	Initial    string `json:"initial,omitempty"`
+	Record     string `json:"record,omitempty"`
+	Checkpoint string `json:"checkpoint,omitempty"`
+	Witness    string `json:"witness,omitempty"` // of the largest rise
+	Report     string `json:"report,omitempty"`
+}
+
+func newTrainResult(t *training, done trained) *trainResult {
+	nan := jsonnum.Float(math.NaN())
+	r := &trainResult{Arch: t.f.arch, Params: done.Model.NumParams(), Seed: t.seed, Epochs: []epochResult{}, Bounds: []normBound{}, Recomputed: t.twice,
+		Metric: nan, Loss: nan}
+	r.record = t.newRecord(done)
+	for _, e := range r.record.Epochs {
+		r.Epochs = append(r.Epochs, epochResult{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, e.Schedule, e.Zeros, e.ValidLoss, e.ValidMetric})
+	}
+	steps := done.steps
+	if t.o.From != nil {
+		steps += t.o.From.Steps
+	}
+	r.Lyapunov = lyapunov{Steps: steps, Increases: nan, LargestRise: nan, TotalRise: nan, MaxKappa: nan, MedianKappa: nan,
+		TwoOverEta: jsonnum.Float(2 / t.o.FirstRate()), BalanceResidual: nan, Sharpness: t.sharpness}
+	if d := done.Monitor.Descent; d.Measured > 0 {
+		l := &r.Lyapunov
+		l.Measured, l.Function, l.Increases, l.AboveEdge = d.Measured, d.Function, jsonnum.Float(d.Increases), d.AtEdge
+		l.LargestRise, l.TotalRise, l.MaxKappa = jsonnum.Float(d.Largest), jsonnum.Float(d.Total), jsonnum.Float(d.MaxKappa)
+		l.MedianKappa = jsonnum.Float(medianKappa(d.Samples))
+	}
+	b := done.Boundary
+	r.Boundary = boundary{Approached: b.Approached, Norm: jsonnum.Float(b.Norm), Threshold: jsonnum.Float(b.Threshold), LossAt: nan, ScaleFree: nan,
+		Zeros: zerosOf(done.Model)}
+	return r
+}
+
+func medianKappa(samples []train.Sample) float64 {
+	var list []float64
+	for _, s := range samples {
+		list = append(list, s.Kappa)
+	}
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// zerosOf counts the weights that are exactly zero.
+func zerosOf(g *graph.Graph) int {
+	n := 0
+	for _, p := range g.Weights() {
+		for _, x := range p.Data.Float64s() {
+			if x == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// newRecord is the part of the record that training itself knows.
+func (t *training) newRecord(done trained) train.Record {
+	rec := train.Record{Arch: t.f.arch, Seed: t.seed, Data: t.origin, Optimizer: t.f.optimizer, Momentum: jsonnum.Float(t.o.Momentum), Batch: t.o.Batch,
+		Rate: t.f.rate, Penalties: []train.PenaltyRecord{}, Dropout: t.o.Dropout, Smoothing: jsonnum.Float(t.o.Smoothing), Epochs: []train.EpochRecord{}}
+	rec.Planned, rec.Batch = schedule(t.o.Epochs, t.o.Batch, t.set.Len())
+	if t.o.Rates.IsZero() {
+		rec.Rate = fmt.Sprint(t.o.FirstRate())
+		if t.o.Decay == train.Cosine {
+			rec.Rate = "cosine:" + rec.Rate + "..0"
+		}
+	}
+	for _, p := range t.o.Penalties {
+		rec.Penalties = append(rec.Penalties, train.PenaltyRecord{Kind: p.Kind, Schedule: p.Lambda.String(), Alpha: jsonnum.Float(p.Alpha)})
+	}
+	for i, e := range done.Epochs {
+		next := e.Lambda
+		if i+1 < len(done.Epochs) {
+			next = done.Epochs[i+1].Lambda
+		}
+		rec.Epochs = append(rec.Epochs, train.NewEpochRecord(e, next))
+	}
+	if done.Monitor.Descent.Measured > 0 {
+		rec.Descent = train.NewDescentRecord(done.Monitor)
+	}
+	return rec
+}
+
+// keep measures the model, judges the run and writes what there is to write. Where the
+// run was stopped nothing is measured any more.
+func (t *training) keep(ctx context.Context, r *trainResult, done trained, whole bool) error {
+	if whole {
+		last, err := t.sharp(ctx, len(done.Epochs), done.Model)
+		if err == nil {
+			r.Lyapunov.Sharpness = append(r.Lyapunov.Sharpness, last)
+			err = t.judge(ctx, r, done)
+		}
+		if err == nil {
+			err = r.measure(ctx, t.app, done.Model, t.heldOut)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	model, err := onnx.Encode(done.Model, onnx.Options{Oldest: true})
+	if err != nil {
+		return err
+	}
+	r.Bytes = len(model)
+	if err := t.checkSize("the model", len(model)); err != nil {
+		return err
+	}
+	if t.folder == nil {
+		r.Files.Model = t.out
+		return t.writeFile(t.out, model)
+	}
+	return t.fill(r, done, model)
+}
+
+// fill puts the run's files into its folder.
+func (t *training) fill(r *trainResult, done trained, model []byte) error {
+	put := func(name string, file []byte, to *string) error {
+		*to = t.folder.Path(name)
+		_, err := t.folder.Put(name, file)
+		return err
+	}
+	if err := put(compress.ModelFile, model, &r.Files.Model); err != nil {
+		return err
+	}
+	r.Files.Initial, r.record.Files = t.folder.Path(train.InitialFile), train.FilesRecord{Initial: train.InitialFile, Model: compress.ModelFile}
+	if !t.saved.IsZero() {
+		r.Files.Checkpoint = t.folder.Path(train.CheckpointFile)
+	}
+	if rise := done.Monitor.Descent.Rise; rise != nil {
+		file, err := rise.Encode()
+		if err == nil {
+			err = put(train.RiseFile, file, &r.Files.Witness)
+		}
+		if err != nil {
+			return err
+		}
+		r.record.Files.Rise = train.RiseFile
+	}
+	record, err := r.record.Encode()
+	if err == nil {
+		err = put(train.RecordFile, record, &r.Files.Record)
+	}
+	return err
 }
 
 // measure evaluates the model on the held-out examples.
@@ -98,13 +255,21 @@ func (a *app) checkOut() error {
 const maxRows = 20
 
 func (r *trainResult) text(w io.Writer) {
+	penalised := slices.ContainsFunc(r.Epochs, func(e epochResult) bool { return e.Lambda != 0 })
 	rows := [][]string{{"epoch", "training loss (nats)", "training accuracy", "‖θ‖"}}
+	if penalised {
+		rows[0] = append(rows[0], "λ", "zeros")
+	}
 	every := (len(r.Epochs) + maxRows - 1) / maxRows
 	for i, e := range r.Epochs {
 		if (i+1)%every != 0 && i+1 != len(r.Epochs) {
 			continue
 		}
-		rows = append(rows, []string{strconv.Itoa(i + 1), words.Number(float64(e.Loss)), words.Percent(float64(e.Metric), 2), words.Number(float64(e.Norm))})
+		row := []string{strconv.Itoa(i + 1), words.Number(float64(e.Loss)), words.Percent(float64(e.Metric), 2), words.Number(float64(e.Norm))}
+		if penalised {
+			row = append(row, words.Number(float64(e.Lambda)), strconv.Itoa(e.Zeros))
+		}
+		rows = append(rows, row)
 	}
 	columns(w, rows)
 	fmt.Fprintf(w, "\n%s with %s, ", r.Arch, words.Count(r.Params, "weight", "weights"))
@@ -113,8 +278,36 @@ func (r *trainResult) text(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, "stopped before it was finished")
 	}
-	if r.Boundary.Approached {
-		fmt.Fprintf(w, "the weights reached the boundary: ‖θ‖ = %s\n", words.Number(float64(r.Boundary.Norm)))
+	r.descent(w)
+	for _, s := range r.Boundary.sentences() {
+		fmt.Fprintf(w, "boundary  %s\n", s)
 	}
-	fmt.Fprintf(w, "model     %s  (%s)\n", r.Files.Model, words.Size(r.Bytes))
+	for _, b := range r.Bounds {
+		if b.Verdict != compactify.NotApplicable {
+			fmt.Fprintf(w, "bound     %s: %s, %s\n", b.Name, b.Verdict, b.Reason)
+		}
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note      %s\n", n)
+	}
+	fmt.Fprintf(w, "\nmodel     %s  (%s)\n", r.Files.Model, words.Size(r.Bytes))
+	if r.Files.Report != "" {
+		fmt.Fprintf(w, "report    %s  (opens in a browser)\n", r.Files.Report)
+	}
+}
+
+// descent says what the monitor saw.
+func (r *trainResult) descent(w io.Writer) {
+	l := r.Lyapunov
+	if l.Measured == 0 {
+		return
+	}
+	fmt.Fprintf(w, "descent   %s of %d measured before and after: the %s rose on %s", words.Count(l.Measured, "step", "steps"), l.Steps, l.Function, words.Count(int(l.Increases), "step", "steps"))
+	if l.Increases > 0 {
+		fmt.Fprintf(w, ", by up to %s", words.Number(float64(l.LargestRise)))
+	}
+	fmt.Fprintf(w, "\n          largest curvature along a step κ = %s, median %s; 2/η = %s\n", words.Number(float64(l.MaxKappa)), words.Number(float64(l.MedianKappa)), words.Number(float64(l.TwoOverEta)))
+	for _, s := range l.Sharpness[max(0, len(l.Sharpness)-1):] {
+		fmt.Fprintf(w, "          largest eigenvalue of the Hessian %s ± %s, on %s\n", words.Number(float64(s.Largest)), words.Number(float64(s.Bound)), words.Count(s.Examples, "example", "examples"))
+	}
 }

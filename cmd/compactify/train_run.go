@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +39,8 @@ type training struct {
 	settings string        // what a checkpoint must agree with
 	saved    time.Time     // when the last checkpoint was written
 	twice    *recomputed
+
+	sharpness []sharpness // on the way
 }
 
 // train runs the command. After Ctrl-C the model as far as it got is kept, after a
@@ -98,7 +102,7 @@ func (t *training) open() error {
 
 // run trains and keeps what came of it. The result is nil if nothing is worth keeping.
 func (t *training) run(ctx context.Context) (*trainResult, error) {
-	t.observe()
+	t.observe(ctx)
 	done, err := t.f.train(ctx, t.set, t.seed, t.o, t.begin)
 	stopped := errors.Is(err, context.Canceled) && done.steps > 0
 	diverged := errors.Is(err, train.ErrDiverged)
@@ -109,6 +113,9 @@ func (t *training) run(ctx context.Context) (*trainResult, error) {
 	// more memory.
 	runtime.GC()
 	r := newTrainResult(t, done)
+	if diverged {
+		r.Diverged = err.Error()
+	}
 	if keepErr := t.keep(context.WithoutCancel(ctx), r, done, !stopped); keepErr != nil {
 		return nil, errors.Join(err, keepErr)
 	}
@@ -116,7 +123,7 @@ func (t *training) run(ctx context.Context) (*trainResult, error) {
 }
 
 // observe connects the run with the progress bar and the folder.
-func (t *training) observe() {
+func (t *training) observe(ctx context.Context) {
 	stage, last := "training "+t.f.arch, ""
 	t.o.Step = func(done float64) { t.report.progress(stage+last, done) }
 	t.o.Epoch = func(e train.Epoch) {
@@ -134,6 +141,23 @@ func (t *training) observe() {
 		t.note("%s", words.Recomputed("training", r.Steps, r.Saved))
 	}
 	t.o.Save = t.save
+	t.o.Look = t.look(ctx)
+}
+
+// look measures the curvature every so many epochs; at the end it is measured anyway.
+func (t *training) look(ctx context.Context) func(train.Epoch, *graph.Graph) error {
+	epoch := 0
+	if t.o.From != nil {
+		epoch = len(t.o.From.Epochs)
+	}
+	return func(_ train.Epoch, g *graph.Graph) error {
+		if epoch++; t.f.sharp == 0 || epoch%t.f.sharp != 0 {
+			return nil
+		}
+		s, err := t.sharp(ctx, epoch, g)
+		t.sharpness = append(t.sharpness, s)
+		return err
+	}
 }
 
 // begin makes the folder, with the model that training starts from.
@@ -176,7 +200,7 @@ func (t *training) save(s *train.State) error {
 }
 
 // unsettled are flags that do not change what is trained.
-var unsettled = map[string]bool{"resume": true, "threshold": true, "monitor": false, "help": true}
+var unsettled = map[string]bool{"resume": true, "threshold": true, "sharpness": true, "eval": true, "help": true}
 
 // everywhere are flags of all commands that do.
 var everywhere = []string{"seed"}
@@ -248,7 +272,7 @@ func (t *training) agree(from *train.State) error {
 		return fmt.Errorf("--resume %q: settings: %w", t.f.resume, err)
 	}
 	var wrong []string
-	for _, name := range sortedKeys(now) {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if known[name] != now[name] {
 			wrong = append(wrong, fmt.Sprintf("%s: got %.40s, want %.40s", name, now[name], known[name]))
 		}
