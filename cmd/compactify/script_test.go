@@ -44,7 +44,7 @@ func TestScript(t *testing.T) {
 			}
 			return raceDetector, nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonKeys, "bad": badFiles},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonKeys, "bad": badFiles, "cut": cutFile},
 	})
 }
 
@@ -99,6 +99,16 @@ func badFiles(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.MkdirAll(ts.MkAbs("models"), 0o777))
 	ts.Check(writeBad(ts.MkAbs(".")))
+}
+
+// cut FROM TO N writes the first N bytes of a file.
+func cutFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: cut FROM TO N")
+	}
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.ReadFile(args[0]))[:n], 0o666))
 }
 
 // exits N PROGRAM ARGS… runs a program and wants exit status N.

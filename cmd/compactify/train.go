@@ -78,7 +78,7 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 			"  compactify train --optimizer momentum --rate cosine:0.1..0.001 --dropout 0.5 --maxnorm 2\n  compactify train --resume walk-to-zero",
 		Args: want(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.train(c.Context(), f)
+			return a.train(c.Context(), &f)
 		},
 	}
 	f.add(c)

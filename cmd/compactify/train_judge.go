@@ -124,6 +124,9 @@ func (t *training) judge(ctx context.Context, r *trainResult, done trained) erro
 	r.Boundary.LossAt = r.record.Zero.Loss
 	r.bounds(t, done)
 	approach := train.ApproachOf(done.Epochs, f.Dim())
+	if p := t.o.Penalties; approach.Kind == train.ToInfinity && len(p) > 0 {
+		approach.Kind, approach.Reason = train.ToNone, "the penalty holds ‖θ‖ in a ball; "+approach.Reason
+	}
 	r.Boundary.Kind, r.Boundary.Verdict, r.Boundary.Reason = string(approach.Kind), approach.Verdict, approach.Reason
 	return errors.Join(t.invariance(ctx, r, done), t.fixed(ctx, r, done))
 }

@@ -31,6 +31,7 @@ import (
 type training struct {
 	*app
 	f        trainFlags
+	start    time.Time
 	o        train.Options
 	set      *data.Set // that trains
 	heldOut  *data.Set
@@ -45,12 +46,12 @@ type training struct {
 
 // train runs the command. After Ctrl-C the model as far as it got is kept, after a
 // divergence the last that was finite.
-func (a *app) train(ctx context.Context, f trainFlags) error {
-	from, err := a.checkpoint(&f)
+func (a *app) train(ctx context.Context, f *trainFlags) error {
+	from, err := a.checkpoint(f)
 	if err != nil {
 		return err
 	}
-	t := &training{app: a, f: f}
+	t := &training{app: a, f: *f, start: time.Now()}
 	t.f.timed = f.command.Flags().Changed("epochs")
 	if t.o, err = t.f.options(a); err != nil {
 		return err
@@ -116,6 +117,7 @@ func (t *training) run(ctx context.Context) (*trainResult, error) {
 	if diverged {
 		r.Diverged = err.Error()
 	}
+	r.Seconds = time.Since(t.start).Seconds()
 	if keepErr := t.keep(context.WithoutCancel(ctx), r, done, !stopped); keepErr != nil {
 		return nil, errors.Join(err, keepErr)
 	}
