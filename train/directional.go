@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify/internal/stream"
 )
@@ -49,7 +50,7 @@ func (z *zeroPoint) smoothAlong(ctx context.Context) (bool, error) {
 		}
 		// Differences, not quotients: one that does not shrink with ε is a jump.
 		a, b := nearZero*length(far), nearZero/64*length(near)
-		if b > a/8 && b > z.precision*(1+length(z.g0))*math.Sqrt(float64(len(v))) {
+		if b > a/8 && b > z.precision*(1+length(z.g0)) {
 			return false, nil
 		}
 	}
@@ -92,42 +93,49 @@ func (z *zeroPoint) hessianExists(ctx context.Context) (bool, error) {
 func (z *zeroPoint) directional(ctx context.Context) error {
 	z.p.Curvature, z.p.converged = ByDirection, true
 	each := max(2, z.o.Gradients/(2*z.o.Directions))
+	var ends [2][]float64
 	for i := range z.o.Directions {
-		for _, sign := range []float64{-1, 1} {
-			value, residual, err := z.climb(ctx, z.direction(i), sign, each)
+		for e, sign := range []float64{-1, 1} {
+			value, err := z.climb(ctx, z.direction(i), sign, each)
 			if err != nil {
 				return err
 			}
-			if sign < 0 && (i == 0 || value < z.p.LambdaMin) {
-				z.p.LambdaMin, z.p.LambdaMinBound = value, residual
-			}
-			if sign > 0 && (i == 0 || value > z.p.LambdaMax) {
-				z.p.LambdaMax, z.p.LambdaMaxBound = value, residual
-			}
+			ends[e] = append(ends[e], value)
 		}
 	}
+	z.p.LambdaMin, z.p.LambdaMax = slices.Min(ends[0]), slices.Max(ends[1])
+	z.p.LambdaMinBound, z.p.LambdaMaxBound = slices.Max(ends[0])-z.p.LambdaMin, z.p.LambdaMax-slices.Min(ends[1])
 	return nil
 }
 
-// climb moves a direction to where the form is extreme, in so many steps at most,
-// and returns the form and how far r(v) is from a multiple of v.
-func (z *zeroPoint) climb(ctx context.Context, v []float64, sign float64, steps int) (value, residual float64, err error) {
+// climb moves a direction to where the form is extreme, until four steps bring less
+// than a thousandth or the steps run out, and returns the form's best value. The
+// extremes tend to lie where many examples are at their kinks at once, so that r(v)
+// need not become a multiple of v.
+func (z *zeroPoint) climb(ctx context.Context, v []float64, sign float64, steps int) (best float64, err error) {
 	r := make([]float64, len(v))
-	c := 0.0
+	c, before := 0.0, math.Inf(-1)
+	best = math.Inf(-1)
 	for k := range steps {
 		if err := z.change(ctx, v, nearZero, r); err != nil {
-			return 0, 0, err
+			return 0, err
 		}
-		value = dot(r, v)
+		best = max(best, sign*dot(r, v))
+		if k%4 == 3 {
+			if best-before <= 1e-3*math.Abs(best) {
+				break
+			}
+			before = best
+		}
 		c = max(c, length(r))
-		residual = math.Sqrt(max(0, dot(r, r)-value*value))
-		if residual <= 1e-3*c || k == steps-1 {
-			break
-		}
 		for i := range v {
 			v[i] = c*v[i] + sign*r[i]
 		}
-		scaleTo(v, 1/length(v), v)
+		size := length(v)
+		if size == 0 {
+			break // the form is zero about v, or v is where it is extreme the other way
+		}
+		scaleTo(v, 1/size, v)
 	}
-	return value, residual, nil
+	return sign * best, nil
 }

@@ -42,8 +42,9 @@ type FixedPoint struct {
 	GradTolerance float64 // up to which it counts as zero; 0 where the structure of the network shows that it is
 
 	// The least and the largest eigenvalue of H(0), or extreme of the directional
-	// second derivative, of L alone. The form at 0 takes the values themselves; their
-	// residuals bound the distance to an eigenvalue.
+	// second derivative, of L alone. The form at 0 takes the values themselves. The bounds
+	// are residuals, within which there is an eigenvalue; of a directional form, the
+	// spread of the extremes found from different directions.
 	Curvature                       Curvature
 	LambdaMin, LambdaMinBound       float64
 	LambdaMax, LambdaMaxBound       float64
@@ -136,7 +137,7 @@ func (z *zeroPoint) examine(ctx context.Context) error {
 	}
 	z.p.GradNorm = length(z.g0)
 	if z.p.differentiable = z.form.Degree >= 2 || !z.form.Kinks; z.form.Degree < 2 {
-		z.p.GradTolerance = z.precision * (1 + math.Abs(loss)) * math.Sqrt(float64(n))
+		z.p.GradTolerance = z.precision * (1 + math.Abs(loss))
 	}
 	if !z.p.differentiable {
 		if z.p.differentiable, err = z.smoothAlong(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/calculus"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
 )
@@ -68,6 +69,8 @@ type batchOf struct{ x, y tensor.Tensor }
 // keptExamples bounds the bytes of examples and targets that an objective holds;
 // beyond it they are converted again for every batch.
 const keptExamples = 256 << 20
+
+var _ calculus.Curved = (*Objective)(nil)
 
 // NewObjective makes the objective of a model over a data set, whose examples are
 // adapted to the model's input by [data.Set.Adapt]. The graph is not modified.
