@@ -124,3 +124,43 @@ func concave(claims []Minimiser, slack float64) bool {
 	}
 	return true
 }
+
+// CheckNested is [CheckMinimality] for a constraint instead of a penalty: Lambda is the
+// radius c of a ball, Penalty the norm that it bounds, and a point claims to minimise L
+// over all parameters inside. A point is beaten by one with a smaller loss whose norm is
+// at most its c. Where none is, L does not rise with c. Beaten is in descending c;
+// Concave says nothing.
+func CheckNested(points []Minimiser, relative float64) Minimality {
+	r := Minimality{Monotone: true}
+	largest := 0.0
+	for _, m := range points {
+		if finite(m.Loss) {
+			largest = max(largest, math.Abs(m.Loss))
+		}
+	}
+	r.Slack = relative * (1 + largest)
+	order := make([]int, len(points))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(points[b].Lambda, points[a].Lambda) })
+	last := math.Inf(-1)
+	for _, i := range order {
+		m := points[i]
+		if m.Given || !finite(m.Loss) {
+			continue
+		}
+		best := i
+		for j, other := range points {
+			if other.Penalty <= m.Lambda && other.Loss < points[best].Loss {
+				best = j
+			}
+		}
+		if gap := m.Loss - points[best].Loss; gap > r.Slack {
+			r.Beaten = append(r.Beaten, Beaten{Point: i, By: best, Gap: gap})
+		}
+		r.Monotone = r.Monotone && last-m.Loss <= r.Slack
+		last = max(last, m.Loss)
+	}
+	return r
+}

@@ -228,3 +228,24 @@ func TestMinimalityFollowsFromPairs(t *testing.T) {
 		t.Errorf("got %d of 20000 triples with a point beaten, want some and not all", failed)
 	}
 }
+
+// TestCheckNested: inside a smaller ball the loss cannot be smaller.
+func TestCheckNested(t *testing.T) {
+	for _, c := range []struct {
+		about  string
+		points []Minimiser
+		want   Minimality
+	}{
+		{"losses rise as the ball shrinks", []Minimiser{{Lambda: 2, Loss: 1, Penalty: 2}, {Lambda: 1, Loss: 2, Penalty: 1}}, Minimality{Monotone: true, Slack: 0x3p-30}},
+		{"the smaller ball has the smaller loss", []Minimiser{{Lambda: 2, Loss: 2, Penalty: 2}, {Lambda: 1, Loss: 1, Penalty: 1}},
+			Minimality{Beaten: []Beaten{{Point: 0, By: 1, Gap: 1}}, Slack: 0x3p-30}},
+		{"a point outside the ball proves nothing of it", []Minimiser{{Lambda: 1, Loss: 2, Penalty: 1}, {Lambda: 3, Loss: 1, Penalty: 3, Given: true}},
+			Minimality{Monotone: true, Slack: 0x3p-30}},
+		{"one that claims nothing is inside", []Minimiser{{Lambda: 1, Loss: 2, Penalty: 1}, {Lambda: 3, Loss: 1, Penalty: 0.5, Given: true}},
+			Minimality{Monotone: true, Beaten: []Beaten{{Point: 0, By: 1, Gap: 1}}, Slack: 0x3p-30}},
+	} {
+		if got := CheckNested(c.points, 0x1p-30); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.about, got, c.want)
+		}
+	}
+}

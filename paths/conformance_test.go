@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/structure"
 	"github.com/compactify/compactify/tensor"
@@ -22,7 +24,11 @@ func TestConformance(t *testing.T) {
 	for _, k := range Kinds {
 		for name, model := range conformanceModels(t, k.Name) {
 			t.Run(k.Name+"/"+name, func(t *testing.T) {
-				for _, o := range []Options{{}, {PerLayer: true}} {
+				settings := []Options{{}, {PerLayer: true}}
+				if trains(k.Name) {
+					settings = []Options{{Regular: briefly(t, model)}}
+				}
+				for _, o := range settings {
 					p, err := New(k.Name, model, o)
 					if err != nil {
 						t.Fatal(err)
@@ -48,6 +54,31 @@ func conformanceModels(t *testing.T, kind string) map[string]*graph.Graph {
 		t.Fatal(err)
 	}
 	return map[string]*graph.Graph{"every layer": everyLayer(t), "lenet5": lenet, "mlp": mlp}
+}
+
+// trains reports whether a kind of path is one of regularised training.
+func trains(kind string) bool {
+	return slices.Contains([]string{"l2", "l1", "elastic", "group", "maxnorm", "dropout"}, kind)
+}
+
+// briefly are settings of regularised training that take little time: a few random
+// examples for the model, and three rungs.
+func briefly(t *testing.T, model *graph.Graph) Regular {
+	shape, err := train.ExampleShape(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := tensor.Size(shape)
+	r := rand.New(rand.NewPCG(5, 6))
+	var rows [][]float64
+	for i := range 12 {
+		row := make([]float64, n, n+1)
+		for k := range row {
+			row[k] = r.NormFloat64()
+		}
+		rows = append(rows, append(row, float64(i%2)))
+	}
+	return Regular{Set: table(t, data.Classify, rows...), Rungs: 3, Epochs: 1, Batch: 6, Rate: 0.01}
 }
 
 type suite struct {
@@ -191,12 +222,29 @@ func (s suite) hasABoundary(t *testing.T) {
 	}
 }
 
+func isZero(t *testing.T, name string, end *graph.Graph) {
+	for i, x := range param(t, end, name).Float64s() {
+		if x != 0 {
+			t.Errorf("weight %q, element %d: got %v, want 0", name, i, x)
+		}
+	}
+}
+
 // boundaries check one layer of the model at t=1, by the name of the boundary.
 var boundaries = map[string]func(t *testing.T, l graph.Layer, end *graph.Graph){
-	"all weights of convolutions and matrix products zero": func(t *testing.T, l graph.Layer, end *graph.Graph) {
-		for i, x := range param(t, end, l.Name()).Float64s() {
-			if x != 0 {
-				t.Errorf("weight %q, element %d: got %v, want 0", l.Name(), i, x)
+	"all weights of convolutions and matrix products zero": func(t *testing.T, l graph.Layer, end *graph.Graph) { isZero(t, l.Name(), end) },
+	zeroModel: func(t *testing.T, _ graph.Layer, end *graph.Graph) {
+		for _, p := range end.Weights() {
+			isZero(t, p.Name, end)
+		}
+	},
+	constantModel: func(t *testing.T, l graph.Layer, end *graph.Graph) {
+		isZero(t, l.Name(), end)
+		answers := evaluate(t, end)
+		width := len(answers) / 3 // of three examples
+		for i, x := range answers {
+			if x != answers[i%width] {
+				t.Errorf("answers: got %v, want the same to every example", answers)
 			}
 		}
 	},
@@ -246,7 +294,7 @@ var boundaries = map[string]func(t *testing.T, l graph.Layer, end *graph.Graph){
 }
 
 func TestNewRefuses(t *testing.T) {
-	if _, err := New("melt", vector(t, 1), Options{}); err == nil || !strings.Contains(err.Error(), "want prune or prune-channels or prune-blocks or quantize") {
+	if _, err := New("melt", vector(t, 1), Options{}); err == nil || !strings.Contains(err.Error(), "want prune or prune-channels or prune-blocks or quantize or l2 or l1 or elastic or group or maxnorm or dropout") {
 		t.Errorf("unknown kind: got error %v, want one that lists the kinds", err)
 	}
 	bare := &graph.Graph{Name: "bare"}
@@ -266,6 +314,9 @@ func TestNewRefuses(t *testing.T) {
 func TestTuneSeesTheModelInside(t *testing.T) {
 	stop := errors.New("stop")
 	for _, k := range Kinds {
+		if trains(k.Name) {
+			continue // it is what they do anyway
+		}
 		calls := 0
 		tune := func(_ context.Context, g *graph.Graph, _ map[string]*train.Mask, _ train.Remask) (*graph.Graph, error) {
 			calls++

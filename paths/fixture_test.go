@@ -2,9 +2,14 @@ package paths
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/tensor"
@@ -126,4 +131,22 @@ func product(t testing.TB, weights ...tensor.Tensor) *graph.Graph {
 	}
 	g.Outputs = []*graph.Value{x}
 	return g
+}
+
+// table is a data set of numbers, the last column of each row its label.
+func table(t testing.TB, task data.Task, rows ...[]float64) *data.Set {
+	t.Helper()
+	var text strings.Builder
+	for _, row := range rows {
+		text.WriteString(strings.Trim(strings.Join(strings.Fields(fmt.Sprint(row)), ","), "[]") + "\n")
+	}
+	file := filepath.Join(t.TempDir(), "table.csv")
+	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src, err := data.Open(file, data.Options{Task: task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src.Train
 }

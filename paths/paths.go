@@ -14,6 +14,7 @@ import (
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/tensor"
+	"github.com/compactify/compactify/train"
 )
 
 // Kind is a kind of path that can be walked by name.
@@ -33,6 +34,7 @@ type Options struct {
 	Rewind    Tune                 // prune, with Lottery: makes the model that rounds go back to; nil means the one given
 	Pool      *kernel.Pool         // nil means one thread
 	Scheme    Scheme               // quantize: how weights are rounded at every width; its Bits are of no meaning
+	Regular   Regular              // l2, l1, elastic, group, maxnorm, dropout: what they train on, and how
 }
 
 // Kinds is the list of all paths.
@@ -45,6 +47,19 @@ var Kinds = []Kind{
 		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneBlocks(g, o) }},
 	{"quantize", "fewer bits per weight: t=(32−bits)/31; at t=1 one bit, α·sign θ",
 		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewQuantize(g, o) }},
+	penalised(train.L2, "training with λ‖θ‖², t = λ/(1+λ); at t=1 all weights are zero"),
+	penalised(train.L1, "training with λ‖θ‖₁, t = λ/(1+λ): single weights become zero, all from some λ on"),
+	penalised(train.ElasticNet, "training with λ(α‖θ‖₁ + (1−α)‖θ‖²), t = λ/(1+λ)"),
+	penalised(train.GroupLasso, "training with λ Σ √|g|‖θ_g‖ over units and channels, t = λ/(1+λ): whole ones become zero"),
+	{"maxnorm", "training with the incoming weights of every unit in a ball of radius c, t = 1 − c/c_max; at t=1 a constant answer",
+		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewMaxNorm(g, o) }},
+	{"dropout", "training with inputs of layers dropped with probability t; at t=1 a constant answer",
+		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewDropout(g, o) }},
+}
+
+// penalised is the kind of path of a penalty.
+func penalised(kind train.PenaltyKind, about string) Kind {
+	return Kind{string(kind), about, func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPenalised(kind, g, o) }}
 }
 
 // New makes the path of the given kind over a trained model.

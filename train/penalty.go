@@ -108,6 +108,25 @@ func (p Penalty) Value(g *graph.Graph) float64 {
 	return one.value(params, groups)
 }
 
+// ZeroGroups counts the groups of [GroupLasso] that belong to layers, and those of
+// them of which every weight is zero: output units and channels that say nothing.
+func ZeroGroups(g *graph.Graph) (zero, all int) {
+	params := g.Weights()
+	for i, u := range unitsOf(g, params) {
+		if !u.layer {
+			continue
+		}
+		w := floats(params[i])
+		for k := range u.count {
+			all++
+			if u.squares(w, k)+u.biasSquare(params, k) == 0 {
+				zero++
+			}
+		}
+	}
+	return zero, all
+}
+
 // value is the weighted sum of the penalties.
 func (s strengths) value(params []*graph.Param, groups []units) float64 {
 	sum := 0.0

@@ -16,6 +16,12 @@ type regularizer struct {
 	root  []float64 // √|g| of each group
 }
 
+// Regularizer is R of a penalty as a function of the objective's vector θ; not of
+// [MaxNorm], which is none.
+func (f *Objective) Regularizer(p Penalty) func(x []float64) float64 {
+	return newRegularizer(f, p).value
+}
+
 // newRegularizer finds the groups of an objective's weights.
 func newRegularizer(f calculus.Function, p Penalty) *regularizer {
 	r := &regularizer{kind: p.Kind, alpha: p.alpha()}
