@@ -10,6 +10,48 @@ import (
 	"github.com/compactify/compactify/tensor"
 )
 
+// Loss is what training makes small, a mean over examples. Its targets are one per
+// column of the answer, p of a distribution over classes or a number.
+type Loss string
+
+// The losses. For logits z:
+const (
+	CrossEntropy Loss = "cross-entropy" // −Σ_k p_k log softmax(z)_k
+
+	// SquaredHinge is Σ_k max(0, 1 − t_k z_k)² with t = 2p − 1, which is ±1 for a
+	// label: the L2 SVM of Y. Tang, "Deep learning using linear support vector
+	// machines", 2013, equation 10 without its penalty, summed over classes and
+	// averaged over examples as in the published code of BinaryConnect.
+	SquaredHinge Loss = "squared-hinge"
+
+	// SquaredError is the mean of (z_k − p_k)² over columns, or of (z − y)² for
+	// examples with a number y.
+	SquaredError Loss = "squared-error"
+)
+
+// lossFor is the loss of a run, cross-entropy or the squared error if none was named.
+func (o Options) lossFor(set *data.Set) (Loss, error) {
+	numbers := set.Classes() == 0 && o.Teacher == nil
+	switch o.Loss {
+	case "":
+		if numbers {
+			return SquaredError, nil
+		}
+		return CrossEntropy, nil
+	case CrossEntropy, SquaredHinge:
+		if numbers {
+			return "", fmt.Errorf("loss %s: data set %q has no classes, want squared-error", o.Loss, set.Name())
+		}
+		if o.Teacher != nil && o.Loss == SquaredHinge {
+			return "", fmt.Errorf("loss %s: the targets are a teacher's, want labels", o.Loss)
+		}
+	case SquaredError:
+	default:
+		return "", fmt.Errorf("loss %q: want cross-entropy, squared-hinge or squared-error", o.Loss)
+	}
+	return o.Loss, nil
+}
+
 // compile makes the program of model, loss and gradients.
 func (t *trainer) compile() error {
 	g, o, err := t.gradients()
@@ -113,7 +155,9 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 		return nil, err
 	}
 	if t.set != nil {
-		t.squared = t.set.Classes() == 0 && t.o.Teacher == nil
+		if t.loss, err = t.o.lossFor(t.set); err != nil {
+			return nil, err
+		}
 		if err := t.checkTargets(); err != nil {
 			return nil, err
 		}
@@ -122,7 +166,7 @@ func (t *trainer) lossGraph() (*graph.Graph, error) {
 	if err := t.collectRunning(g, b); err != nil {
 		return nil, err
 	}
-	loss := meanLoss(b, logits, t.squared)
+	loss := meanLoss(b, logits, t.loss)
 	g.Outputs = append(g.Outputs, loss)
 	if err := t.drop(g, b); err != nil {
 		return nil, err
@@ -142,15 +186,51 @@ func columns(head Head, logits *graph.Value) (int, error) {
 	return logits.Type.Shape[1].Size, nil
 }
 
-// meanLoss appends an input for the targets and the mean loss over the batch: of
-// the squares, or the cross-entropy of the softmax.
-func meanLoss(b *graph.Builder, logits *graph.Value, squared bool) *graph.Value {
+// meanLoss appends an input for the targets and the mean loss over the batch.
+func meanLoss(b *graph.Builder, logits *graph.Value, loss Loss) *graph.Value {
 	target := b.Input("target", logits.Type)
-	if !squared {
-		return b.Op("compactify.SoftmaxCrossEntropy", logits, target)
+	mean := func(v *graph.Value) *graph.Value {
+		return b.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, v)
 	}
-	diff := b.Op("Sub", logits, target)
-	return b.With("ReduceMean", graph.Attributes{graph.Int("keepdims", 0)}, b.Op("Mul", diff, diff))
+	number := func(x float64) *graph.Value { return b.ConstLike(logits, x) }
+	switch loss {
+	case SquaredError:
+		diff := b.Op("Sub", logits, target)
+		return mean(b.Op("Mul", diff, diff))
+	case SquaredHinge:
+		one := number(1)
+		sign := b.Op("Sub", b.Op("Mul", target, number(2)), one)
+		short := b.Op("Relu", b.Op("Sub", one, b.Op("Mul", sign, logits)))
+		return b.Op("Mul", mean(b.Op("Mul", short, short)), number(float64(logits.Type.Shape[1].Size)))
+	}
+	return b.Op("compactify.SoftmaxCrossEntropy", logits, target)
+}
+
+// of is the loss of one answer to example i, without label smoothing. It overwrites
+// row.
+func (l Loss) of(row []float64, set *data.Set, i int) float64 {
+	label := set.Label(i)
+	if l == CrossEntropy {
+		Logits.LogProbabilities(row)
+		return -row[label]
+	}
+	sum := 0.0
+	for k, z := range row {
+		p := 0.0
+		switch {
+		case set.Classes() == 0:
+			p = set.Target(i)
+		case k == label:
+			p = 1
+		}
+		if l == SquaredHinge {
+			short := max(0, 1-(2*p-1)*z)
+			sum += short * short
+		} else {
+			sum += (z - p) * (z - p) / float64(len(row))
+		}
+	}
+	return sum
 }
 
 func (t *trainer) checkTargets() error {

@@ -146,8 +146,12 @@ func (f *Objective) buildLoss() error {
 			return err
 		}
 	}
+	loss, err := Options{}.lossFor(f.set)
+	if err != nil {
+		return err
+	}
 	b := graph.NewBuilder(g, "loss_")
-	g.Outputs = []*graph.Value{meanLoss(b, logits, f.set.Classes() == 0), logits}
+	g.Outputs = []*graph.Value{meanLoss(b, logits, loss), logits}
 	g.RemoveDead()
 	f.loss = g
 	return b.Err()

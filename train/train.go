@@ -39,6 +39,7 @@ type Options struct {
 	Momentum  float64          // of SGD, in [0, 1); 0 means none
 	Penalties []Penalty        // beside the mean loss
 	Dropout   Dropout          // what is set to zero at random
+	Loss      Loss             // "" means cross-entropy, for examples with numbers the squared error
 	Smoothing float64          // of labels: this share of each target is spread over all classes; in [0, 1)
 	Seed      uint64           // of the order of the examples
 	Pool      *kernel.Pool     // nil means one thread
@@ -231,7 +232,7 @@ type trainer struct {
 	done    int
 	rate    float64 // η of the step at hand
 
-	squared   bool           // the loss is the squared error
+	loss      Loss
 	lossOnly  *graph.Graph   // model and loss, before derivatives
 	dims      map[string]int // the size of a batch by the name of that dimension
 	proximal  *proximal

@@ -19,6 +19,7 @@ type validator struct {
 	in      []tensor.Tensor
 	out     []tensor.Tensor
 	rows    tensor.Tensor
+	row     []float64 // an answer
 
 	best     snapshot
 	bestLoss float64
@@ -55,7 +56,7 @@ func newValidator(t *trainer) (*validator, error) {
 		return nil, fmt.Errorf("validation: %w", err)
 	}
 	v.in, v.out = []tensor.Tensor{t.in[0].Clone()}, make([]tensor.Tensor, 1)
-	v.rows = v.in[0]
+	v.rows, v.row = v.in[0], make([]float64, t.classes)
 	if v.rows.DType() != tensor.Float32 {
 		v.rows = tensor.New(tensor.Float32, v.rows.Shape()...)
 	}
@@ -90,18 +91,12 @@ func (v *validator) judge(ctx context.Context) (loss, metric float64, err error)
 	return loss / float64(n), metric, nil
 }
 
-// loss is the cross-entropy of an answer, or its squared error.
+// loss is that of an answer.
 func (v *validator) loss(row []float32, i int) float64 {
-	if v.set.Classes() == 0 {
-		d := float64(row[0]) - v.set.Target(i)
-		return d * d
-	}
-	logits := make([]float64, len(row))
 	for k, x := range row {
-		logits[k] = float64(x)
+		v.row[k] = float64(x)
 	}
-	Logits.LogProbabilities(logits)
-	return -logits[v.set.Label(i)]
+	return v.t.loss.of(v.row, v.set, i)
 }
 
 // fill writes the batch from example lo on; behind the last it repeats that.

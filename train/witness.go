@@ -22,7 +22,7 @@ type Rise struct {
 	Sample
 	Function string    // whose rise it is, see [Descent]
 	Output   string    // the output that holds the answer; "" means the first
-	Squared  bool      // squared error instead of cross-entropy
+	Loss     Loss      // of the run
 	Batches  bool      // normalisations used the batch's statistics
 	Dropout  Dropout   // where masks stand
 	Before   []weights // θ_k
@@ -43,7 +43,7 @@ var ErrWitness = errors.New("not a witness of this model")
 // witness copies what shows a step to be as measured.
 func (w *watch) witness(s Sample) *Rise {
 	t := w.t
-	r := &Rise{Sample: s, Function: w.descent.Function, Output: t.o.Output, Squared: t.squared, Batches: len(t.running) > 0, Dropout: t.o.Dropout,
+	r := &Rise{Sample: s, Function: w.descent.Function, Output: t.o.Output, Loss: t.loss, Batches: len(t.running) > 0, Dropout: t.o.Dropout,
 		X: t.in[0].Clone(), Y: t.in[1].Clone()}
 	for _, in := range t.in[2:] {
 		r.Masks = append(r.Masks, in.Clone())
@@ -72,7 +72,7 @@ func (r *Rise) Replay(ctx context.Context, g *graph.Graph, pool *kernel.Pool) (b
 			}
 		}
 	}
-	t := &trainer{o: Options{Dropout: r.Dropout, Output: r.Output, Pool: pool}, model: model, squared: r.Squared}
+	t := &trainer{o: Options{Dropout: r.Dropout, Output: r.Output, Pool: pool}, model: model, loss: r.Loss}
 	if t.lossOnly, err = t.lossGraph(); err != nil {
 		return fail(err)
 	}
@@ -136,7 +136,7 @@ type riseHead struct {
 	Version  int      `json:"version"`
 	Function string   `json:"function"`
 	Output   string   `json:"output"`
-	Squared  bool     `json:"squared"`
+	Loss     Loss     `json:"loss"`
 	Batches  bool     `json:"batches"`
 	Dropout  Dropout  `json:"dropout"`
 	Weights  []string `json:"weights"`
@@ -152,7 +152,7 @@ const (
 // Encode writes the witness as a safetensors file, with a checksum like that of
 // [State.Encode].
 func (r *Rise) Encode() ([]byte, error) {
-	h := riseHead{riseFormat, riseVersion, r.Function, r.Output, r.Squared, r.Batches, r.Dropout, []string{}, len(r.Masks)}
+	h := riseHead{riseFormat, riseVersion, r.Function, r.Output, r.Loss, r.Batches, r.Dropout, []string{}, len(r.Masks)}
 	f := &safetensors.File{}
 	add := func(name string, t tensor.Tensor) {
 		f.Tensors = append(f.Tensors, safetensors.Named{Name: name, Tensor: t})
@@ -202,7 +202,7 @@ func DecodeRise(file []byte) (*Rise, error) {
 	if err != nil {
 		return fail(err)
 	}
-	r := &Rise{Sample: samples[0], Function: h.Function, Output: h.Output, Squared: h.Squared, Batches: h.Batches, Dropout: h.Dropout}
+	r := &Rise{Sample: samples[0], Function: h.Function, Output: h.Output, Loss: h.Loss, Batches: h.Batches, Dropout: h.Dropout}
 	if err := r.tensors(f, h); err != nil {
 		return fail(err)
 	}
