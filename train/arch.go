@@ -52,6 +52,10 @@ type Init string
 const (
 	HeUniform     Init = "he-uniform"     // √(6/fan-in), variance 2/fan-in: K. He et al., "Delving deep into rectifiers", ICCV 2015, equation 10
 	GlorotUniform Init = "glorot-uniform" // √(6/(fan-in + fan-out)): X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010, equation 16
+
+	// GlorotLogistic is four times that, for the logistic function: its slope at 0 is a
+	// quarter of tanh's.
+	GlorotLogistic Init = "glorot-logistic"
 )
 
 // check refuses what there is not.
@@ -59,8 +63,10 @@ func (a Architecture) check() error {
 	if operators[a.Activation] == "" {
 		return fmt.Errorf("activation %q: want relu, logistic or tanh", a.Activation)
 	}
-	if a.Init != "" && a.Init != HeUniform && a.Init != GlorotUniform {
-		return fmt.Errorf("initial weights %q: want he-uniform or glorot-uniform", a.Init)
+	switch a.Init {
+	case "", HeUniform, GlorotUniform, GlorotLogistic:
+	default:
+		return fmt.Errorf("initial weights %q: want he-uniform, glorot-uniform or glorot-logistic", a.Init)
 	}
 	if !(a.NormEpsilon >= 0) || math.IsInf(a.NormEpsilon, 0) {
 		return fmt.Errorf("epsilon of batch normalisation: got %v, want a number ≥ 0", a.NormEpsilon)
@@ -180,8 +186,11 @@ func (a *architect) weights(name string, fanIn, fanOut int, shape ...int) *graph
 	t := tensor.New(tensor.Float32, shape...)
 	r := stream.New(a.seed, "init/"+name, 0)
 	bound := math.Sqrt(6 / float64(fanIn))
-	if a.Init == GlorotUniform {
+	switch a.Init {
+	case GlorotUniform:
 		bound = math.Sqrt(6 / float64(fanIn+fanOut))
+	case GlorotLogistic:
+		bound = 4 * math.Sqrt(6/float64(fanIn+fanOut))
 	}
 	for i, data := 0, tensor.Data[float32](t); i < len(data); i++ {
 		data[i] = float32(bound * (2*r.Float64() - 1))

@@ -273,19 +273,22 @@ func TestNoBiasAtZero(t *testing.T) {
 	}
 }
 
-// TestGlorotInit: X. Glorot and Y. Bengio 2010, equation 16, in ±√(6/(n_i+n_o)).
+// TestGlorotInit: X. Glorot and Y. Bengio 2010, equation 16, in ±√(6/(n_i+n_o)), and
+// four times that for the logistic function.
 func TestGlorotInit(t *testing.T) {
-	g, err := Architecture{Name: "lenet5", Init: GlorotUniform}.Model([]int{1, 28, 28}, 10, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, fans := range map[string]int{"fc1.weight": 400 + 120, "conv2.weight": 25 * (6 + 16)} {
-		top := 0.0
-		for _, x := range param(t, g, name) {
-			top = max(top, math.Abs(x))
+	for init, factor := range map[Init]float64{GlorotUniform: 1, GlorotLogistic: 4} {
+		g, err := Architecture{Name: "lenet5", Init: init}.Model([]int{1, 28, 28}, 10, 3)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if bound := math.Sqrt(6 / float64(fans)); top > bound || top < 0.99*bound {
-			t.Errorf("%s: largest: got %v, want just below %v", name, top, bound)
+		for name, fans := range map[string]int{"fc1.weight": 400 + 120, "conv2.weight": 25 * (6 + 16)} {
+			top := 0.0
+			for _, x := range param(t, g, name) {
+				top = max(top, math.Abs(x))
+			}
+			if bound := factor * math.Sqrt(6/float64(fans)); top > bound || top < 0.99*bound {
+				t.Errorf("%s, %s: largest: got %v, want just below %v", init, name, top, bound)
+			}
 		}
 	}
 }
