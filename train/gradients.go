@@ -31,6 +31,7 @@ func Gradients(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (m
 		return fail(fmt.Errorf("the data set %q is empty", set.Name()))
 	}
 	o.Epochs, o.Masks, o.Remask, o.Vary = 1, nil, nil, 0
+	o.Dropout, o.Smoothing, o.Penalties, o.Monitor, o.Validation, o.Save, o.From = Dropout{}, 0, nil, nil, nil, nil, nil
 	t, err := newTrainer(g, set, o.withDefaults(set.Len()))
 	if err == nil {
 		err = t.compile()

@@ -58,6 +58,9 @@ func (p Penalty) check() error {
 	default:
 		return fmt.Errorf("penalty %q: want l2, l1, elastic, group or maxnorm", p.Kind)
 	}
+	if err := p.Lambda.check(); err != nil {
+		return fmt.Errorf("penalty %s: %w", p.Kind, err)
+	}
 	return nil
 }
 
@@ -228,8 +231,8 @@ func unitsOf(g *graph.Graph, params []*graph.Param) []units {
 // biasOf is the value that a layer's only node adds to each output channel, or that
 // an addition right behind it does; nil if there is none.
 func biasOf(g *graph.Graph, l graph.Layer) *graph.Value {
-	if len(l.Nodes) != 1 {
-		return nil
+	if len(l.Nodes) != 1 || l.Nodes[0].Input(1) != l.Param.Value {
+		return nil // the rows of a left operand are not what is added to
 	}
 	n := l.Nodes[0]
 	switch n.Kind() {

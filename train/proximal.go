@@ -79,6 +79,7 @@ func (p *proximal) take(part int) error {
 		return p.pool.For(len(p.now.data), 1<<13, p.soft)
 	case ridgePart:
 		kernel.MulScalar(p.pool, p.now.data, p.now.data, float32(1/(1+2*p.rate*p.l2)))
+		kernel.AddScalar(p.pool, p.now.data, p.now.data, 0) // −0, to which small negative weights underflow, becomes 0
 	case shrinkPart:
 		if !p.unit.member {
 			return p.eachUnit(p.shrink)
@@ -93,7 +94,7 @@ func (p *proximal) take(part int) error {
 
 // eachUnit runs a part over the units of the weight at hand.
 func (p *proximal) eachUnit(part func(worker, lo, hi int)) error {
-	return p.pool.For(p.unit.count, 1+(1<<13)/p.unit.size(), part)
+	return p.pool.For(p.unit.count, 1+(1<<13)/max(1, p.unit.size()), part)
 }
 
 // softRange is the soft threshold at ηλ₁.

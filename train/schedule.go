@@ -61,7 +61,21 @@ func parseLevel(text string) (float64, error) {
 	if err != nil || !(x >= 0) || math.IsInf(x, 0) {
 		return 0, fmt.Errorf("number %q: want a finite number ≥ 0", text)
 	}
-	return x, nil
+	return x + 0, nil // −0 is 0
+}
+
+// check refuses values that [ParseSchedule] would not read.
+func (s Schedule) check() error {
+	values := []float64{s.a, s.b}
+	for _, step := range s.steps {
+		values = append(values, step.value)
+	}
+	for _, x := range values {
+		if !(x >= 0) || math.IsInf(x, 0) {
+			return fmt.Errorf("schedule %v: got %v, want finite numbers ≥ 0", s, x)
+		}
+	}
+	return nil
 }
 
 func parseEnds(text string) (a, b float64, err error) {
@@ -107,7 +121,7 @@ func (s Schedule) At(epoch, epochs int) float64 {
 	case "linear":
 		return s.between(share, s.a+(s.b-s.a)*share)
 	case "geom":
-		return s.between(share, s.a*math.Pow(s.b/s.a, share))
+		return s.between(share, math.Pow(s.a, 1-share)*math.Pow(s.b, share))
 	case "cosine":
 		return s.between(share, s.b+(s.a-s.b)*(1+math.Cos(math.Pi*share))/2)
 	case "step":

@@ -154,10 +154,16 @@ func (o Options) check() error {
 			return fmt.Errorf("%s: got %v, want %s", c.name, c.value, c.interval)
 		}
 	}
+	if err := o.Rates.check(); err != nil {
+		return fmt.Errorf("rates: %w", err)
+	}
 	for _, p := range o.Penalties {
 		if err := p.check(); err != nil {
 			return err
 		}
+	}
+	if o.Remask != nil && (o.Save != nil || o.From != nil) {
+		return errors.New("masks that change: got a run that is saved or resumed, want one from start to end: a state does not hold them")
 	}
 	return o.Dropout.check()
 }
