@@ -32,18 +32,24 @@ type Descent struct {
 	MaxKappa float64 // largest κ of the measured steps; NaN if none was measured
 	AtEdge   int     // measured steps with κ above the edge, where the objective rises
 
-	Samples []Sample // in order of steps; every other one is left out whenever there are more than 4096
+	Samples []Sample // in order of steps; of more than 4096 measured ones every second, fourth, ... is kept
 	Rise    *Rise    // the largest rise, with all that it takes to see it again; nil if there was none
 }
 
 // The functions whose rises are counted. The objective is F = L + λR of the batch.
-// Under momentum that may rise in a sound descent; what may not is the total energy
-// F + (μ/2η)‖θ_k − θ_{k−1}‖²: with M a bound of the curvature along the step,
+// Under heavy-ball momentum that may rise in a sound descent; what may not is the total
+// energy F + (μη/2)‖v‖² with the velocity v, ηv_k = −Δ_k = θ_{k−1} − θ_k at a constant
+// rate: with M a bound of the curvature along the step,
 //
-//	F(θ_{k+1}) + (μ/2η)‖Δ_{k+1}‖² ≤ F(θ_k) + (μ/2η)‖Δ_k‖² − ((1−μ)/η − M/2)‖Δ_{k+1}‖²
+//	F(θ_{k+1}) + (μη/2)‖v_{k+1}‖² ≤ F(θ_k) + (μη/2)‖v_k‖² − ((1−μ)/η − M/2)‖Δ_{k+1}‖²
 //
-// by the descent lemma and 2⟨Δ_k, Δ_{k+1}⟩ ≤ ‖Δ_k‖² + ‖Δ_{k+1}‖², so it falls for η ≤
-// 2(1−μ)/M. Adam has no such function; its rises are those of the objective.
+// by the descent lemma, which a convex R enters through its subgradient at θ_{k+1}, and
+// 2⟨v_k, v_{k+1}⟩ ≤ ‖v_k‖² + ‖v_{k+1}‖², so it falls for η ≤ 2(1−μ)/M. On mini-batches
+// the velocity is that of other batches. Nesterov's momentum has such a function for
+// quadratics alone and Adam none; their rises are those of the objective.
+//
+// Source: P. Ochs et al., "iPiano: inertial proximal algorithm for nonconvex
+// optimization", SIAM J. Imaging Sci. 7 (2014), section 4.
 const (
 	objectiveFunction = "objective of the batch"
 	energyFunction    = "total energy of the batch"
@@ -57,7 +63,8 @@ const (
 //	ρ    = η(F(θ_k) − F(θ_{k+1}))/‖d‖²
 //
 // For gradient descent d = −ηg, the edge is 2/η and κ = 2(1−ρ)/η; with the proximal
-// step of λ‖θ‖² the edge is 2/η + 2λ and κ = 2(1+ηλ−ρ)/η.
+// step of λ‖θ‖² the edge is 2/η + 2λ and κ = 2(1+ηλ−ρ)/η. Where the loss changes by no
+// more than its rounding, κ is NaN.
 type Sample struct {
 	Step, Epoch     int // counted from 1
 	Rate, Lambda    float64
@@ -83,11 +90,11 @@ type watch struct {
 	out     []tensor.Tensor
 	descent Descent
 
-	first    snapshot // θ at the start of the epoch
-	previous snapshot // θ_{k−1} of a measured step, for the energy
-	start    snapshot // θ_k of the last measured step, or of the epoch
-	penalty  float64  // λR there
-	last     Sample
+	first   snapshot // θ at the start of the epoch
+	start   snapshot // θ_k of the last measured step, or of the epoch: all finite
+	penalty float64  // λR there
+	kinetic float64  // the energy there less the objective
+	last    Sample
 }
 
 // snapshot is a copy of all weights and running statistics.
@@ -98,12 +105,12 @@ type snapshot struct {
 }
 
 func newWatch(t *trainer) (*watch, error) {
-	w := &watch{t: t, every: t.o.Monitor.Every, first: newSnapshot(t), previous: newSnapshot(t), start: newSnapshot(t)}
+	w := &watch{t: t, every: t.o.Monitor.Every, first: newSnapshot(t), start: newSnapshot(t)}
 	if w.every <= 0 {
 		w.every = defaultEvery
 	}
 	w.descent = Descent{Function: objectiveFunction, MaxKappa: math.NaN()}
-	if t.o.Momentum > 0 && t.o.Optimizer != Adam {
+	if t.o.Momentum > 0 && t.o.Optimizer == SGD {
 		w.descent.Function = energyFunction
 	}
 	g, o, err := t.forward()
@@ -173,16 +180,44 @@ func (w *watch) turn() float64 {
 // the first few, in which most divergences begin.
 func (w *watch) measures(k int) bool { return k%w.every == 0 || k < w.every && k&(k-1) == 0 }
 
-// before notes where a step begins.
-func (w *watch) before(loss float64) {
-	if w.descent.Function == energyFunction && w.measures(w.t.done+1) {
-		w.previous.take(w.t)
+// before notes where a step begins, if it is to be measured. Weights that are not finite
+// any more, which a unit that is never active hides from the loss, are a divergence.
+func (w *watch) before() error {
+	t := w.t
+	if !w.measures(t.done) {
+		return nil
 	}
-	if !w.measures(w.t.done) {
-		return
+	norm := 0.0
+	for _, p := range t.weights {
+		norm += squares(p.data)
 	}
-	w.start.take(w.t)
-	w.penalty = w.t.penalty()
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return t.diverged(w.epoch, t.done%(t.steps/t.o.Epochs), math.Sqrt(norm))
+	}
+	w.start.take(t)
+	w.penalty, w.kinetic = t.penalty(), w.kineticEnergy()
+	return nil
+}
+
+// kineticEnergy is (μη/2)‖v‖² where that is counted, 0 elsewhere. The velocity of
+// weights that masks hold does not move anything.
+func (w *watch) kineticEnergy() float64 {
+	if w.descent.Function != energyFunction {
+		return 0
+	}
+	sum := 0.0
+	for _, p := range w.t.weights {
+		vv := squares(p.m)
+		if p.mask != nil {
+			for i, keep := range p.mask.Keep {
+				if !keep {
+					vv -= float64(p.m[i]) * float64(p.m[i])
+				}
+			}
+		}
+		sum += p.unit * vv
+	}
+	return w.t.o.Momentum * w.t.rate / 2 * sum
 }
 
 // penalty is λR at the weights as they are.
@@ -201,7 +236,7 @@ func (w *watch) after(ctx context.Context, loss float64) error {
 	w.last = s
 	d := &w.descent
 	d.Measured++
-	if !(s.Kappa <= d.MaxKappa) {
+	if !math.IsNaN(s.Kappa) && !(s.Kappa <= d.MaxKappa) {
 		d.MaxKappa = s.Kappa
 	}
 	if s.Kappa > s.Edge {
@@ -242,43 +277,34 @@ func (w *watch) sample(loss, lossAfter float64) Sample {
 		Objective: loss + w.penalty, ObjectiveAfter: lossAfter + penaltyAfter, Norm: math.Sqrt(nn), GradNorm: math.Sqrt(gg)}
 	s.Kappa = 2 * (lossAfter - loss - gd) / dd
 	s.Edge = -2 * (gd + penaltyAfter - w.penalty) / dd
+	if 2*riseTolerance*math.Abs(loss)/dd > max(math.Abs(s.Edge), math.Abs(s.Kappa)) {
+		s.Kappa = math.NaN()
+	}
 	s.Rho = t.rate * (s.Objective - s.ObjectiveAfter) / dd
-	s.Energy, s.EnergyAfter = s.Objective, s.ObjectiveAfter
-	if w.descent.Function == energyFunction {
-		by := t.o.Momentum / (2 * t.rate)
-		s.Energy += by * w.moved()
-		s.EnergyAfter += by * dd
-	}
+	s.Energy, s.EnergyAfter = s.Objective+w.kinetic, s.ObjectiveAfter+w.kineticEnergy()
 	return s
-}
-
-// moved is ‖θ_k − θ_{k−1}‖² of a measured step k, 0 for the first.
-func (w *watch) moved() float64 {
-	if w.previous.of != w.start.of-1 {
-		return 0
-	}
-	sum := 0.0
-	for i := range w.start.weights {
-		for j, x := range w.start.weights[i] {
-			d := float64(x) - float64(w.previous.weights[i][j])
-			sum += d * d
-		}
-	}
-	return sum
 }
 
 // maxSamples bounds what is kept of a long run.
 const maxSamples = 4096
 
+// add keeps the sample just measured, if it is one of every stride: the least power of
+// two that leaves no more than maxSamples.
 func (d *Descent) add(s Sample) {
-	d.Samples = append(d.Samples, s)
-	if len(d.Samples) <= maxSamples {
+	stride := 1
+	for (d.Measured+stride-1)/stride > maxSamples {
+		stride *= 2
+	}
+	if (d.Measured-1)%stride != 0 {
 		return
 	}
-	for i := 0; 2*i < len(d.Samples); i++ {
-		d.Samples[i] = d.Samples[2*i]
+	if len(d.Samples) == maxSamples { // the stride has just doubled
+		for i := range maxSamples / 2 {
+			d.Samples[i] = d.Samples[2*i]
+		}
+		d.Samples = d.Samples[:maxSamples/2]
 	}
-	d.Samples = d.Samples[:(len(d.Samples)+1)/2]
+	d.Samples = append(d.Samples, s)
 }
 
 // restore puts the weights back that were last seen to have a finite loss.

@@ -203,10 +203,8 @@ func (t *trainer) turnVelocities() {
 		if share == 0 {
 			continue // the proximal step took nothing off
 		}
-		by := float32(1 / share)
-		for i, x := range w.moved {
-			w.m[i] += by * (x - w.data[i])
-		}
+		kernel.Sub(t.o.Pool, w.moved, w.moved, w.data)
+		kernel.Axpy(t.o.Pool, w.m, float32(1/share), w.moved)
 	}
 }
 

@@ -159,12 +159,19 @@ func norm1(w []float32) float64 {
 	return sum
 }
 
+// squares adds up in four sums, which do not wait for each other.
 func squares(w []float32) float64 {
-	sum := 0.0
-	for _, x := range w {
-		sum += float64(x) * float64(x)
+	var a, b, c, d float64
+	for ; len(w) >= 4; w = w[4:] {
+		a += float64(w[0]) * float64(w[0])
+		b += float64(w[1]) * float64(w[1])
+		c += float64(w[2]) * float64(w[2])
+		d += float64(w[3]) * float64(w[3])
 	}
-	return sum
+	for _, x := range w {
+		a += float64(x) * float64(x)
+	}
+	return a + b + (c + d)
 }
 
 // largestUnit is the largest norm of the incoming weights of a unit of a layer.

@@ -479,7 +479,9 @@ func (t *trainer) move(ctx context.Context, loss float64) error {
 	if t.watch == nil {
 		return t.update()
 	}
-	t.watch.before(loss)
+	if err := t.watch.before(); err != nil {
+		return err
+	}
 	if err := t.update(); err != nil {
 		return err
 	}
