@@ -24,6 +24,7 @@ type State struct {
 	weights []savedWeight
 	running []safetensors.Named
 	best    *bestState
+	quasi   *quasiState // of L-BFGS alone, instead of weights
 }
 
 // savedWeight is a parameter with the optimiser's memory of it.
@@ -69,6 +70,9 @@ func (t *trainer) resume() error {
 	}
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("resume: %w: "+format, append([]any{ErrCheckpoint}, args...)...)
+	}
+	if s.quasi != nil {
+		return fail("it is one of L-BFGS")
 	}
 	if len(s.weights) != len(t.weights) || len(s.running) != len(t.running) {
 		return fail("got %d weights and %d statistics, want %d and %d", len(s.weights), len(s.running), len(t.weights), len(t.running))
@@ -199,6 +203,9 @@ func (s *State) Encode() ([]byte, error) {
 			add("best-running/"+r.Name, tensor.Of(s.best.at.running[i], len(s.best.at.running[i])))
 		}
 	}
+	for _, t := range s.quasi.tensors() {
+		add(t.Name, t.Tensor)
+	}
 	head, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encode checkpoint: %w", err)
@@ -296,6 +303,9 @@ func DecodeState(file []byte) (*State, error) {
 		return fail(fmt.Errorf("format: got %q of version %d, want %q of version %d", h.Format, h.Version, stateFormat, stateVersion))
 	}
 	s := &State{Settings: h.Settings, Steps: h.Steps}
+	if s.quasi, err = quasiOf(f); err != nil {
+		return fail(err)
+	}
 	for _, read := range []func(*safetensors.File, stateHead) error{s.tables, s.tensors} {
 		if err := read(f, h); err != nil {
 			return fail(err)

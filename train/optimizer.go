@@ -17,6 +17,7 @@ const (
 	Adam     Optimizer = iota // D. Kingma and J. Ba, "Adam", ICLR 2015, algorithm 1
 	SGD                       // with heavy-ball momentum
 	Nesterov                  // SGD whose step looks ahead: I. Sutskever et al., ICML 2013, in the form θ ← θ − η(g + μv)
+	LBFGS                     // a limited-memory quasi-Newton method on all examples at once; an epoch is an iteration
 )
 
 // Adam's constants, as its paper recommends them.

@@ -178,6 +178,9 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 	if set.Len() == 0 {
 		return nil, nil, fmt.Errorf("train graph %q: the data set %q is empty", g.Name, set.Name())
 	}
+	if o.Optimizer == LBFGS {
+		return runLBFGS(ctx, g, set, o)
+	}
 	t, err := newTrainer(g, set, o.withDefaults(set.Len()))
 	if err == nil {
 		err = t.compile()
