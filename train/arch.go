@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -331,4 +332,20 @@ func Finish(g *graph.Graph) *graph.Graph {
 		}
 	}
 	return done
+}
+
+// WithWeights is the network with the parameters of another model that has them by
+// the same names: the form that trains of a model in inference form.
+func WithWeights(g, from *graph.Graph) *graph.Graph {
+	byName := make(map[string]*graph.Param)
+	for _, p := range from.Params {
+		byName[p.Name] = p
+	}
+	c, _ := g.Clone()
+	for _, p := range c.Params {
+		if q := byName[p.Name]; q != nil && p.Data.DType() == q.Data.DType() && slices.Equal(p.Data.Shape(), q.Data.Shape()) {
+			p.Data = q.Data
+		}
+	}
+	return c
 }

@@ -1,12 +1,14 @@
 package train
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"slices"
 
 	"github.com/compactify/compactify/format/safetensors"
@@ -160,6 +162,13 @@ const (
 // "epochs", "samples" and "figures"; the witness "rise", a file of its own; and in the
 // metadata the rest as JSON beside the SHA-256 of everything.
 func (s *State) Encode() ([]byte, error) {
+	var b bytes.Buffer
+	err := s.EncodeTo(&b)
+	return b.Bytes(), err
+}
+
+// EncodeTo is [State.Encode] into a writer.
+func (s *State) EncodeTo(to io.Writer) error {
 	h := stateHead{Format: stateFormat, Version: stateVersion, Settings: s.Settings, Steps: s.Steps, Weights: []string{}}
 	f := &safetensors.File{}
 	add := func(name string, t tensor.Tensor) {
@@ -174,7 +183,7 @@ func (s *State) Encode() ([]byte, error) {
 		if d.Rise != nil {
 			file, err := d.Rise.Encode()
 			if err != nil {
-				return nil, fmt.Errorf("encode checkpoint: %w", err)
+				return fmt.Errorf("encode checkpoint: %w", err)
 			}
 			add("rise", tensor.Of(file, len(file)))
 		}
@@ -208,10 +217,10 @@ func (s *State) Encode() ([]byte, error) {
 	}
 	head, err := json.Marshal(h)
 	if err != nil {
-		return nil, fmt.Errorf("encode checkpoint: %w", err)
+		return fmt.Errorf("encode checkpoint: %w", err)
 	}
 	f.Metadata = map[string]string{headKey: string(head), sumKey: checksum(string(head), f.Tensors)}
-	return safetensors.Encode(f)
+	return safetensors.EncodeTo(to, f)
 }
 
 // tableOf makes a row of numbers of each item.

@@ -72,6 +72,10 @@ func (t *trainer) compile() error {
 		}
 		t.in = append(t.in, in)
 	}
+	t.proximal = newProximal(t)
+	if err := t.observers(); err != nil {
+		return err
+	}
 	if t.program, err = engine.Compile(g, o); err != nil {
 		return err
 	}
@@ -87,11 +91,10 @@ func (t *trainer) compile() error {
 		t.examples = tensor.New(tensor.Float32, t.in[0].Shape()...)
 	}
 	t.out = make([]tensor.Tensor, len(t.program.Outputs()))
-	t.proximal = newProximal(t)
 	for k := range t.masks {
 		t.maskNames = append(t.maskNames, fmt.Sprintf("train/mask/%d", k))
 	}
-	return t.observers()
+	return nil
 }
 
 // observers makes what watches the run.

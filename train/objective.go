@@ -55,6 +55,7 @@ type Objective struct {
 	batches  []batchOf   // the examples, if they are kept
 	scratch  [2]*batchOf // of full and of partial batches, if they are not
 	room     int         // bytes that kept examples may take
+	passes   int         // over all examples
 }
 
 // programKey is a derivative for a size of batch.
@@ -382,8 +383,13 @@ func (f *Objective) derivative(what string) (*graph.Graph, error) {
 	return f.loss, nil
 }
 
-// keep converts all examples once, if they are few enough.
+// keep converts all examples once, if they are few enough and this is not the only
+// pass over them.
 func (f *Objective) keep() error {
+	f.passes++
+	if f.passes == 1 {
+		return nil
+	}
 	each := f.set.Size() + f.columns
 	if f.batches != nil || each*f.set.Len()*f.dtype().Bits()/8 > f.room {
 		return nil
@@ -441,9 +447,13 @@ func (f *Objective) fill(b *batchOf, from int) error {
 		size := f.set.Size()
 		row, target := make([]float32, size), make([]float64, f.columns)
 		for i := lo; i < hi; i++ {
-			f.set.Fill(row, from+i)
-			for k, v := range row {
-				b.x.Set(i*size+k, float64(v))
+			if b.x.DType() == tensor.Float32 {
+				f.set.Fill(tensor.Data[float32](b.x)[i*size:(i+1)*size], from+i)
+			} else {
+				f.set.Fill(row, from+i)
+				for k, v := range row {
+					b.x.Set(i*size+k, float64(v))
+				}
 			}
 			clear(target)
 			if f.set.Classes() == 0 {

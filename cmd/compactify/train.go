@@ -230,9 +230,7 @@ func (f *trainFlags) penalize(o *train.Options) error {
 // trained is what training came to.
 type trained struct {
 	train.Result
-	initial   *graph.Graph // in inference form
-	asTrained *graph.Graph // the network as it trains: normalisations follow the batch
-	steps     int
+	steps int
 }
 
 // train builds the network for the examples, shows it to started, if that is set, and
@@ -242,14 +240,14 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 	if set.Classes() == 0 {
 		return trained{}, fmt.Errorf("train on %q: got examples without classes, want labels", set.Name())
 	}
-	model, err := train.NewModel(f.arch, exampleShape(f.arch, set.Shape()), set.Classes(), seed)
+	model, err := f.network(set, seed)
 	if err != nil {
 		return trained{}, usage(err)
 	}
 	o.Epochs, o.Batch = schedule(o.Epochs, o.Batch, set.Len())
-	t := trained{initial: train.Finish(model), asTrained: model}
+	var t trained
 	if started != nil {
-		if err := started(t.initial); err != nil {
+		if err := started(train.Finish(model)); err != nil {
 			return t, err
 		}
 	}
@@ -262,6 +260,12 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 	}
 	t.Result, err = train.Towards(ctx, model, set, f.threshold, o)
 	return t, err
+}
+
+// network builds the network for the examples, as it trains: normalisations follow the
+// batch.
+func (f *trainFlags) network(set *data.Set, seed uint64) (*graph.Graph, error) {
+	return train.NewModel(f.arch, exampleShape(f.arch, set.Shape()), set.Classes(), seed)
 }
 
 // schedule fills in the epochs and the batch size that are 0, for n examples.

@@ -73,6 +73,9 @@ const (
 	leastSharpness    = 32
 	mostSharpness     = 1024
 	fixedExamples     = 1000
+
+	vectorsBeside = 8  // float64 vectors beside Lanczos' basis
+	fixedProducts = 40 // as many vectors in that basis
 )
 
 // sharp measures the top of the Hessian's spectrum at a model.
@@ -82,6 +85,9 @@ func (t *training) sharp(ctx context.Context, epoch int, g *graph.Graph) (sharpn
 	f, err := train.NewObjective(g, firstOf(t.set, n), train.ObjectiveOptions{Pool: t.pool, Batch: n})
 	if err != nil {
 		return sharpness{}, err
+	}
+	if err := engine.CheckMemory(8 * f.Dim() * (sharpnessProducts + vectorsBeside)); err != nil {
+		return sharpness{}, fmt.Errorf("largest eigenvalue of the Hessian: %w", err)
 	}
 	s, err := calculus.Lanczos(ctx, f.Dim(), calculus.HessianAt(f, f.Point()), calculus.LanczosOptions{Largest: 1, Tolerance: 0.01, Products: sharpnessProducts, Seed: t.seed})
 	if err != nil {
@@ -96,7 +102,11 @@ func (t *training) judge(ctx context.Context, r *trainResult, done trained) erro
 	if err != nil {
 		return err
 	}
-	initial, err := train.NewObjective(done.initial, t.set, train.ObjectiveOptions{Pool: t.pool})
+	start, err := t.f.network(t.set, t.seed)
+	if err != nil {
+		return err
+	}
+	initial, err := train.NewObjective(start, t.set, train.ObjectiveOptions{Pool: t.pool})
 	if err != nil {
 		return err
 	}
@@ -105,7 +115,7 @@ func (t *training) judge(ctx context.Context, r *trainResult, done trained) erro
 		f  *train.Objective
 		x  []float64
 		g  *graph.Graph
-	}{{&r.record.Initial, initial, initial.Point(), done.initial}, {&r.record.Final, f, f.Point(), done.Model}, {&r.record.Zero, f, make([]float64, f.Dim()), nil}} {
+	}{{&r.record.Initial, initial, initial.Point(), start}, {&r.record.Final, f, f.Point(), done.Model}, {&r.record.Zero, f, make([]float64, f.Dim()), nil}} {
 		loss, err := place.f.Loss(ctx, place.x)
 		if err != nil {
 			return err
@@ -128,7 +138,19 @@ func (t *training) judge(ctx context.Context, r *trainResult, done trained) erro
 		approach.Kind, approach.Reason = train.ToNone, "the penalty holds ‖θ‖ in a ball; "+approach.Reason
 	}
 	r.Boundary.Kind, r.Boundary.Verdict, r.Boundary.Reason = string(approach.Kind), approach.Verdict, approach.Reason
-	return errors.Join(t.invariance(ctx, r, done), t.fixed(ctx, r, done))
+	return t.invariance(ctx, r, done, start)
+}
+
+// unlessShort runs a measurement that is left out, with a note, where it does not fit
+// into the memory.
+func (r *trainResult) unlessShort(measure func() error) error {
+	err := measure()
+	var short *engine.MemoryError
+	if errors.As(err, &short) {
+		r.Notes = append(r.Notes, "not measured: "+err.Error())
+		return nil
+	}
+	return err
 }
 
 // bounds checks the bounds on the length of θ. Between the ends only the norm is known
@@ -158,8 +180,8 @@ func (r *trainResult) bounds(t *training, done trained) {
 }
 
 // invariance notes the weights whose size does not matter.
-func (t *training) invariance(ctx context.Context, r *trainResult, done trained) error {
-	v, err := train.ScaleInvariance(ctx, done.asTrained, t.set, train.ObjectiveOptions{Pool: t.pool, Batch: 64})
+func (t *training) invariance(ctx context.Context, r *trainResult, done trained, start *graph.Graph) error {
+	v, err := train.ScaleInvariance(ctx, train.WithWeights(start, done.Model), t.set, train.ObjectiveOptions{Pool: t.pool, Batch: 64})
 	if err != nil {
 		return err
 	}
@@ -187,7 +209,10 @@ func (t *training) fixed(ctx context.Context, r *trainResult, done trained) erro
 			lambda += last
 		}
 	}
-	p, err := train.FixedPointAtZero(ctx, f, lambda, train.FixedOptions{Seed: t.seed, Products: 40, Gradients: 60})
+	if err := engine.CheckMemory(8 * f.Dim() * (fixedProducts + vectorsBeside)); err != nil {
+		return fmt.Errorf("what θ = 0 is: %w", err)
+	}
+	p, err := train.FixedPointAtZero(ctx, f, lambda, train.FixedOptions{Seed: t.seed, Products: fixedProducts, Gradients: 60})
 	var unsupported *engine.UnsupportedError
 	if errors.As(err, &unsupported) {
 		return nil

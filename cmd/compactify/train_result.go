@@ -168,10 +168,18 @@ func (t *training) newRecord(done trained) train.Record {
 // run was stopped nothing is measured any more.
 func (t *training) keep(ctx context.Context, r *trainResult, done trained, whole bool) error {
 	if whole {
-		last, err := t.sharp(ctx, len(done.Epochs), done.Model)
+		err := r.unlessShort(func() error {
+			last, err := t.sharp(ctx, len(done.Epochs), done.Model)
+			if err == nil {
+				r.Lyapunov.Sharpness = append(r.Lyapunov.Sharpness, last)
+			}
+			return err
+		})
 		if err == nil {
-			r.Lyapunov.Sharpness = append(r.Lyapunov.Sharpness, last)
 			err = t.judge(ctx, r, done)
+		}
+		if err == nil {
+			err = r.unlessShort(func() error { return t.fixed(ctx, r, done) })
 		}
 		if err == nil {
 			err = r.measure(ctx, t.app, done.Model, t.heldOut)

@@ -194,10 +194,7 @@ func (t *training) save(s *train.State) error {
 	}
 	t.saved = time.Now()
 	s.Settings = t.settings
-	file, err := s.Encode()
-	if err == nil {
-		_, err = t.folder.Put(train.CheckpointFile, file)
-	}
+	_, err := t.folder.PutFunc(train.CheckpointFile, s.EncodeTo)
 	return err
 }
 

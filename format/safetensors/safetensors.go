@@ -133,6 +133,19 @@ func writeAll(w io.Writer, head []byte, order []Named) error {
 	return nil
 }
 
+// EncodeTo is [Encode] into a writer: no more of the file is in memory than its
+// header.
+func EncodeTo(w io.Writer, f *File) error {
+	head, order, err := layout(f)
+	if err == nil {
+		err = writeAll(w, head, order)
+	}
+	if err != nil {
+		return fmt.Errorf("encode safetensors: %w", err)
+	}
+	return nil
+}
+
 // Encode writes a file to memory, as [Write] does.
 func Encode(f *File) ([]byte, error) {
 	head, order, err := layout(f)
