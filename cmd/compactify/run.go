@@ -17,6 +17,7 @@ import (
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/compactify/compactify/internal/web"
 	"github.com/compactify/compactify/paths"
+	"github.com/compactify/compactify/train"
 	"github.com/spf13/cobra"
 )
 
@@ -268,7 +269,7 @@ func (a *app) compressInto(ctx context.Context, folder *store.Folder, job compre
 // examples that a run may use for training.
 func (a *app) firstModel(ctx context.Context, parts compress.Parts, source string, progress func(string, float64)) (*graph.Graph, error) {
 	a.note("no model given: training a lenet5 on %s first", source)
-	t := trainFlags{arch: "lenet5", decay: "cosine"}
+	t := trainFlags{architecture: train.Architecture{Name: "lenet5"}, decay: "cosine"}
 	o, err := t.options(a)
 	if err != nil {
 		return nil, err

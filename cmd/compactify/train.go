@@ -8,6 +8,7 @@ import (
 
 	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/calculus"
 	"github.com/compactify/compactify/train"
 	"github.com/spf13/cobra"
 )
@@ -15,7 +16,10 @@ import (
 // trainFlags are the settings of train.
 type trainFlags struct {
 	dataFlags
-	arch, optimizer, decay string
+	architecture           train.Architecture
+	activation, init, loss string
+	flow                   flowFlags
+	optimizer, decay       string
 	rate                   string // a schedule
 	l2, l1, elastic, group string // schedules of λ
 	maxnorm                string // of the radius
@@ -27,6 +31,14 @@ type trainFlags struct {
 	patience, every, sharp int
 	momentum, threshold    float64
 	resume                 string
+}
+
+// flowFlags are the settings of --flow.
+type flowFlags struct {
+	on              bool
+	time, tolerance float64
+	method          string
+	double          bool
 }
 
 // How a network is trained when nothing is said. An epoch of few examples has few
@@ -83,7 +95,12 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 	}
 	f.add(c)
 	flags := c.Flags()
-	flags.StringVar(&f.arch, "arch", "lenet5", "the network, see above")
+	flags.StringVar(&f.architecture.Name, "arch", "lenet5", "the network, see above")
+	flags.BoolVar(&f.architecture.NoBias, "no-bias", false, "layers without biases: θ = 0 then answers log(classes) exactly")
+	flags.BoolVar(&f.architecture.BatchNorm, "batch-norm", false, "normalise what an activation follows over the batch (resnets always do)")
+	flags.StringVar(&f.activation, "activation", string(train.ReLU), "relu, logistic or tanh")
+	flags.StringVar(&f.init, "init", string(train.HeUniform), "initial weights: he-uniform, glorot-uniform or glorot-logistic")
+	flags.StringVar(&f.loss, "loss", string(train.CrossEntropy), "cross-entropy, squared-hinge or squared-error")
 	flags.IntVar(&f.epochs, "epochs", 0, "passes over the examples (default: 12, or as many as make 900 steps)")
 	flags.StringVar(&f.l2, "l2", "0", "SCHED of λ in the penalty λ‖θ‖²")
 	flags.StringVar(&f.l1, "l1", "0", "SCHED of λ in λ‖θ‖₁")
@@ -104,6 +121,11 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 	flags.IntVar(&f.every, "monitor", 16, "measure every so many steps (0: none)")
 	flags.IntVar(&f.sharp, "sharpness", 0, "measure the largest eigenvalue of the Hessian every so many epochs (0: at the end)")
 	flags.Float64Var(&f.threshold, "threshold", 0, "norm that counts as the boundary (default: 1 % of the largest norm seen)")
+	flags.BoolVar(&f.flow.on, "flow", false, "follow the gradient flow of all examples instead of taking steps: the loss falls by ∫‖g‖² exactly, and the balance is checked")
+	flags.Float64Var(&f.flow.time, "flow-time", 1, "how long the flow runs; steps of a rate η cover a time of η each")
+	flags.Float64Var(&f.flow.tolerance, "flow-tolerance", 0, "error of a step (default 1e-4, with --flow-double 1e-6)")
+	flags.StringVar(&f.flow.method, "flow-method", "", "explicit (Dormand–Prince) or implicit, for stiff flows (default: whichever is cheaper on the way)")
+	flags.BoolVar(&f.flow.double, "flow-double", false, "follow the flow in float64")
 	flags.StringVar(&f.resume, "resume", "", "folder or checkpoint of a run to go on with; its settings hold")
 	return c
 }
@@ -111,7 +133,8 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 // options translates flags. Mistakes in them are errors of usage.
 func (f *trainFlags) options(a *app) (train.Options, error) {
 	o := train.Options{Epochs: f.epochs, Batch: f.batch, Momentum: f.momentum, Dropout: f.dropout, Smoothing: f.smoothing,
-		Patience: f.patience, Seed: a.seed, Pool: a.pool}
+		Patience: f.patience, Loss: train.Loss(f.loss), Seed: a.seed, Pool: a.pool}
+	f.architecture.Activation, f.architecture.Init = train.Activation(f.activation), train.Init(f.init)
 	if err := f.optimize(&o); err != nil {
 		return o, usage(err)
 	}
@@ -121,6 +144,9 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 		o.Decay = train.Cosine
 	default:
 		return o, usage(fmt.Errorf("--decay: got %q, want constant or cosine", f.decay))
+	}
+	if err := f.alone(); err != nil {
+		return o, usage(err)
 	}
 	if err := f.penalize(&o); err != nil {
 		return o, usage(err)
@@ -146,6 +172,8 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 		{"patience", float64(f.patience), f.patience >= 0, "0 or more"},
 		{"monitor", float64(f.every), f.every >= 0, "0 or more"},
 		{"sharpness", float64(f.sharp), f.sharp >= 0, "0 or more"},
+		{"flow-time", f.flow.time, !f.flow.on || f.flow.time > 0 && !math.IsInf(f.flow.time, 0), "a positive number"},
+		{"flow-tolerance", f.flow.tolerance, f.flow.tolerance >= 0 && f.flow.tolerance < 1, "a number in [0, 1)"},
 		{"threshold", f.threshold, f.threshold >= 0 && !math.IsInf(f.threshold, 0), "a positive number"},
 	} {
 		if !check.ok {
@@ -164,8 +192,10 @@ func (f *trainFlags) optimize(o *train.Options) error {
 		o.Optimizer = train.SGD
 	case "nesterov":
 		o.Optimizer = train.Nesterov
+	case "lbfgs":
+		o.Optimizer = train.LBFGS
 	default:
-		return fmt.Errorf("--optimizer: got %q, want sgd, momentum, nesterov, adam or adamw", f.optimizer)
+		return fmt.Errorf("--optimizer: got %q, want sgd, momentum, nesterov, adam, adamw or lbfgs", f.optimizer)
 	}
 	if o.Momentum == 0 && (f.optimizer == "momentum" || f.optimizer == "nesterov") {
 		o.Momentum = 0.9
@@ -231,6 +261,7 @@ func (f *trainFlags) penalize(o *train.Options) error {
 type trained struct {
 	train.Result
 	steps int
+	flow  *train.FlowRecord // of a gradient flow
 }
 
 // train builds the network for the examples, shows it to started, if that is set, and
@@ -258,14 +289,40 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 			step(done)
 		}
 	}
+	if f.flow.on {
+		return t, f.follow(ctx, &t, model, set, o)
+	}
 	t.Result, err = train.Towards(ctx, model, set, f.threshold, o)
 	return t, err
+}
+
+// follow follows the gradient flow.
+func (f *trainFlags) follow(ctx context.Context, t *trained, model *graph.Graph, set *data.Set, o train.Options) error {
+	start := model.Norm()
+	end, epochs, record, err := train.Flow(ctx, model, set, train.FlowOptions{Time: f.flow.time, Epochs: o.Epochs, Tolerance: f.flow.tolerance,
+		Penalties: o.Penalties, Method: calculus.FlowMethod(f.flow.method), Double: f.flow.double, Pool: o.Pool, Validation: o.Validation, Step: o.Step, Epoch: o.Epoch})
+	if end == nil {
+		return err
+	}
+	t.flow = record
+	t.Result = train.Result{Model: train.Finish(end), Start: start, Epochs: epochs, Boundary: train.NewBoundary(end.Norm(), start, epochs, f.threshold)}
+	return err
+}
+
+// alone refuses what a gradient flow has no place for.
+func (f *trainFlags) alone() error {
+	for _, name := range []string{"optimizer", "rate", "decay", "momentum", "batch", "dropout", "dropout-input", "drop-connect", "label-smoothing", "patience", "monitor", "resume", "loss"} {
+		if f.flow.on && f.command.Flags().Changed(name) {
+			return fmt.Errorf("--flow: --%s has no meaning for a flow", name)
+		}
+	}
+	return nil
 }
 
 // network builds the network for the examples, as it trains: normalisations follow the
 // batch.
 func (f *trainFlags) network(set *data.Set, seed uint64) (*graph.Graph, error) {
-	return train.NewModel(f.arch, exampleShape(f.arch, set.Shape()), set.Classes(), seed)
+	return f.architecture.Model(exampleShape(f.architecture.Name, set.Shape()), set.Classes(), seed)
 }
 
 // schedule fills in the epochs and the batch size that are 0, for n examples.

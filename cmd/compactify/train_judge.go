@@ -197,6 +197,11 @@ func (t *training) invariance(ctx context.Context, r *trainResult, done trained,
 // fixed asks what θ = 0 is to the gradient flow of the loss and the last λ of the L2
 // penalty.
 func (t *training) fixed(ctx context.Context, r *trainResult, done trained) error {
+	for _, p := range t.o.Penalties {
+		if p.Kind != train.L2 && p.Kind != train.MaxNorm {
+			return nil // which has a kink at 0
+		}
+	}
 	n := min(fixedExamples, t.set.Len())
 	f, err := train.NewObjective(done.Model, firstOf(t.set, n), train.ObjectiveOptions{Pool: t.pool})
 	if err != nil {

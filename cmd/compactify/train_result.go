@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -41,6 +42,7 @@ type trainResult struct {
 	Seconds    float64       `json:"seconds"`
 
 	record train.Record
+	unit   string // of the loss
 }
 
 // epochResult is one epoch.
@@ -71,6 +73,8 @@ type lyapunov struct {
 	TwoOverEta      jsonnum.Float `json:"two_over_eta"`
 	BalanceResidual jsonnum.Float `json:"balance_residual"`
 	Sharpness       []sharpness   `json:"sharpness,omitempty"`
+
+	Flow *train.FlowRecord `json:"flow,omitempty"`
 }
 
 // recomputed says what every training step computes twice to fit in memory.
@@ -91,8 +95,11 @@ type trainFiles struct {
 
 func newTrainResult(t *training, done trained) *trainResult {
 	nan := jsonnum.Float(math.NaN())
-	r := &trainResult{Arch: t.f.arch, Params: done.Model.NumParams(), Seed: t.seed, Epochs: []epochResult{}, Bounds: []normBound{}, Recomputed: t.twice,
+	r := &trainResult{Arch: t.f.architecture.Name, Params: done.Model.NumParams(), Seed: t.seed, Epochs: []epochResult{}, Bounds: []normBound{}, Recomputed: t.twice,
 		Metric: nan, Loss: nan}
+	if t.o.Loss == "" || t.o.Loss == train.CrossEntropy {
+		r.unit = " (nats)"
+	}
 	r.record = t.newRecord(done)
 	for _, e := range r.record.Epochs {
 		r.Epochs = append(r.Epochs, epochResult{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, e.Schedule, e.Zeros, e.ValidLoss, e.ValidMetric})
@@ -108,6 +115,15 @@ func newTrainResult(t *training, done trained) *trainResult {
 		l.Measured, l.Function, l.Increases, l.AboveEdge = d.Measured, d.Function, jsonnum.Float(d.Increases), d.AtEdge
 		l.LargestRise, l.TotalRise, l.MaxKappa = jsonnum.Float(d.Largest), jsonnum.Float(d.Total), jsonnum.Float(d.MaxKappa)
 		l.MedianKappa = jsonnum.Float(medianKappa(d.Samples))
+	}
+	if f := done.flow; f != nil {
+		l := &r.Lyapunov
+		l.Steps, l.Measured, l.Function, l.Increases, l.LargestRise = f.Steps, f.Steps, "objective of all examples", jsonnum.Float(f.Rises), f.MaxRise
+		l.TwoOverEta, l.BalanceResidual, l.Flow = nan, f.Balance, f
+		if text, err := json.Marshal(f); err == nil {
+			raw := json.RawMessage(text)
+			r.record.Flow = &raw
+		}
 	}
 	b := done.Boundary
 	r.Boundary = boundary{Approached: b.Approached, Norm: jsonnum.Float(b.Norm), Threshold: jsonnum.Float(b.Threshold), LossAt: nan, ScaleFree: nan,
@@ -139,7 +155,7 @@ func zerosOf(g *graph.Graph) int {
 
 // newRecord is the part of the record that training itself knows.
 func (t *training) newRecord(done trained) train.Record {
-	rec := train.Record{Arch: t.f.arch, Seed: t.seed, Data: t.origin, Optimizer: t.f.optimizer, Momentum: jsonnum.Float(t.o.Momentum), Batch: t.o.Batch,
+	rec := train.Record{Arch: t.f.architecture.Name, Seed: t.seed, Data: t.origin, Optimizer: t.f.optimizer, Momentum: jsonnum.Float(t.o.Momentum), Batch: t.o.Batch,
 		Rate: t.f.rate, Penalties: []train.PenaltyRecord{}, Dropout: t.o.Dropout, Smoothing: jsonnum.Float(t.o.Smoothing), Epochs: []train.EpochRecord{}}
 	rec.Planned, rec.Batch = schedule(t.o.Epochs, t.o.Batch, t.set.Len())
 	if t.o.Rates.IsZero() {
@@ -264,7 +280,7 @@ const maxRows = 20
 
 func (r *trainResult) text(w io.Writer) {
 	penalised := slices.ContainsFunc(r.Epochs, func(e epochResult) bool { return e.Lambda != 0 })
-	rows := [][]string{{"epoch", "training loss (nats)", "training accuracy", "‖θ‖"}}
+	rows := [][]string{{"epoch", "training loss" + r.unit, "training accuracy", "‖θ‖"}}
 	if penalised {
 		rows[0] = append(rows[0], "λ", "zeros")
 	}
@@ -307,7 +323,12 @@ func (r *trainResult) text(w io.Writer) {
 // descent says what the monitor saw.
 func (r *trainResult) descent(w io.Writer) {
 	l := r.Lyapunov
-	if l.Measured == 0 {
+	if f := l.Flow; f != nil {
+		fmt.Fprintf(w, "flow      %s of time %s in %s, %d of them implicit; the penalised loss rose on %s\n", words.Number(float64(f.Reached)), words.Number(float64(f.Time)),
+			words.Count(f.Steps, "step", "steps"), f.Implicit, words.Count(f.Rises, "step", "steps"))
+		fmt.Fprintf(w, "          L(0) − L(T) − ∫‖g‖² = %s, %s of what was dissipated\n", words.Number(float64(f.Balance)), words.Percent(float64(f.Relative), 3))
+	}
+	if l.Measured == 0 || l.Flow != nil {
 		return
 	}
 	fmt.Fprintf(w, "descent   %s of %d measured before and after: the %s rose on %s", words.Count(l.Measured, "step", "steps"), l.Steps, l.Function, words.Count(int(l.Increases), "step", "steps"))

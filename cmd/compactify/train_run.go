@@ -126,7 +126,7 @@ func (t *training) run(ctx context.Context) (*trainResult, error) {
 
 // observe connects the run with the progress bar and the folder.
 func (t *training) observe(ctx context.Context) {
-	stage, last := "training "+t.f.arch, ""
+	stage, last := "training "+t.f.architecture.Name, ""
 	t.o.Step = func(done float64) { t.report.progress(stage+last, done) }
 	t.o.Epoch = func(e train.Epoch) {
 		last = fmt.Sprintf(", loss %s", words.Number(e.Loss))
