@@ -13,8 +13,13 @@ type axis struct {
 	lo, hi float64
 	log    bool
 	stops  []float64 // if set, values with equal distances between them, as the rungs of a ladder
+	ends   [2]string // of a logarithmic axis: labels of the places of 0 and of infinity, "" for none
 	ticks  []tick
 }
+
+// endRoom is the share of an axis between the place of 0 or of infinity and the
+// first finite value.
+const endRoom = 0.1
 
 type tick struct {
 	at    float64
@@ -57,20 +62,71 @@ func end(last, round, step float64) float64 {
 	return last + math.Copysign(0.1*step, round-last)
 }
 
-// newLogAxis spans positive values in powers of ten.
+// newLogAxis spans the positive values in powers of ten.
 func newLogAxis(label string, values []float64) axis {
-	lo, hi := span(values)
-	a := axis{label: label, log: true, lo: lo / 1.15, hi: hi * 1.15}
-	factors := []float64{1, 2, 5}
-	if hi/lo > 300 {
-		factors = factors[:1]
+	var positive []float64
+	for _, v := range values {
+		if v > 0 {
+			positive = append(positive, v)
+		}
 	}
-	for e := math.Floor(math.Log10(lo)); e <= math.Log10(hi); e++ {
-		for _, f := range factors {
-			if v := f * math.Pow(10, e); v >= a.lo && v <= a.hi {
-				a.ticks = append(a.ticks, tick{at: v, label: words.Significant(v, 3)})
+	lo, hi := span(positive)
+	if lo == 0 { // there is none
+		lo, hi = 1, 10
+	}
+	a := axis{label: label, log: true, lo: lo / 1.15, hi: hi * 1.15}
+	first, last := int(math.Floor(math.Log10(lo))), int(math.Ceil(math.Log10(hi)))
+	if hi/lo > 300 {
+		a.powers(first, last)
+	} else {
+		for e := first; e <= last; e++ {
+			for _, f := range []float64{1, 2, 5} {
+				a.tickAt(f * math.Pow(10, float64(e)))
 			}
 		}
+	}
+	if len(a.ticks) < 2 { // within less than a step from one round value to the next
+		a.ticks = nil
+		for _, t := range newAxis("", []float64{a.lo, a.hi}).ticks {
+			a.tickAt(t.at)
+		}
+	}
+	return a
+}
+
+func (a *axis) tickAt(v float64) {
+	if v >= a.lo && v <= a.hi {
+		a.ticks = append(a.ticks, tick{at: v, label: words.Significant(v, 3)})
+	}
+}
+
+// powers adds ticks at powers of ten, about six at most. Their labels are powers if
+// written out they would be long.
+func (a *axis) powers(first, last int) {
+	every := max(1, (last-first+5)/6)
+	long := first < -4 || last > 4
+	for e := first; e <= last; e++ {
+		v := math.Pow(10, float64(e))
+		if e%every != 0 || v < a.lo || v > a.hi {
+			continue
+		}
+		label := words.Significant(v, 3)
+		if long {
+			label = words.PowerOfTen(e)
+		}
+		a.ticks = append(a.ticks, tick{at: v, label: label})
+	}
+}
+
+// withEnds gives 0 and infinity places beyond the finite values of a logarithmic
+// axis.
+func (a axis) withEnds(zero, infinity string) axis {
+	a.ends = [2]string{zero, infinity}
+	if zero != "" {
+		a.ticks = append(a.ticks, tick{at: 0, label: zero})
+	}
+	if infinity != "" {
+		a.ticks = append(a.ticks, tick{at: math.Inf(1), label: infinity})
 	}
 	return a
 }
@@ -91,9 +147,26 @@ func (a axis) position(v float64) float64 {
 	case a.stops != nil:
 		return ladder(a.stops, v)
 	case a.log:
-		return math.Log(v/a.lo) / math.Log(a.hi/a.lo)
+		return a.logPosition(v)
 	}
 	return (v - a.lo) / (a.hi - a.lo)
+}
+
+func (a axis) logPosition(v float64) float64 {
+	from, to := 0.0, 1.0
+	if a.ends[0] != "" {
+		if v == 0 {
+			return 0
+		}
+		from = endRoom
+	}
+	if a.ends[1] != "" {
+		if math.IsInf(v, 1) {
+			return 1
+		}
+		to = 1 - endRoom
+	}
+	return from + (to-from)*math.Log(v/a.lo)/math.Log(a.hi/a.lo)
 }
 
 // ladder interpolates between ascending stops, with a margin of half a rung.

@@ -17,6 +17,7 @@ type chart struct {
 	x, y        axis
 	line        bool // connect the points
 	points      []dot
+	traces      []trace
 	rules       []rule
 	marks       []dot
 	bridges     [][2]dot // dotted connections
@@ -32,11 +33,21 @@ type dot struct {
 	title string
 }
 
-// rule is a line across the plot.
+// trace is one of several lines of a chart.
+type trace struct {
+	class  string
+	points []dot
+	dots   bool // draw the points, too
+}
+
+// rule is a line across the plot. A horizontal one may have a text above it, at its
+// left end, or at its right if the first points would be in the way.
 type rule struct {
 	at       float64
 	vertical bool
 	class    string
+	text     string
+	right    bool
 }
 
 // The drawing's measures, in its own units; one unit is one pixel at the width
@@ -80,8 +91,16 @@ func (c *chart) render() template.HTML {
 		coordinate(f.left-6), coordinate(f.top-6), coordinate(f.right-f.left+12), coordinate(f.bottom-f.top+12))
 	c.grid(&b, f)
 	c.lines(&b, f)
+	c.texts(&b, f)
 	for _, p := range c.points {
 		c.dot(&b, f, p)
+	}
+	for _, t := range c.traces {
+		if t.dots {
+			for _, p := range t.points {
+				c.dot(&b, f, p)
+			}
+		}
 	}
 	for _, p := range c.marks {
 		c.dot(&b, f, p)
@@ -136,16 +155,34 @@ func (c *chart) lines(b *strings.Builder, f frame) {
 		segment(b, "bridge", x1, y1, x2, y2)
 	}
 	if c.line {
-		c.polyline(b, f)
+		c.polyline(b, f, "curve", c.points)
+	}
+	for _, t := range c.traces {
+		c.polyline(b, f, "curve "+t.class, t.points)
 	}
 	b.WriteString("</g>")
 }
 
+// texts names the horizontal rules that have a name.
+func (c *chart) texts(b *strings.Builder, f frame) {
+	for _, r := range c.rules {
+		if r.text == "" || r.vertical {
+			continue
+		}
+		_, y := f.at(c, c.x.lo, r.at)
+		if r.right {
+			label(b, "tick "+r.class, "end", f.right, y-4, r.text)
+		} else {
+			label(b, "tick "+r.class, "start", f.left+4, y-4, r.text)
+		}
+	}
+}
+
 // polyline connects neighbours; a point that was not measured leaves a gap.
-func (c *chart) polyline(b *strings.Builder, f frame) {
+func (c *chart) polyline(b *strings.Builder, f frame, class string, points []dot) {
 	pen := "M"
 	var d strings.Builder
-	for _, p := range c.points {
+	for _, p := range points {
 		x, y := f.at(c, p.x, p.y)
 		if !finite(x) || !finite(y) {
 			pen = "M"
@@ -156,7 +193,6 @@ func (c *chart) polyline(b *strings.Builder, f frame) {
 		pen = "L"
 	}
 	if d.Len() > 0 {
-		class := "curve"
 		if c.x.stops != nil {
 			class += " stepped" // there are no models between the points
 		}
@@ -185,7 +221,7 @@ func (c *chart) dot(b *strings.Builder, f frame, p dot) {
 }
 
 func element(p dot) string {
-	if p.shape == "diamond" {
+	if p.shape == "diamond" || p.shape == "diamond-small" {
 		return "path"
 	}
 	return "circle"
@@ -196,8 +232,12 @@ func shape(p dot, x, y float64) string {
 	switch p.shape {
 	case "diamond":
 		return fmt.Sprintf(`path class="%s" d="M%s %sl6.5 6.5l-6.5 6.5l-6.5 -6.5z"`, p.class, coordinate(x), coordinate(y-6.5))
+	case "diamond-small":
+		return fmt.Sprintf(`path class="%s" d="M%s %sl4 4l-4 4l-4 -4z"`, p.class, coordinate(x), coordinate(y-4))
 	case "ring":
 		return fmt.Sprintf(`circle class="%s" cx="%s" cy="%s" r="7"`, p.class, coordinate(x), coordinate(y))
+	case "small":
+		return fmt.Sprintf(`circle class="%s" cx="%s" cy="%s" r="1.8"`, p.class, coordinate(x), coordinate(y))
 	case "open":
 		return fmt.Sprintf(`circle class="%s" cx="%s" cy="%s" r="4"`, p.class, coordinate(x), coordinate(y))
 	}
@@ -214,7 +254,7 @@ func segment(b *strings.Builder, class string, x1, y1, x2, y2 float64) {
 }
 
 func label(b *strings.Builder, class, anchor string, x, y float64, text string) {
-	if math.IsNaN(x) || math.IsNaN(y) {
+	if !finite(x) || !finite(y) {
 		return
 	}
 	fmt.Fprintf(b, `<text class="%s" text-anchor="%s" x="%s" y="%s">%s</text>`, strings.TrimSpace(class), anchor, coordinate(x), coordinate(y), html.EscapeString(text))

@@ -50,6 +50,9 @@ func minus(s string) string { return strings.Replace(s, "-", "−", 1) }
 
 var superscripts = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹")
 
+// PowerOfTen writes 10ᵉ.
+func PowerOfTen(e int) string { return "10" + superscript(e) }
+
 func superscript(e int) string { return superscripts.Replace(strconv.Itoa(e)) }
 
 // Fixed writes x with the given number of decimals.
