@@ -183,6 +183,9 @@ func (f *Objective) Dim() int { return f.dim }
 // Examples is the number of examples the mean is over.
 func (f *Objective) Examples() int { return f.set.Len() }
 
+// Columns is the number of values in an answer: one per class, or 1.
+func (f *Objective) Columns() int { return f.columns }
+
 // Blocks lists the parameters in the order of θ.
 func (f *Objective) Blocks() []Block { return slices.Clone(f.blocks) }
 
