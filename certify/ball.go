@@ -226,7 +226,7 @@ func (j *judge) existence(ctx context.Context) (Claim, error) {
 	if err != nil {
 		return c, err
 	}
-	z, err := j.curvatureAt(ctx, atZero, make([]float64, len(j.theta)))
+	z, err := j.curvatureAtZero(ctx)
 	if err != nil {
 		return c, err
 	}
@@ -294,7 +294,6 @@ func (j *judge) bounded(ctx context.Context) (Claim, error) {
 
 // criticalBound is that of all critical points, ‖g(0)‖/(2λ − M) if 2λ > M.
 func (j *judge) criticalBound(ctx context.Context, c *Claim, lambda, size float64) error {
-	zero := make([]float64, len(j.theta))
 	g, err := j.gradientAtZero(ctx)
 	if err != nil {
 		return err
@@ -310,7 +309,7 @@ func (j *judge) criticalBound(ctx context.Context, c *Claim, lambda, size float6
 		if err != nil {
 			return err
 		}
-		z, err := j.curvatureAt(ctx, atZero, zero)
+		z, err := j.curvatureAtZero(ctx)
 		if err != nil {
 			return err
 		}

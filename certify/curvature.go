@@ -43,6 +43,19 @@ func (j *judge) curvatureAt(ctx context.Context, name string, x []float64) (curv
 	return c, nil
 }
 
+// curvatureAtZero is that of L at 0; of its second derivative along directions where
+// there is no Hessian.
+func (j *judge) curvatureAtZero(ctx context.Context) (curvature, error) {
+	p, err := j.fixedPoint(ctx)
+	if err != nil {
+		return curvature{}, err
+	}
+	if p.Curvature == train.NoCurvature {
+		return j.curvatureAt(ctx, atZero, make([]float64, len(j.theta)))
+	}
+	return curvature{p.LambdaMin, p.LambdaMinBound, p.LambdaMax, p.LambdaMaxBound, j.part.Examples(), true}, nil
+}
+
 // discontinuous are operators whose value jumps in their floating-point inputs.
 var discontinuous = map[string]bool{
 	"Sign": true, "Floor": true, "Ceil": true, "Round": true, "ArgMax": true, "ArgMin": true, "Greater": true, "GreaterOrEqual": true,

@@ -130,6 +130,7 @@ func (j *judge) recordedRise(ctx context.Context, c *Claim) error {
 		c.refute(train.RecordFile, "the witness of the largest rise does not come out again")
 		return nil
 	}
+	c.evidence = nil // the folder has one
 	c.refute(j.s.Witness, "%d of %d measured steps raised %s; the largest rise, at step %d, comes out again", r.Descent.Increases, r.Descent.Measured, r.Descent.Function, j.s.Rise.Step)
 	return nil
 }

@@ -64,7 +64,7 @@ func trainingFolder(t testing.TB, rate float64, spoil func(*train.Record)) strin
 		t.Fatal(err)
 	}
 	nan := train.PlaceRecord{Loss: num(math.NaN()), Norm: num(math.NaN())}
-	r := &train.Record{Arch: "mlp:2-4-2", Seed: 1, Data: train.DataRecord{Source: source, Part: "train", Hash: set.Hash(), Examples: set.Len(), Classes: 2},
+	r := &train.Record{Arch: "mlp:2-4-2", Seed: 1, Data: data.Origin{Source: source}.Describe(set),
 		Optimizer: "sgd", Batch: set.Len(), Planned: 6, Rate: "0.1", Penalties: []train.PenaltyRecord{{Kind: train.L2, Schedule: lambda.String()}},
 		Initial: nan, Final: nan, Zero: nan, Descent: train.NewDescentRecord(*o.Monitor), Files: train.FilesRecord{Initial: train.InitialFile, Model: modelFile}}
 	r.Final.Norm = num(model.Norm())

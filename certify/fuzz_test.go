@@ -83,7 +83,6 @@ func FuzzRecord(f *testing.F) {
 		s := penalised(t, g, set, train.L2, 0)
 		s.Record, s.Penalties = r, list
 		s.limits()
-		originOf(r)
 		j, err := newJudge(s, Options{})
 		if err != nil {
 			t.Fatal(err)

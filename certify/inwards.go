@@ -92,7 +92,7 @@ func (j *judge) spheres(ctx context.Context, c *Claim) error {
 	}
 	unit := max(norm(j.theta), norm(start), 1)
 	g := make([]float64, n)
-	from, least := math.Inf(1), math.NaN()
+	from, least, inside := math.Inf(1), math.NaN(), math.NaN()
 	for k := sphereCount - 1; k >= 0; k-- {
 		radius := math.Ldexp(unit, k)
 		worst := math.Inf(1)
@@ -108,7 +108,7 @@ func (j *judge) spheres(ctx context.Context, c *Claim) error {
 			worst = min(worst, inner/(radius*radius))
 		}
 		if !(worst > 0) {
-			least = worst
+			inside = worst
 			break
 		}
 		from, least = radius, worst
@@ -116,7 +116,8 @@ func (j *judge) spheres(ctx context.Context, c *Claim) error {
 	c.add("directions", float64(len(directions)))
 	c.add("largest_radius", math.Ldexp(unit, sphereCount-1))
 	c.add("inwards_from", from)
-	c.add("least_inner_product", least) // over ‖θ‖², on the sphere inwards_from, or on the one that points outwards
+	c.add("least_inner_product", least)   // over ‖θ‖², on that sphere,
+	c.add("inner_product_inside", inside) // and on the next smaller one if some direction points outwards there
 	c.add("examples", float64(j.part.Examples()))
 	if math.IsInf(from, 1) {
 		c.Verdict = compactify.Inconclusive

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/format/onnx"
@@ -78,9 +77,9 @@ const (
 	maxRecord = 256 << 20
 )
 
-// ErrNoData says that a folder does not say which examples it is about, and none
-// were given.
-var ErrNoData = errors.New("the folder does not say which examples it is about")
+// ErrNoData says that there are no examples: the folder does not name any, or they are
+// not where it says, and none were given.
+var ErrNoData = errors.New("no examples")
 
 // Open reads the folder of a run. Every file that its manifest lists is verified
 // first: one that is missing, cut short or altered is an error that names it. The
@@ -218,7 +217,7 @@ func (f *folder) trained(s *Subject, from Source) (err error) {
 		return fmt.Errorf("%s: %w", train.RecordFile, err)
 	}
 	s.limits()
-	if s.Set, err = openData(originOf(r), from); err != nil {
+	if s.Set, err = openData(r.Data, from); err != nil {
 		return err
 	}
 	return nil
@@ -274,37 +273,15 @@ func penaltiesAt(r *train.Record, epoch int) []train.Penalty {
 // lambdasAt are the λ's of an epoch, counted from 1.
 func lambdasAt(r *train.Record, epoch int) lambdas { return lambdasOf(penaltiesAt(r, epoch)) }
 
-// The parts of a source that a training run can leave out, see [train.DataRecord].
-const (
-	heldOutShare    = 0.2
-	validationShare = 0.1
-)
-
-// originOf says how to open the examples of a training run.
-func originOf(r *train.Record) data.Origin {
-	d := r.Data
-	o := data.Origin{Source: d.Source, Normalize: d.Normalize, Raw: d.Raw, Label: d.Label, Seed: r.Seed, Hash: d.Hash, Examples: d.Examples, Classes: d.Classes}
-	cut := func(share float64, purpose string) {
-		o.Cuts = append(o.Cuts, data.Cut{Fractions: []float64{1 - share, share}, Seed: r.Seed, Purpose: purpose})
-	}
-	if strings.HasPrefix(d.Part, "rest") {
-		cut(heldOutShare, "held-out")
-	}
-	if strings.HasSuffix(d.Part, "-validation") {
-		cut(validationShare, "validation")
-	}
-	return o
-}
-
 // openData opens examples and holds them against what is recorded.
 func openData(o data.Origin, from Source) (*data.Set, error) {
 	if o.Source == "" && from.Data == "" {
-		return nil, ErrNoData
+		return nil, fmt.Errorf("%w: it does not say which there are", ErrNoData)
 	}
 	set, err := o.Open(from.Data, from.MaxBytes)
 	if err != nil && from.Data == "" {
 		if _, missing := os.Stat(o.Source); missing != nil && o.Source != "glyphs" {
-			return nil, fmt.Errorf("the recorded source of examples %q is not here: %w", o.Source, err)
+			return nil, fmt.Errorf("%w: the recorded source of examples %q is not here: %w", ErrNoData, o.Source, err)
 		}
 	}
 	return set, err

@@ -146,8 +146,8 @@ func (a *app) certify(ctx context.Context, f certifyFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	r := &certification{Subject: path, Kind: s.Kind, Model: s.File, Verified: s.Files, Claims: claims, Counts: verdictCounts{}, Limits: slices.Concat([]string{}, s.Limits),
-		Notes: slices.Concat([]string{}, s.Notes), Seed: a.seed, Data: certifiedData{s.Set.Name(), s.Set.Len(), s.Set.Hash()}}
+	r := &certification{Subject: path, Kind: s.Kind, Model: s.File, Verified: s.Files, Claims: claims, Counts: verdictCounts{}, Limits: append([]string{}, s.Limits...),
+		Notes: append([]string{}, s.Notes...), Seed: a.seed, Data: certifiedData{s.Set.Name(), s.Set.Len(), s.Set.Hash()}}
 	for _, c := range claims {
 		r.Counts[c.Verdict]++
 	}

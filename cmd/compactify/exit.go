@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/certify"
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
@@ -128,6 +129,8 @@ func hintFor(err error, command string) string {
 		return "another --out, or none, leaves it alone; --force takes the folder over: only if no other compactify is at work in it"
 	case errors.Is(err, store.ErrExists), errors.Is(err, fs.ErrExist):
 		return "--force writes there all the same; another --out, or none, leaves it alone"
+	case errors.Is(err, certify.ErrNoData):
+		return "--data names the examples"
 	case errors.Is(err, train.ErrDiverged):
 		return "a smaller --rate may help"
 	case errors.Is(err, onnx.ErrOpset):

@@ -44,7 +44,7 @@ func TestScript(t *testing.T) {
 			}
 			return raceDetector, nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonKeys, "bad": badFiles, "cut": cutFile},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "json": jsonKeys, "bad": badFiles, "cut": cutFile, "flip": flipBit},
 	})
 }
 
@@ -109,6 +109,22 @@ func cutFile(ts *testscript.TestScript, neg bool, args []string) {
 	n, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(ts.ReadFile(args[0]))[:n], 0o666))
+}
+
+// flipBit changes one bit of a file: flip FILE BYTE. Twice, it is as before.
+func flipBit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE BYTE")
+	}
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	file, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if at < 0 || at >= len(file) {
+		ts.Fatalf("%s: got %d bytes, want more than %d", args[0], len(file), at)
+	}
+	file[at] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o666))
 }
 
 // exits N PROGRAM ARGS… runs a program and wants exit status N.
