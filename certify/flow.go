@@ -6,84 +6,93 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/train"
 )
 
-// flowFigures are what a gradient flow says of itself; nil where it does not.
-type flowFigures struct {
-	Start      *jsonnum.Float `json:"start"` // L + λR where it began
-	End        *jsonnum.Float `json:"end"`   // and where it ended
-	Balance    *jsonnum.Float `json:"balance_residual"`
-	Length     *jsonnum.Float `json:"length"`
-	Dissipated *jsonnum.Float `json:"dissipated"`
-}
-
-// flow reads them; ok is false if there was no flow.
-func (j *judge) flow() (f flowFigures, ok bool, err error) {
+// flow is what a gradient flow says of itself; nil if the run was none.
+func (j *judge) flow() (*train.FlowRecord, error) {
 	if j.s.Record == nil || j.s.Record.Flow == nil {
-		return f, false, nil
+		return nil, nil
 	}
-	if err := json.Unmarshal(*j.s.Record.Flow, &f); err != nil {
-		return f, false, fmt.Errorf("%s: flow: %w", train.RecordFile, err)
+	f := new(train.FlowRecord)
+	if err := json.Unmarshal(*j.s.Record.Flow, f); err != nil {
+		return nil, fmt.Errorf("%s: flow: %w", train.RecordFile, err)
 	}
-	return f, true, nil
+	return f, nil
 }
 
-// balance holds a flow's figures against each other, start − end − ∫‖∇‖² = residual,
-// and its ends against the models, computed again.
+// flowBalance is the residual up to which a flow was followed well, as a share of
+// what it dissipated.
+const flowBalance = 0.01
+
+// balance holds the figures of a flow against each other,
+//
+//	L_λ(0) − L_λ(T) + ΣΔλ‖θ‖² − ∫‖∇L_λ‖² = residual
+//
+// with L_λ falling while λ stays, and its ends against the models, computed again.
 func (j *judge) balance(ctx context.Context, c *Claim) error {
-	f, ok, err := j.flow()
-	if !ok || err != nil {
+	f, err := j.flow()
+	if f == nil || err != nil {
 		return err
 	}
-	for _, x := range []struct {
-		name string
-		p    *jsonnum.Float
-	}{{"flow_start", f.Start}, {"flow_end", f.End}, {"flow_dissipated", f.Dissipated}, {"flow_balance_residual", f.Balance}} {
-		if x.p != nil {
-			c.add(x.name, float64(*x.p))
+	c.add("flow_time", float64(f.Reached))
+	c.add("flow_dissipated", float64(f.Dissipated))
+	c.add("flow_balance_residual", float64(f.Balance))
+	c.add("flow_relative_residual", float64(f.Relative))
+	c.add("flow_rises", float64(f.Rises))
+	if !(math.Abs(float64(f.Balance)) <= flowBalance*float64(f.Dissipated)) {
+		c.weaken(compactify.Inconclusive)
+		c.note("the flow's balance is off by more than %g of what was dissipated: it was not followed well", flowBalance)
+	}
+	if len(f.Points) == 0 {
+		return nil
+	}
+	first, last := f.Points[0], f.Points[len(f.Points)-1]
+	residual := float64(first.Objective - last.Objective + f.Schedule - f.Dissipated)
+	if scale := 1 + math.Abs(float64(first.Objective)) + math.Abs(float64(f.Schedule)); !(math.Abs(residual-float64(f.Balance)) <= lossTolerance*scale) {
+		c.refute(train.RecordFile, "the flow's balance is %.6g by its own figures, recorded %.6g", residual, float64(f.Balance))
+	}
+	for i := 1; i < len(f.Points); i++ {
+		a, b := f.Points[i-1], f.Points[i]
+		if a.Lambda == b.Lambda && float64(b.Objective-a.Objective) > lossTolerance*(1+math.Abs(float64(a.Objective))) {
+			c.refute(train.RecordFile, "the flow's objective rises from time %.6g to %.6g, with the same λ", float64(a.Time), float64(b.Time))
+			break
 		}
 	}
-	if f.Start != nil && f.End != nil && f.Dissipated != nil && f.Balance != nil {
-		residual := float64(*f.Start - *f.End - *f.Dissipated)
-		if math.Abs(residual-float64(*f.Balance)) > lossTolerance*(1+math.Abs(float64(*f.Start))) {
-			c.refute(train.RecordFile, "the flow's balance is %.6g by its own figures, recorded %.6g", residual, float64(*f.Balance))
-		}
-	}
+	return j.flowEnds(ctx, c, first, last)
+}
+
+// flowEnds compares the objectives at the ends of a flow with those of the models.
+func (j *judge) flowEnds(ctx context.Context, c *Claim, first, last train.FlowPoint) error {
 	start, err := j.initial()
 	if err != nil {
 		return err
 	}
-	if start != nil && f.Start != nil {
-		l, err := j.loss(ctx, atInitial, start)
+	for _, e := range []struct {
+		name string
+		x    []float64
+		p    train.FlowPoint
+	}{{atInitial, start, first}, {atModel, j.theta, last}} {
+		if e.x == nil {
+			continue
+		}
+		l, err := j.loss(ctx, e.name, e.x)
 		if err != nil {
 			return err
 		}
-		j.end(c, "began", l+j.penalty(start), float64(*f.Start))
-	}
-	if f.End != nil {
-		l, err := j.lossHere(ctx)
-		if err != nil {
-			return err
+		if again := l + float64(e.p.Lambda)*dot(e.x, e.x); !agrees(again, float64(e.p.Objective)) {
+			c.refute(train.RecordFile, "the flow had L + λ‖θ‖² = %.9g at the %s model: it is %.9g", float64(e.p.Objective), e.name, again)
 		}
-		j.end(c, "ended", l+j.penalty(j.theta), float64(*f.End))
 	}
 	return nil
 }
 
-// end compares the objective at an end of the flow.
-func (j *judge) end(c *Claim, what string, again, recorded float64) {
-	if !agrees(again, recorded) {
-		c.refute(train.RecordFile, "the flow %s at L + λR = %.9g, recorded %.9g", what, again, recorded)
-	}
-}
-
-// flowLength adds the length of the flow's path.
+// flowLength adds the length of a flow's path.
 func (j *judge) flowLength(c *Claim) error {
-	f, ok, err := j.flow()
-	if ok && err == nil && f.Length != nil {
-		c.add("path_length", float64(*f.Length))
+	f, err := j.flow()
+	if f != nil {
+		c.add("path_length", float64(f.Length))
 	}
 	return err
 }

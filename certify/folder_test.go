@@ -341,3 +341,41 @@ func TestWalkFolder(t *testing.T) {
 		t.Error("t = 2: got no error")
 	}
 }
+
+// TestFlow: a gradient flow's own figures, which its record must agree with.
+func TestFlow(t *testing.T) {
+	set := ridgeSet(t)
+	g := linear(t, 1, 2, -1)
+	model, _, f, err := train.Flow(t.Context(), g, set, train.FlowOptions{Time: 3, Double: true, Penalties: []train.Penalty{{Kind: train.L2, Lambda: train.Always(0.5)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flowing := func(spoil func(f *train.FlowRecord)) Claim {
+		other := *f
+		other.Points = append([]train.FlowPoint(nil), f.Points...)
+		spoil(&other)
+		text, err := json.Marshal(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := json.RawMessage(text)
+		s := penalised(t, model, set, train.L2, 0.5)
+		s.Initial = g
+		s.Record = &train.Record{Optimizer: "flow", Flow: &raw, Planned: 20, Penalties: []train.PenaltyRecord{{Kind: train.L2, Schedule: "0.5"}}}
+		return judged(t, s)["row8"]
+	}
+	sound := flowing(func(*train.FlowRecord) {})
+	check(t, sound, compactify.Supported, near, map[string]float64{"flow_time": 3, "flow_rises": 0})
+	if r := sound.Numbers.Get("flow_relative_residual"); !(r < 1e-5) {
+		t.Errorf("relative residual: got %v", r)
+	}
+	for name, spoil := range map[string]func(f *train.FlowRecord){
+		"dissipation": func(f *train.FlowRecord) { f.Dissipated *= 1.01 },
+		"start":       func(f *train.FlowRecord) { f.Points[0].Objective += 1; f.Balance += 1 },
+		"a rise":      func(f *train.FlowRecord) { f.Points[3].Objective = f.Points[2].Objective + 1 },
+	} {
+		if c := flowing(spoil); c.Verdict != compactify.Refuted {
+			t.Errorf("%s: got %s, want it refuted", name, c.Verdict)
+		}
+	}
+}

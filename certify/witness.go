@@ -319,7 +319,7 @@ func replayRise(ctx context.Context, s *Subject, rise *train.Rise, o Options) (*
 	}
 	change := after - before - fall + kinetic - (rise.Energy - rise.Objective)
 	r := &Replayed{Claim: "row8", Statement: fmt.Sprintf("step %d raised the %s", rise.Step, rise.Function), Figures: []Figure{
-		figure("loss_before", rise.Loss, before), figure("loss_after", rise.LossAfter, after), figure("rise", rise.EnergyAfter-rise.Energy, change)}}
+		figure("loss_before", rise.Sample.Loss, before), figure("loss_after", rise.LossAfter, after), figure("rise", rise.EnergyAfter-rise.Energy, change)}}
 	r.Confirmed = r.agree() && !(change <= 0)
 	return r, nil
 }
