@@ -133,21 +133,24 @@ func (t *trainer) drawMasks() error {
 	return nil
 }
 
-// maskRange fills places 4·lo to 4·hi of the mask, four from each word of 64 bits.
-// Words are the outputs of SplitMix64 at their position, so that the split among
-// workers does not matter.
+// splitMix is word i of the generator SplitMix64 with the given key: words do not
+// depend on their order, so that the split among workers does not matter.
 //
 // Source: G. Steele, D. Lea and C. Flood, "Fast splittable pseudorandom number
 // generators", OOPSLA 2014, figure 17 and variant 13 of its mixing function.
+func splitMix(key, i uint64) uint64 {
+	z := key + (i+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// maskRange fills places 4·lo to 4·hi of the mask, four from each word of 64 bits.
 func (t *trainer) maskRange(_, lo, hi int) {
-	const golden = 0x9e3779b97f4a7c15
 	below, keep := t.maskOf.below, math.Float32bits(t.maskOf.keep)
 	mask := t.mask[4*lo : min(4*hi, len(t.mask))]
 	for i := 0; i < len(mask); i += 4 {
-		z := t.maskKey + uint64(lo+i/4+1)*golden
-		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-		z = (z ^ z>>27) * 0x94d049bb133111eb
-		z ^= z >> 31
+		z := splitMix(t.maskKey, uint64(lo+i/4))
 		for k := i; k < min(i+4, len(mask)); k++ {
 			bits := keep
 			if uint16(z) < below {

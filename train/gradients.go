@@ -32,6 +32,7 @@ func Gradients(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (m
 	}
 	o.Epochs, o.Masks, o.Remask, o.Vary = 1, nil, nil, 0
 	o.Dropout, o.Smoothing, o.Penalties, o.Monitor, o.Validation, o.Save, o.From = Dropout{}, 0, nil, nil, nil, nil, nil
+	o.Binary = Binary{}
 	t, err := newTrainer(g, set, o.withDefaults(set.Len()))
 	if err == nil {
 		err = t.compile()

@@ -109,6 +109,8 @@ func refuseLBFGS(o Options) error {
 		{o.Vary > 0, "examples that vary make another function of every epoch"},
 		{o.Smoothing != 0, "label smoothing is not part of its objective"},
 		{o.Teacher != nil, "a teacher is not part of its objective"},
+		{o.Binary.Mode != "", "binary weights make another function of every step"},
+		{o.Loss != "" && o.Loss != CrossEntropy, "the " + string(o.Loss) + " loss is not its objective"},
 		{len(o.Masks) > 0 || o.Remask != nil, "masks hold weights that it moves"},
 		{len(o.Frozen) > 0, "it moves all weights"},
 		{o.Momentum != 0, "it has no momentum"},

@@ -97,8 +97,11 @@ func (t *trainer) compile() error {
 	return nil
 }
 
-// observers makes what watches the run.
+// observers makes what stands beside the steps of a run.
 func (t *trainer) observers() (err error) {
+	if t.binary, err = newBinarizer(t); err != nil {
+		return err
+	}
 	if t.o.Monitor != nil {
 		t.watch, err = newWatch(t)
 	}

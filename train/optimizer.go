@@ -152,6 +152,7 @@ func (t *trainer) update() error {
 	for _, w := range t.weights {
 		w.mask.apply(w.data)
 	}
+	t.binary.clip()
 	for i, s := range t.running {
 		copy(s.param.Data.Raw(), t.out[1+i].Raw())
 	}

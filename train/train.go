@@ -40,6 +40,7 @@ type Options struct {
 	Penalties []Penalty        // beside the mean loss
 	Dropout   Dropout          // what is set to zero at random
 	Loss      Loss             // "" means cross-entropy, for examples with numbers the squared error
+	Binary    Binary           // layers that compute with two values
 	Smoothing float64          // of labels: this share of each target is spread over all classes; in [0, 1)
 	Seed      uint64           // of the order of the examples
 	Pool      *kernel.Pool     // nil means one thread
@@ -53,10 +54,11 @@ type Options struct {
 	Labels    float64          // the share that the label has in a teacher's answer to an example that is not changed
 
 	// Validation, if set, is judged after every epoch; with Patience above 0 training
-	// ends after so many epochs without a smaller loss there, and the model of the best
-	// one is returned.
+	// ends after so many epochs without a smaller loss there, with ByMetric without a
+	// larger metric, and the model of the best one is returned.
 	Validation *data.Set
 	Patience   int
+	ByMetric   bool
 
 	// Monitor, if set, watches the descent.
 	Monitor *Monitor
@@ -165,6 +167,9 @@ func (o Options) check() error {
 	if o.Remask != nil && (o.Save != nil || o.From != nil) {
 		return errors.New("masks that change: got a run that is saved or resumed, want one from start to end: a state does not hold them")
 	}
+	if err := o.checkBinary(); err != nil {
+		return err
+	}
 	return o.Dropout.check()
 }
 
@@ -192,7 +197,9 @@ func Run(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*graph.
 		t.o.Recomputed(r)
 	}
 	epochs, err := t.run(ctx)
-	t.finish(err)
+	if last := t.finish(ctx, err); err == nil {
+		err = last
+	}
 	if err != nil {
 		err = fmt.Errorf("train graph %q: %w", g.Name, err)
 	}
@@ -221,6 +228,9 @@ func Estimate(g *graph.Graph, set *data.Set, o Options) (int, error) {
 		if t.o.Momentum > 0 && len(t.o.Penalties) > 0 {
 			bytes += 4 * len(w.data) // see keepMoved
 		}
+		if t.o.Binary.Mode != "" {
+			bytes += 2 * 4 * len(w.data) // see binarizer
+		}
 	}
 	return bytes, nil
 }
@@ -245,6 +255,7 @@ type trainer struct {
 	lossOnly  *graph.Graph   // model and loss, before derivatives
 	dims      map[string]int // the size of a batch by the name of that dimension
 	proximal  *proximal
+	binary    *binarizer // nil if weights stay real
 	watch     *watch     // nil without a monitor
 	validator *validator // nil without validation examples
 	records   []Epoch    // of the epochs that are done
@@ -364,7 +375,7 @@ func (t *trainer) run(ctx context.Context) ([]Epoch, error) {
 
 // finish puts the parameters in place that are returned: after a divergence the last
 // that were seen to be finite, after an end of patience the best.
-func (t *trainer) finish(err error) {
+func (t *trainer) finish(ctx context.Context, err error) error {
 	switch {
 	case t.watch != nil && errors.Is(err, ErrDiverged):
 		t.watch.restore()
@@ -374,6 +385,7 @@ func (t *trainer) finish(err error) {
 	if t.watch != nil {
 		*t.o.Monitor = t.watch.monitor()
 	}
+	return t.binary.useForm(context.WithoutCancel(ctx))
 }
 
 func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
@@ -500,7 +512,12 @@ func (t *trainer) step(ctx context.Context, set *data.Set, batch []int) (loss fl
 	if err := t.drawMasks(); err != nil {
 		return 0, err
 	}
-	if err := t.program.Run(ctx, t.in, t.out); err != nil {
+	if err := t.binary.put(); err != nil {
+		return 0, err
+	}
+	err = t.program.Run(ctx, t.in, t.out)
+	t.binary.restore()
+	if err != nil {
 		return 0, err
 	}
 	return t.out[t.lossAt()].At(0), nil

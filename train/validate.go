@@ -22,8 +22,8 @@ type validator struct {
 	row     []float64 // an answer
 
 	best     snapshot
-	bestLoss float64
-	since    int // epochs since the best
+	bestLoss float64 // or −metric
+	since    int     // epochs since the best
 }
 
 func newValidator(t *trainer) (*validator, error) {
@@ -63,8 +63,18 @@ func newValidator(t *trainer) (*validator, error) {
 	return v, nil
 }
 
-// judge returns the mean loss, without dropout and smoothing, and the accuracy.
+// judge returns the mean loss, without dropout and smoothing, and the accuracy, of
+// the model in its form for use.
 func (v *validator) judge(ctx context.Context) (loss, metric float64, err error) {
+	err = v.t.binary.useForm(ctx)
+	if err == nil {
+		loss, metric, err = v.measure(ctx)
+	}
+	v.t.binary.trainingForm()
+	return loss, metric, err
+}
+
+func (v *validator) measure(ctx context.Context) (loss, metric float64, err error) {
 	n, batch := v.set.Len(), v.t.o.Batch
 	hits := 0
 	for lo := 0; lo < n; lo += batch {
@@ -120,8 +130,12 @@ func (t *trainer) keepBest(e Epoch) {
 		return
 	}
 	v.since++
-	if e.ValidLoss < v.bestLoss {
-		v.bestLoss, v.since = e.ValidLoss, 0
+	score := e.ValidLoss
+	if t.o.ByMetric {
+		score = -e.ValidMetric
+	}
+	if score < v.bestLoss {
+		v.bestLoss, v.since = score, 0
 		v.best.take(t)
 	}
 }
