@@ -53,6 +53,7 @@ type FixedPoint struct {
 	Verdict                         compactify.Verdict // on Kind
 	Reason                          string
 	converged, flat, differentiable bool
+	precision                       float64 // relative, of the function's values
 }
 
 // Margin is λ_min H(0) + 2λ: above 0 for an attractor.
@@ -93,7 +94,7 @@ func (o FixedOptions) withDefaults() FixedOptions {
 //
 // Source: theory, row 6.
 func FixedPointAtZero(ctx context.Context, f calculus.Curved, lambda float64, o FixedOptions) (FixedPoint, error) {
-	z := &zeroPoint{f: f, o: o.withDefaults(), form: Form{Degree: -1}, precision: precisionOf(f), p: FixedPoint{LambdaFloor: math.Inf(-1)}}
+	z := &zeroPoint{f: f, o: o.withDefaults(), form: Form{Degree: -1}, precision: precisionOf(f), p: FixedPoint{LambdaFloor: math.Inf(-1), precision: precisionOf(f)}}
 	if err := z.examine(ctx); err != nil {
 		return FixedPoint{}, fmt.Errorf("fixed point at zero: %w", err)
 	}
@@ -192,7 +193,7 @@ func (p FixedPoint) judge() (FixedKind, compactify.Verdict, string) {
 		return NotFixed, compactify.Supported, fmt.Sprintf("‖g(0)‖ = %.6g, zero up to %.3g", p.GradNorm, p.GradTolerance)
 	}
 	shift := 2 * p.Lambda
-	noise := 1e-9 * max(math.Abs(p.LambdaMin), math.Abs(p.LambdaMax))
+	noise := max(1e-9, p.precision) * max(math.Abs(p.LambdaMin), math.Abs(p.LambdaMax))
 	least, most := p.LambdaMin+shift, p.LambdaMax+shift
 	switch {
 	case p.LambdaFloor+shift > 0:
