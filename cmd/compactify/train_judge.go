@@ -230,9 +230,13 @@ func (t *training) fixed(ctx context.Context, r *trainResult, done trained) erro
 	return nil
 }
 
-// sentences say the boundary in words.
-func (b boundary) sentences() []string {
-	var list []string
+// sentence says a bound in words.
+func (b normBound) sentence() string {
+	return fmt.Sprintf("%s: %s, %s", b.Name, b.Verdict, b.Reason)
+}
+
+// sentences say the boundary in words, and what θ = 0 is, "" if that is not known.
+func (b boundary) sentences() (list []string, fixed string) {
 	switch {
 	case b.Approached:
 		list = append(list, fmt.Sprintf("the weights reached the boundary: ‖θ‖ = %s, at most %s counts; at θ = 0 the loss is %s", words.Number(float64(b.Norm)), words.Number(float64(b.Threshold)), words.Number(float64(b.LossAt))))
@@ -243,7 +247,7 @@ func (b boundary) sentences() []string {
 		list = append(list, fmt.Sprintf("%s of ‖θ‖² is in weights whose size does not change the answers (a normalisation follows): shrinking them is no step towards a smaller function", words.Percent(float64(b.ScaleFree), 0)))
 	}
 	if f := b.Fixed; f != nil {
-		list = append(list, fmt.Sprintf("θ = 0 at λ = %s: %s (%s), %s", words.Number(float64(f.Lambda)), f.Kind, f.Verdict, f.Reason))
+		fixed = fmt.Sprintf("θ = 0 at λ = %s: %s (%s), %s", words.Number(float64(f.Lambda)), f.Kind, f.Verdict, f.Reason)
 	}
-	return list
+	return list, fixed
 }

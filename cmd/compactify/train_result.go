@@ -17,6 +17,7 @@ import (
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
+	"github.com/compactify/compactify/internal/web"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/train"
 )
@@ -247,7 +248,14 @@ func (t *training) fill(r *trainResult, done trained, model []byte) error {
 	if err == nil {
 		err = put(train.RecordFile, record, &r.Files.Record)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	page, err := web.Training(&r.record, r.summary())
+	if err != nil {
+		return err
+	}
+	return put(compress.ReportFile, page, &r.Files.Report)
 }
 
 // measure evaluates the model on the held-out examples.
@@ -273,6 +281,20 @@ func (a *app) checkOut() error {
 		return fmt.Errorf("write into %q: the folder is not empty: %w", a.out, os.ErrExist)
 	}
 	return nil
+}
+
+// summary is what the page shows beside the record.
+func (r *trainResult) summary() web.TrainingSummary {
+	s := web.TrainingSummary{Title: "Training " + r.Arch, MetricName: r.MetricName, Metric: float64(r.Metric), HeldOut: r.HeldOut,
+		Threshold: float64(r.Boundary.Threshold), Notes: r.Notes}
+	s.Boundary, s.FixedPoint = r.Boundary.sentences()
+	for _, b := range r.Bounds {
+		s.Bounds = append(s.Bounds, b.sentence())
+	}
+	if r.Diverged != "" {
+		s.Notes = append(s.Notes, r.Diverged)
+	}
+	return s
 }
 
 // maxRows is about how many epochs are printed; --json has all of them.
@@ -303,12 +325,15 @@ func (r *trainResult) text(w io.Writer) {
 		fmt.Fprintln(w, "stopped before it was finished")
 	}
 	r.descent(w)
-	for _, s := range r.Boundary.sentences() {
-		fmt.Fprintf(w, "boundary  %s\n", s)
+	sentences, fixed := r.Boundary.sentences()
+	for _, s := range append(sentences, fixed) {
+		if s != "" {
+			fmt.Fprintf(w, "boundary  %s\n", s)
+		}
 	}
 	for _, b := range r.Bounds {
 		if b.Verdict != compactify.NotApplicable {
-			fmt.Fprintf(w, "bound     %s: %s, %s\n", b.Name, b.Verdict, b.Reason)
+			fmt.Fprintf(w, "bound     %s\n", b.sentence())
 		}
 	}
 	for _, n := range r.Notes {
