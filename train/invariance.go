@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/engine"
@@ -26,7 +27,7 @@ type Invariance struct {
 type BlockInvariance struct {
 	Name      string
 	Change    float64 // the largest, for c = ½ and 2: max|f(cθ) − f(θ)| over the root mean square of f(θ)
-	Invariant bool    // Change is at most the tolerance and the parameter is not zero
+	Invariant bool    // Change is at most the tolerance, but zeros in the parameter's place change more
 }
 
 // Any reports whether a parameter is scale-invariant.
@@ -125,7 +126,12 @@ func (s *scalingTest) test(ctx context.Context) (Invariance, error) {
 		}
 		square := squares(floats(s.weights[i]))
 		total += square
-		if invariant[i] = square > 0 && change <= v.Tolerance; invariant[i] {
+		if square > 0 && change <= v.Tolerance {
+			if invariant[i], err = s.matters(ctx, i, v.Tolerance); err != nil {
+				return v, err
+			}
+		}
+		if invariant[i] {
 			v.Share += square
 		}
 		v.Blocks = append(v.Blocks, BlockInvariance{b.Name, change, invariant[i]})
@@ -154,6 +160,17 @@ func (s *scalingTest) change(ctx context.Context, chosen func(k int) bool) (floa
 		worst = max(worst, s.distance(tensor.Data[float32](s.out[0])))
 	}
 	return worst, nil
+}
+
+// matters reports whether the answers would change if parameter k were zero: what has
+// no influence is not invariant.
+func (s *scalingTest) matters(ctx context.Context, k int, tolerance float64) (bool, error) {
+	w := floats(s.weights[k])
+	kept := slices.Clone(w)
+	clear(w)
+	err := s.program.Run(ctx, s.in, s.out)
+	copy(w, kept)
+	return err == nil && s.distance(tensor.Data[float32](s.out[0])) > tolerance, err
 }
 
 func (s *scalingTest) scale(chosen func(k int) bool, c float32) {

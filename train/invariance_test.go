@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"github.com/compactify/compactify/data"
 	"math"
 	"strings"
 	"testing"
@@ -75,5 +76,17 @@ func TestApproach(t *testing.T) {
 	}
 	if a := none.Approach(); a.Verdict != compactify.Inconclusive || a.Norm != 5 || a.Turn > 1e-15 {
 		t.Errorf("of two equal models: got %+v, want inconclusive with norm 5 and no turn", a)
+	}
+}
+
+// TestWithoutInfluenceIsNotInvariant: weights so small that answers underflow may be
+// scaled without a change, as may those of a dead branch; neither is scale-invariance.
+func TestWithoutInfluenceIsNotInvariant(t *testing.T) {
+	set := table(t, data.Classify, []float64{1, 2, 0}, []float64{3, 1, 1})
+	for _, w := range []float32{1e-44, 0} {
+		v, err := ScaleInvariance(t.Context(), linear(t, 2, w, w, w, w), set, ObjectiveOptions{})
+		if err != nil || v.Any() {
+			t.Errorf("weights of %v: got share %v, error %v, want none", w, v.Share, err)
+		}
 	}
 }
