@@ -369,7 +369,7 @@ func quasiOf(f *safetensors.File) (*quasiState, error) {
 	n := -1
 	rows := func(name string) [][]float64 {
 		t, ok := f.Tensor(name)
-		if !ok || t.DType() != tensor.Float64 || t.Rank() != 2 || n >= 0 && t.Shape()[1] != n {
+		if !ok || t.DType() != tensor.Float64 || t.Rank() != 2 || t.Shape()[1] < 1 || n >= 0 && t.Shape()[1] != n {
 			err = errors.Join(err, fmt.Errorf("tensor %q: got %v, want float64 of %d columns", name, t, n))
 			return nil
 		}

@@ -33,7 +33,7 @@ type Descent struct {
 	AtEdge   int     // measured steps with κ above the edge, where the objective rises
 
 	Samples []Sample // in order of steps; of more than 4096 measured ones every second, fourth, ... is kept
-	Rise    *Rise    // the largest rise, with all that it takes to see it again; nil if there was none
+	Rise    *Rise    // the largest rise, with all that it takes to see it again; nil if there was none, or no memory to keep it
 }
 
 // The functions whose rises are counted. The objective is F = L + λR of the batch.
@@ -95,6 +95,7 @@ type watch struct {
 	penalty float64  // λR there
 	kinetic float64  // the energy there less the objective
 	last    Sample
+	rise    *Rise // the run's own, written over by larger ones
 }
 
 // snapshot is a copy of all weights and running statistics.
@@ -123,6 +124,22 @@ func newWatch(t *trainer) (*watch, error) {
 	w.out = make([]tensor.Tensor, len(w.program.Outputs()))
 	w.start.take(t)
 	return w, nil
+}
+
+// estimateWatch is the memory of a run's watch, 0 without a monitor.
+func (t *trainer) estimateWatch() (int, error) {
+	if t.o.Monitor == nil {
+		return 0, nil
+	}
+	g, o, err := t.forward()
+	if err != nil {
+		return 0, err
+	}
+	bytes, err := engine.Estimate(g, o)
+	for _, w := range t.weights {
+		bytes += 2 * 4 * len(w.data)
+	}
+	return bytes, err
 }
 
 func newSnapshot(t *trainer) snapshot {

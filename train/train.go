@@ -223,6 +223,11 @@ func Estimate(g *graph.Graph, set *data.Set, o Options) (int, error) {
 	if err != nil {
 		return fail(err)
 	}
+	watching, err := t.estimateWatch()
+	if err != nil {
+		return fail(err)
+	}
+	bytes += watching
 	for _, w := range t.weights {
 		bytes += 4 * (len(w.data) + len(w.m) + len(w.v))
 		if t.o.Momentum > 0 && len(t.o.Penalties) > 0 {
@@ -230,6 +235,9 @@ func Estimate(g *graph.Graph, set *data.Set, o Options) (int, error) {
 		}
 		if t.o.Binary.Mode != "" {
 			bytes += 2 * 4 * len(w.data) // see binarizer
+		}
+		if t.o.Validation != nil {
+			bytes += 4 * len(w.data) // see validator
 		}
 	}
 	return bytes, nil

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,17 +41,47 @@ type weights struct {
 // ErrWitness says that bytes are not a whole witness, or one of another model.
 var ErrWitness = errors.New("not a witness of this model")
 
-// witness copies what shows a step to be as measured.
+// witness copies what shows a step to be as measured, over the last such copy. It is
+// nil if there is no memory for the first.
 func (w *watch) witness(s Sample) *Rise {
 	t := w.t
-	r := &Rise{Sample: s, Function: w.descent.Function, Output: t.o.Output, Loss: t.loss, Batches: len(t.running) > 0, Dropout: t.o.Dropout,
+	if w.rise == nil {
+		if w.rise = w.newWitness(); w.rise == nil {
+			return nil
+		}
+	}
+	r := w.rise
+	r.Sample = s
+	for i, to := range append([]tensor.Tensor{r.X, r.Y}, r.Masks...) {
+		copy(to.Raw(), t.in[i].Raw())
+	}
+	for i, p := range t.weights {
+		copy(r.Before[i].Data, w.start.weights[i])
+		copy(r.After[i].Data, p.data)
+	}
+	return r
+}
+
+func (w *watch) newWitness() *Rise {
+	t := w.t
+	bytes := 0
+	for _, in := range t.in {
+		bytes += len(in.Raw())
+	}
+	for _, p := range t.weights {
+		bytes += 8 * len(p.data)
+	}
+	if engine.CheckMemory(bytes) != nil {
+		return nil
+	}
+	r := &Rise{Function: w.descent.Function, Output: t.o.Output, Loss: t.loss, Batches: len(t.running) > 0, Dropout: t.o.Dropout,
 		X: t.in[0].Clone(), Y: t.in[1].Clone()}
 	for _, in := range t.in[2:] {
 		r.Masks = append(r.Masks, in.Clone())
 	}
-	for i, p := range t.weights {
-		r.Before = append(r.Before, weights{p.param.Name, slices.Clone(w.start.weights[i])})
-		r.After = append(r.After, weights{p.param.Name, slices.Clone(p.data)})
+	for _, p := range t.weights {
+		r.Before = append(r.Before, weights{p.param.Name, make([]float32, len(p.data))})
+		r.After = append(r.After, weights{p.param.Name, make([]float32, len(p.data))})
 	}
 	return r
 }
@@ -71,6 +102,9 @@ func (r *Rise) Replay(ctx context.Context, g *graph.Graph, pool *kernel.Pool) (b
 				n.Attrs = append(n.Attrs.Without("training_mode"), graph.Int("training_mode", 1))
 			}
 		}
+	}
+	if _, err := ExampleShape(model); err != nil {
+		return fail(err)
 	}
 	t := &trainer{o: Options{Dropout: r.Dropout, Output: r.Output, Pool: pool}, model: model, loss: r.Loss}
 	if t.lossOnly, err = t.lossGraph(); err != nil {
@@ -149,7 +183,7 @@ const (
 	riseKey     = "rise"
 )
 
-// Encode writes the witness as a safetensors file, with a checksum like that of
+// Encode writes the witness as a safetensors file, sealed like that of
 // [State.Encode].
 func (r *Rise) Encode() ([]byte, error) {
 	h := riseHead{riseFormat, riseVersion, r.Function, r.Output, r.Loss, r.Batches, r.Dropout, []string{}, len(r.Masks)}
@@ -172,24 +206,22 @@ func (r *Rise) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode witness: %w", err)
 	}
-	f.Metadata = map[string]string{riseKey: string(head), sumKey: checksum(string(head), f.Tensors)}
-	return safetensors.Encode(f)
+	f.Metadata = map[string]string{riseKey: string(head)}
+	var file bytes.Buffer
+	err = seal(&file, f)
+	return file.Bytes(), err
 }
 
 // DecodeRise reads what [Rise.Encode] wrote. The error wraps [ErrWitness] if it is
 // anything else, cut short or altered.
 func DecodeRise(file []byte) (*Rise, error) {
 	fail := func(err error) (*Rise, error) { return nil, fmt.Errorf("decode witness: %w: %w", ErrWitness, err) }
-	f, err := safetensors.Decode(file)
+	f, err := unseal(file)
 	if err != nil {
 		return fail(err)
 	}
-	head := f.Metadata[riseKey]
-	if got, want := checksum(head, f.Tensors), f.Metadata[sumKey]; got != want {
-		return fail(fmt.Errorf("SHA-256: got %.12s…, want %.12s…: the file was altered or is not a witness", got, want))
-	}
 	var h riseHead
-	if err := json.Unmarshal([]byte(head), &h); err != nil {
+	if err := json.Unmarshal([]byte(f.Metadata[riseKey]), &h); err != nil {
 		return fail(err)
 	}
 	if h.Format != riseFormat || h.Version != riseVersion {
@@ -218,6 +250,9 @@ func (r *Rise) tensors(f *safetensors.File, h riseHead) error {
 			missing = fmt.Errorf("tensor %q: missing", name)
 		}
 		return t
+	}
+	if err := distinct(h.Weights); err != nil {
+		return err
 	}
 	r.X, r.Y = get("x"), get("y")
 	for i := range min(h.Masks, len(f.Tensors)) {
