@@ -18,9 +18,9 @@ import (
 type FlowOptions struct {
 	Time      float64   // how long the flow runs; 0 means 1. Gradient descent with rate η covers a time of η per step
 	Epochs    int       // into how many equal parts the time is divided: λ is constant in each, and each is recorded; 0 means 20
-	Tolerance float64   // of a step, see [calculus.FlowOptions]; 0 means 1e-6, in float32 arithmetic 1e-4
+	Tolerance float64   // of a step and of the balance, see [calculus.FlowOptions]; 0 means 1e-4
 	Gradient  float64   // the flow ends when ‖∇L_λ‖ is at most this; 0 means never
-	Budget    int       // of gradients and Hessian products; 0 means 1,000,000
+	Budget    int       // of gradients and Hessian products; 0 means 20,000
 	Penalties []Penalty // L2 alone, which has a gradient everywhere
 
 	// Method is the integrator: "" chooses and changes on the way, see
@@ -48,6 +48,13 @@ type FlowRecord struct {
 	End       calculus.FlowEnd `json:"end"`     // why
 	Tolerance jsonnum.Float    `json:"tolerance"`
 	Double    bool             `json:"double"` // arithmetic in float64
+
+	// Kinks names an operator of the model whose derivative jumps, such as Relu; "" if
+	// there is none. With one the loss is not C¹ as the balance wants it: where the flow
+	// slides along a kink, ∇L_λ taken now from one side and now from the other, the loss
+	// falls by less than ∫‖∇L_λ‖². Then the residual says by how much, and steps are held
+	// to it but loosely.
+	Kinks string `json:"kinks"`
 
 	// Balance is L_λ(0) − L_λ(T) + Σ Δλ‖θ‖² − ∫‖∇L_λ‖², which is 0 for the exact flow:
 	// the penalised loss falls by what is dissipated and rises by what changes of λ
@@ -122,12 +129,10 @@ func newFlowing(g *graph.Graph, set *data.Set, o FlowOptions) (*flowing, error) 
 		o.Epochs = 20
 	}
 	if o.Budget == 0 {
-		o.Budget = 1_000_000
+		o.Budget = 20_000
 	}
 	if o.Tolerance == 0 {
-		if o.Tolerance = 1e-4; o.Double {
-			o.Tolerance = 1e-6
-		}
+		o.Tolerance = 1e-4
 	}
 	w := &flowing{o: o}
 	var err error
@@ -145,8 +150,21 @@ func newFlowing(g *graph.Graph, set *data.Set, o FlowOptions) (*flowing, error) 
 		}
 	}
 	w.f, w.x = &penalised{f, w.lambdas[0]}, f.Point()
-	w.record = FlowRecord{Time: jsonnum.Float(o.Time), Tolerance: jsonnum.Float(o.Tolerance), Double: o.Double, Points: []FlowPoint{}}
+	w.record = FlowRecord{Time: jsonnum.Float(o.Time), Tolerance: jsonnum.Float(o.Tolerance), Double: o.Double, Kinks: kinkOf(f.loss), Points: []FlowPoint{}}
 	return w, nil
+}
+
+// kinkOf names the first operator of a graph whose derivative jumps where its inputs
+// are numbers; "" if there is none.
+func kinkOf(g *graph.Graph) string {
+	for _, n := range g.Nodes {
+		switch n.Kind() {
+		case "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Selu", "HardSigmoid", "HardSwish", "Shrink", "Abs", "Clip", "Max", "Min",
+			"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "ReduceL1", "Where", "TopK":
+			return n.Kind()
+		}
+	}
+	return ""
 }
 
 // run follows the flow from one change of λ to the next.
@@ -188,7 +206,7 @@ func (w *flowing) stretch(ctx context.Context, from, to int) error {
 		w.record.End = calculus.FlowBudget
 		return nil
 	}
-	o := calculus.FlowOptions{Time: w.at(to) - begin, Tolerance: w.o.Tolerance, Noise: w.f.precision(), Gradient: w.o.Gradient,
+	o := calculus.FlowOptions{Time: w.at(to) - begin, Tolerance: w.o.Tolerance, Noise: w.f.precision(), Kinks: w.record.Kinks != "", Gradient: w.o.Gradient,
 		Evaluations: w.o.Budget - spent, Method: w.o.Method}
 	for e := from + 1; e < to; e++ {
 		o.Report = append(o.Report, w.at(e)-begin)

@@ -47,6 +47,11 @@ type FlowOptions struct {
 	// held to. 0 means 1e-14; functions computed in float32 have some 1e-7.
 	Noise float64
 
+	// Kinks says that ∇F jumps in places. A flow may slide along a kink, with ∇F taken
+	// now from one side and now from the other: then F falls by less than ∫‖∇F‖²,
+	// however short the steps, and they are held to the balance but loosely.
+	Kinks bool
+
 	// Gradient ends the flow when ‖∇F‖ is at most this; 0 means never. Errors of x
 	// hold ‖∇F‖ up to at some Tolerance·‖x‖ times the largest curvature.
 	Gradient    float64
@@ -263,11 +268,19 @@ func (w *flow) imbalance() float64 {
 	return math.Abs(w.now.loss-w.next.loss-growth) / w.allowedImbalance(growth)
 }
 
+// kinkShare is what a step along a kink may add to the balance, as a share of what it
+// dissipates. It keeps steps from leaping over all kinks at once.
+const kinkShare = 0.2
+
 // allowedImbalance is what a step of this dissipation may add to the balance.
 // Shares of the growth add up to that share of the whole; the share of what was
 // dissipated before is for the many steps that dissipate next to nothing.
 func (w *flow) allowedImbalance(growth float64) float64 {
-	return w.o.Tolerance*max(math.Abs(growth), 0.003*w.now.diss) + w.o.Noise*math.Abs(w.now.loss) + 1e-300
+	share, before := w.o.Tolerance, 0.003*w.o.Tolerance
+	if w.o.Kinks {
+		share, before = kinkShare, w.o.Tolerance
+	}
+	return max(share*math.Abs(growth), before*w.now.diss) + w.o.Noise*math.Abs(w.now.loss) + 1e-300
 }
 
 func (w *flow) run() error {
