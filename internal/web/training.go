@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/train"
 )
@@ -20,12 +21,22 @@ type TrainingSummary struct {
 	Metric     float64 // of the model that was kept, on the held-out examples; NaN if not measured
 	HeldOut    int     // how many examples that were
 
-	Threshold float64 // ‖θ‖ below which a model counts as at the boundary θ = 0; 0 for none
+	Threshold float64 // ‖θ‖ up to which a model counts as at the boundary θ = 0; 0 for none
+
+	Loss      string      // what the loss is, such as "squared hinge"; "" means a cross-entropy in nats
+	Sharpness []Sharpness // of the Hessian on the way, in ascending order of epochs
 
 	Boundary   []string // where the run tends to: sentences
 	Bounds     []string // bounds on ‖θ‖, each with its verdict: sentences
 	FixedPoint string   // what θ = 0 is to the gradient flow: a sentence or more
 	Notes      []string // sentences
+}
+
+// Sharpness is the largest eigenvalue of the Hessian of the mean loss after an epoch.
+type Sharpness struct {
+	Epoch   int // counted from 1
+	Largest float64
+	Bound   float64 // an eigenvalue is this near
 }
 
 // Training renders the record of a training run as one self-contained HTML page.
@@ -42,13 +53,13 @@ type training struct {
 	Title, Headline, Lead, Near string
 	Tiles                       []tile
 	Walk                        figure
-	Descent                     *figure
+	Descent                     *figure // nil if nothing is known of it
 	Boundary, Bounds            []string
 	FixedPoint                  string
 	Notes                       []string
 	Columns                     []string
 	Rows                        [][]string
-	Shown                       string
+	Shown, Caption              string
 	Settings                    []term
 }
 
@@ -64,19 +75,65 @@ func newTraining(r *train.Record, s TrainingSummary) training {
 	if !finite(s.Threshold) || s.Threshold < 0 {
 		s.Threshold = 0
 	}
-	v := run{r: r, s: s}
+	v := run{r: placed(r), s: s, flow: flowOf(r)}
 	v.x = v.progress()
 	p := training{Title: s.Title, Headline: v.headline(), Lead: v.lead(), Near: v.near(), Tiles: v.tiles(), Walk: v.walk(), Descent: v.descent(),
-		Boundary: s.Boundary, Bounds: s.Bounds, FixedPoint: s.FixedPoint, Notes: s.Notes, Settings: v.settings()}
+		Boundary: sentences(s.Boundary), Bounds: sentences(s.Bounds), FixedPoint: sentence(s.FixedPoint), Notes: sentences(s.Notes), Settings: v.settings()}
 	p.Columns, p.Rows, p.Shown = v.epochs()
+	p.Caption = "Loss and accuracy are means of an epoch's batches, all else is as it was after the epoch"
+	if v.flow != nil {
+		p.Caption = "At the end of each part of the time, over all training examples"
+	}
 	return p
+}
+
+// placed is the record of a run that may have been stopped before its models were
+// measured: what was not is NaN, and the last norm is that of the last epoch.
+func placed(r *train.Record) *train.Record {
+	none := train.PlaceRecord{}
+	if r.Initial != none || r.Final != none || r.Zero != none {
+		return r
+	}
+	nan := jsonnum.Float(math.NaN())
+	c := *r
+	c.Initial = train.PlaceRecord{Loss: nan, Norm: nan, Penalty: nan}
+	c.Final, c.Zero = c.Initial, c.Initial
+	if n := len(r.Epochs); n > 0 {
+		c.Final.Norm = r.Epochs[n-1].Norm
+	}
+	return &c
+}
+
+// sentence writes a remark as one.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	if c := s[0]; 'a' <= c && c <= 'z' {
+		s = string(c-'a'+'A') + s[1:]
+	}
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
+func sentences(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if s != "" {
+			out = append(out, sentence(s))
+		}
+	}
+	return out
 }
 
 // run is a record on its way to a page.
 type run struct {
-	r *train.Record
-	s TrainingSummary
-	x progress
+	r    *train.Record
+	s    TrainingSummary
+	x    progress
+	flow *train.FlowRecord // nil if steps were taken
 }
 
 // hasMetric reports whether the kept model was measured on held-out examples.
@@ -87,19 +144,30 @@ func (v run) hasMetric() bool {
 // atBoundary reports whether the kept model counts as θ = 0.
 func (v run) atBoundary() bool {
 	norm := float64(v.r.Final.Norm)
-	return norm == 0 || norm < v.s.Threshold
+	return norm == 0 || norm <= v.s.Threshold
 }
 
 func (v run) headline() string {
-	s := orElse(v.r.Arch, "a network")
-	if v.atBoundary() && len(v.r.Epochs) > 0 {
-		return s + " at its boundary: ‖θ‖ = " + words.Significant(float64(v.r.Final.Norm), 3) + ", loss " + v.loss(float64(v.r.Final.Loss))
+	s, norm, loss := orElse(v.r.Arch, "a network"), float64(v.r.Final.Norm), float64(v.r.Final.Loss)
+	switch {
+	case v.atBoundary() && len(v.r.Epochs) > 0:
+		s += " at its boundary"
+	case v.hasMetric():
+		return s + ": " + v.s.MetricName + " " + words.Metric(v.s.MetricName, v.s.Metric) + ", ‖θ‖ = " + words.Significant(norm, 3)
 	}
-	if v.hasMetric() {
-		return s + ": " + v.s.MetricName + " " + words.Metric(v.s.MetricName, v.s.Metric) + ", ‖θ‖ = " + words.Significant(float64(v.r.Final.Norm), 3)
+	if !finite(norm) {
+		return s
 	}
-	return s + ": loss " + v.loss(float64(v.r.Final.Loss)) + ", ‖θ‖ = " + words.Significant(float64(v.r.Final.Norm), 3)
+	s += ": ‖θ‖ = " + words.Significant(norm, 3)
+	if finite(loss) {
+		s += ", loss " + v.loss(loss)
+	}
+	return s
 }
+
+// optimisers are the names of the record in words.
+var optimisers = map[string]string{"sgd": "stochastic gradient descent", "momentum": "stochastic gradient descent with momentum", "nesterov": "Nesterov's momentum",
+	"adam": "Adam", "adamw": "AdamW", "lbfgs": "L-BFGS"}
 
 // lead says what was trained, on what, how, and how good it became.
 func (v run) lead() string {
@@ -111,12 +179,10 @@ func (v run) lead() string {
 	if r.Data.Classes > 0 {
 		s += " in " + words.Count(r.Data.Classes, "class", "classes")
 	}
-	s += " for " + words.Count(len(r.Epochs), "epoch", "epochs")
-	if r.Planned > len(r.Epochs) {
-		s += fmt.Sprintf(" of %s planned", words.Grouped(r.Planned))
-	}
-	if r.Optimizer != "" {
-		s += " by " + r.Optimizer
+	if v.flow != nil {
+		s += fmt.Sprintf(" along the gradient flow, for a time of %s", words.Number(float64(v.flow.Reached)))
+	} else {
+		s += v.course()
 	}
 	if p := v.penalties(); p != "" {
 		s += ", with " + p
@@ -124,6 +190,19 @@ func (v run) lead() string {
 	s += "."
 	if v.hasMetric() {
 		s += fmt.Sprintf(" On %s, of which none was used to train, the %s is %s.", words.Count(v.s.HeldOut, "example", "examples"), v.s.MetricName, words.Metric(v.s.MetricName, v.s.Metric))
+	}
+	return s
+}
+
+// course is for how long and by what steps.
+func (v run) course() string {
+	r := v.r
+	s := " for " + words.Count(len(r.Epochs), "epoch", "epochs")
+	if r.Planned > len(r.Epochs) {
+		s += fmt.Sprintf(" of %s planned", words.Grouped(r.Planned))
+	}
+	if r.Optimizer != "" {
+		s += " by " + orElse(optimisers[r.Optimizer], r.Optimizer)
 	}
 	return s
 }
@@ -159,12 +238,18 @@ func (v run) penalties() string {
 
 // near says how near the kept model is to the boundary θ = 0.
 func (v run) near() string {
-	from, to, zero := float64(v.r.Initial.Norm), float64(v.r.Final.Norm), float64(v.r.Zero.Loss)
-	verb := "fell"
-	if to > from {
-		verb = "grew"
+	from, to := float64(v.r.Initial.Norm), float64(v.r.Final.Norm)
+	if !finite(to) {
+		return ""
 	}
-	s := fmt.Sprintf("‖θ‖ %s from %s to %s", verb, words.Number(from), words.Number(to))
+	s := "‖θ‖ is " + words.Number(to)
+	if finite(from) {
+		verb := "fell"
+		if to > from {
+			verb = "grew"
+		}
+		s = fmt.Sprintf("‖θ‖ %s from %s to %s", verb, words.Number(from), words.Number(to))
+	}
 	switch {
 	case to == 0:
 		s += ": the model stands on the boundary θ = 0."
@@ -175,22 +260,34 @@ func (v run) near() string {
 	default:
 		s += "."
 	}
-	if final := float64(v.r.Final.Loss); finite(final) && finite(zero) {
-		s += fmt.Sprintf(" Its loss over the training examples is %s; at θ = 0 it is L(0) = %s", v.loss(final), v.loss(zero))
-		if gap := math.Abs(final - zero); gap < 0.01*math.Abs(zero) {
-			s += fmt.Sprintf(", %s away", words.Significant(gap, 2))
-		}
-		s += "."
+	final, zero := float64(v.r.Final.Loss), float64(v.r.Zero.Loss)
+	if !finite(final) || !finite(zero) {
+		return s
 	}
-	return s
+	s += fmt.Sprintf(" Its loss over the training examples is %s; at θ = 0 it is L(0) = %s", v.loss(final), v.loss(zero))
+	if gap := math.Abs(final - zero); gap < 0.01*math.Abs(zero) {
+		s += fmt.Sprintf(", %s away", words.Significant(gap, 2))
+	}
+	return s + "."
 }
 
 // loss writes a loss in its unit.
 func (v run) loss(x float64) string {
-	if v.r.Data.Classes > 0 && finite(x) {
+	if v.nats() && finite(x) {
 		return words.Significant(x, 5) + " nats"
 	}
 	return words.Significant(x, 5)
+}
+
+// nats reports whether the loss has that unit.
+func (v run) nats() bool { return v.s.Loss == "" && v.r.Data.Classes > 0 }
+
+// lossName names the loss on an axis.
+func (v run) lossName() string {
+	if v.nats() {
+		return "loss (nats per example)"
+	}
+	return orElse(v.s.Loss, "loss")
 }
 
 func (v run) tiles() []tile {
@@ -198,13 +295,16 @@ func (v run) tiles() []tile {
 	if len(r.Epochs) == 0 {
 		return nil
 	}
-	number := func(x float64) string { return words.Number(x) }
-	list := []tile{
-		{"loss over the training examples", number(float64(r.Initial.Loss)), number(float64(r.Final.Loss)), "at θ = 0: " + number(float64(r.Zero.Loss))},
-		{"‖θ‖", number(float64(r.Initial.Norm)), number(float64(r.Final.Norm)), ""},
+	var list []tile
+	if loss := float64(r.Final.Loss); finite(loss) {
+		list = append(list, tile{"loss over the training examples", known(float64(r.Initial.Loss)), words.Number(loss), "at θ = 0: " + words.Number(float64(r.Zero.Loss))})
 	}
-	if v.s.Threshold > 0 {
-		list[1].Remark = "at the boundary below " + number(v.s.Threshold)
+	if norm := float64(r.Final.Norm); finite(norm) {
+		remark := ""
+		if v.s.Threshold > 0 {
+			remark = "at the boundary below " + words.Number(v.s.Threshold)
+		}
+		list = append(list, tile{"‖θ‖", known(float64(r.Initial.Norm)), words.Number(norm), remark})
 	}
 	if v.hasMetric() {
 		list = append(list, tile{v.s.MetricName, "", words.Metric(v.s.MetricName, v.s.Metric), words.Count(v.s.HeldOut, "held-out example", "held-out examples")})
@@ -212,11 +312,19 @@ func (v run) tiles() []tile {
 	first, last := float64(r.Epochs[0].Lambda), float64(r.Epochs[len(r.Epochs)-1].Lambda)
 	switch {
 	case first != last:
-		list = append(list, tile{v.x.symbol, words.Significant(first, 3), words.Significant(last, 3), "first and last epoch"})
+		list = append(list, tile{v.x.symbol, words.Significant(first, 3), words.Significant(last, 3), "first and last " + v.part()})
 	case last != 0:
-		list = append(list, tile{v.x.symbol, "", words.Significant(last, 3), "first and last epoch"})
+		list = append(list, tile{v.x.symbol, "", words.Significant(last, 3), "first and last " + v.part()})
 	}
 	return list
+}
+
+// known writes a number, and nothing if there is none.
+func known(x float64) string {
+	if !finite(x) {
+		return ""
+	}
+	return words.Number(x)
 }
 
 // settings are what a run is made of.
@@ -226,11 +334,14 @@ func (v run) settings() []term {
 		{"Architecture", orElse(r.Arch, "unknown"), ""},
 		{"Data", orElse(r.Data.Source, "unknown"), words.Count(r.Data.Examples, "example", "examples") + " trained"},
 		{"SHA-256 of the examples", orElse(r.Data.Hash, "unknown"), ""},
-		{"Optimiser", orElse(r.Optimizer, "unknown"), ""},
-		{"Rate η", orElse(r.Rate, "unknown"), ""},
-		{"Examples per step", words.Grouped(r.Batch), ""},
 	}
-	if r.Momentum != 0 {
+	if v.flow != nil {
+		list = append(list, v.flowSettings()...)
+	} else {
+		list = append(list, term{"Optimiser", orElse(r.Optimizer, "unknown"), ""}, term{"Rate η", orElse(r.Rate, "unknown"), ""},
+			term{"Examples per step", words.Grouped(r.Batch), ""})
+	}
+	if r.Momentum != 0 && v.flow == nil {
 		list = append(list, term{"Momentum μ", words.Number(float64(r.Momentum)), ""})
 	}
 	for _, p := range r.Penalties {
@@ -256,13 +367,21 @@ func (v run) settings() []term {
 	return list
 }
 
+// part is what a run is divided into.
+func (v run) part() string {
+	if v.flow != nil {
+		return "part"
+	}
+	return "epoch"
+}
+
 // maxRows bounds the table of epochs.
 const maxRows = 30
 
 // epochs is the table, evenly thinned with both ends.
 func (v run) epochs() (columns []string, rows [][]string, shown string) {
 	list := v.columns()
-	columns = append(columns, "epoch")
+	columns = append(columns, v.part())
 	for _, c := range list {
 		columns = append(columns, c.name)
 	}
@@ -274,7 +393,7 @@ func (v run) epochs() (columns []string, rows [][]string, shown string) {
 		}
 		rows = append(rows, row)
 	}
-	shown = words.Count(n, "epoch", "epochs")
+	shown = words.Count(n, v.part(), v.part()+"s")
 	if len(rows) < n {
 		shown = fmt.Sprintf("%d of %s", len(rows), shown)
 	}

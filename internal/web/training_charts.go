@@ -37,7 +37,7 @@ func (v run) progress() progress {
 	lo, hi := span(lambdas)
 	if len(lambdas) < 2 || !(rises || falls) || !(lo > 0 && hi > 10*lo) || !finite(lambdas[0]) {
 		n := float64(len(v.r.Epochs))
-		p.axis = newAxis("epoch", []float64{0, max(n, 1)})
+		p.axis = newAxis(v.axisName(), []float64{0, max(n, 1)})
 		p.ticks = wholeTicks(p.ticks)
 		return p
 	}
@@ -52,6 +52,14 @@ func (v run) progress() progress {
 		p.axis = p.withEnds("", "∞")
 	}
 	return p
+}
+
+// axisName names the axis of epochs.
+func (v run) axisName() string {
+	if v.flow != nil {
+		return "part of the time"
+	}
+	return "epoch"
 }
 
 // radiusAlone reports whether the λ of the record is the radius of max-norm.
@@ -77,7 +85,7 @@ func wholeTicks(ticks []tick) []tick {
 
 // place is where the i-th epoch, counted from 0, stands on the axis, and its name.
 func (v run) place(i int) (x float64, name string) {
-	name = fmt.Sprintf("epoch %s", words.Grouped(i+1))
+	name = v.part() + " " + words.Grouped(i+1)
 	if l := float64(v.r.Epochs[i].Lambda); v.x.lambda {
 		return l, fmt.Sprintf("%s, %s = %s", name, v.x.symbol, words.Significant(l, 3))
 	}
@@ -119,12 +127,12 @@ func measured(values []float64) bool {
 
 // walk is the figure of the run itself.
 func (v run) walk() figure {
-	f := figure{Heading: "The run, epoch by epoch"}
+	f := figure{Heading: "The run, " + v.part() + " by " + v.part()}
 	if v.x.lambda {
 		f.Heading = "The walk along " + v.x.symbol
 	}
 	if len(v.r.Epochs) == 0 {
-		f.Sentences = []string{"No epoch was finished."}
+		f.Sentences = []string{"No " + v.part() + " was finished."}
 		return f
 	}
 	f.Charts = append(f.Charts, v.lossChart(), v.normChart())
@@ -150,6 +158,9 @@ func (v run) anyZeros() bool {
 
 func (v run) walkLegend() []legendEntry {
 	what := "after an epoch; loss and accuracy: mean of its batches, as they were seen"
+	if v.flow != nil {
+		what = "at the end of a part of the time, over all training examples"
+	}
 	list := []legendEntry{{"train", what}}
 	if measured(v.column(validLossOf)) {
 		list = append(list, legendEntry{"valid", "on the validation examples after the epoch"})
@@ -170,13 +181,13 @@ func (v run) walkSentences() []string {
 		if v.x.falls {
 			way = "from right to left, as " + v.x.symbol + " falls"
 		}
-		list = append(list, fmt.Sprintf("Every point is one epoch; the run goes %s. Of the penalties only the first has its %s on the axis; the losses are without penalties.", way, v.x.symbol))
+		list = append(list, fmt.Sprintf("Every point is one %s; the run goes %s. Of the penalties only the first has its %s on the axis; the losses are without penalties.", v.part(), way, v.x.symbol))
 		if len(v.r.Penalties) < 2 {
-			list[0] = fmt.Sprintf("Every point is one epoch; the run goes %s. The losses are without the penalty.", way)
+			list[0] = fmt.Sprintf("Every point is one %s; the run goes %s. The losses are without the penalty.", v.part(), way)
 		}
 	}
 	if d := v.r.Dropout; d.Hidden > 0 || d.Input > 0 || d.Weights > 0 {
-		list = append(list, "Losses and accuracies of the epochs are those under dropout, as the batches were seen.")
+		list = append(list, "Losses and accuracies in training are those under dropout, as the batches were seen.")
 	}
 	return list
 }
@@ -184,21 +195,23 @@ func (v run) walkSentences() []string {
 func (v run) lossChart() template.HTML {
 	values := append(v.column(trainLossOf), v.column(validLossOf)...)
 	zero := float64(v.r.Zero.Loss)
-	values = append(values, zero)
-	name := "loss"
-	if v.r.Data.Classes > 0 {
-		name = "loss (nats per example)"
+	t := v.trace("train", "loss", trainLossOf, v.loss)
+	if v.flow != nil { // whose losses are over all examples as well
+		t = v.fromStart(t, float64(v.r.Initial.Loss), "loss ", v.loss)
+		values = append(values, t.points[0].y)
 	}
+	values = append(values, zero)
+	name := v.lossName()
 	y := newAxis(name, values)
 	if lo, hi := span(values); lo > 0 && hi/lo > 30 {
 		y = newLogAxis(logarithmic(name), values)
 	}
 	c := &chart{id: "loss", x: v.x.axis, y: y, title: "Loss"}
-	c.traces = append(c.traces, v.trace("train", "loss", trainLossOf, v.loss))
+	c.traces = append(c.traces, t)
 	if measured(v.column(validLossOf)) {
 		c.traces = append(c.traces, v.trace("valid", "validation loss", validLossOf, v.loss))
 	}
-	c.desc = fmt.Sprintf("Line chart of %s. The loss starts at %s and ends at %s.", words.Count(len(v.r.Epochs), "epoch", "epochs"),
+	c.desc = fmt.Sprintf("Line chart of %s. The loss starts at %s and ends at %s.", words.Count(len(v.r.Epochs), v.part(), v.part()+"s"),
 		v.loss(float64(v.r.Epochs[0].Loss)), v.loss(float64(v.r.Epochs[len(v.r.Epochs)-1].Loss)))
 	if finite(zero) {
 		c.rules = append(c.rules, v.shore(c, zero, "L(0) = "+words.Number(zero)))
@@ -224,10 +237,21 @@ func (v run) shore(c *chart, at float64, text string) rule {
 	return r
 }
 
+// fromStart puts the value before training in front of the trace, where the axis has
+// a place for it.
+func (v run) fromStart(t trace, y float64, what string, text func(float64) string) trace {
+	if !v.x.lambda && finite(y) {
+		t.points = append([]dot{{x: 0, y: y, to: y, class: "point train", title: "before training: " + what + text(y)}}, t.points...)
+	}
+	return t
+}
+
 func (v run) normChart() template.HTML {
 	var values []float64
 	zero := v.x.infinity
-	for _, x := range v.column(normOf) {
+	t := v.fromStart(v.trace("train", "‖θ‖ =", normOf, words.Number), float64(v.r.Initial.Norm), "‖θ‖ = ", words.Number)
+	for _, p := range t.points {
+		x := p.y
 		if x > 0 {
 			values = append(values, x)
 		}
@@ -245,12 +269,8 @@ func (v run) normChart() template.HTML {
 		}
 	}
 	c := &chart{id: "norm", x: v.x.axis, y: y, title: "Norm of the weights"}
-	t := v.trace("train", "‖θ‖ =", normOf, words.Number)
-	if x := float64(v.r.Initial.Norm); !v.x.lambda && finite(x) {
-		t.points = append([]dot{{x: 0, y: x, to: x, class: "point train", title: "before training: ‖θ‖ = " + words.Number(x)}}, t.points...)
-	}
 	c.traces = append(c.traces, t)
-	c.desc = fmt.Sprintf("Line chart. The norm of all weights is %s after the first epoch and %s after the last.",
+	c.desc = fmt.Sprintf("Line chart. The norm of all weights is %s at first and %s at last.",
 		words.Number(float64(v.r.Epochs[0].Norm)), words.Number(float64(v.r.Epochs[len(v.r.Epochs)-1].Norm)))
 	if v.s.Threshold > 0 {
 		c.rules = append(c.rules, v.shore(c, v.s.Threshold, "threshold "+words.Significant(v.s.Threshold, 3)))
@@ -273,7 +293,7 @@ func (v run) accuracyChart() template.HTML {
 	if measured(v.column(validAccuracyOf)) {
 		c.traces = append(c.traces, v.trace("valid", "validation accuracy", valid, text))
 	}
-	c.desc = fmt.Sprintf("Line chart. The accuracy is %s in the first epoch and %s in the last.", text(trained(v.r.Epochs[0])), text(trained(v.r.Epochs[len(v.r.Epochs)-1])))
+	c.desc = fmt.Sprintf("Line chart. The accuracy is %s at first and %s at last.", text(trained(v.r.Epochs[0])), text(trained(v.r.Epochs[len(v.r.Epochs)-1])))
 	return c.render()
 }
 
@@ -285,6 +305,6 @@ func (v run) zerosChart(most float64) template.HTML {
 	of := func(e train.EpochRecord) float64 { return float64(e.Zeros) / by }
 	c := &chart{id: "zeros", x: v.x.axis, y: newAxis(name, append(v.column(of), 0)), title: "Weights that are exactly zero"}
 	c.traces = append(c.traces, v.trace("train", "zero weights:", of, func(x float64) string { return words.Grouped(int(math.Round(x * by))) }))
-	c.desc = fmt.Sprintf("Line chart. After the last epoch %s exactly zero.", words.Count(v.r.Epochs[len(v.r.Epochs)-1].Zeros, "weight is", "weights are"))
+	c.desc = fmt.Sprintf("Line chart. At last %s exactly zero.", words.Count(v.r.Epochs[len(v.r.Epochs)-1].Zeros, "weight is", "weights are"))
 	return c.render()
 }

@@ -12,6 +12,9 @@ import (
 
 // descent is the figure of the measured steps; nil without a monitor.
 func (v run) descent() *figure {
+	if v.flow != nil {
+		return v.flowFigure()
+	}
 	d := v.r.Descent
 	if d == nil {
 		return nil
@@ -24,6 +27,9 @@ func (v run) descent() *figure {
 	f.Legend = []legendEntry{{"kappa", "κ of a measured step"}, {"edge", "its edge: above it the objective rises"}}
 	if d.Increases > 0 {
 		f.Legend = append(f.Legend, legendEntry{"rise", "the " + d.Function + " rose"})
+	}
+	if len(v.sharpness()) > 0 {
+		f.Legend = append(f.Legend, legendEntry{"sharpness", "largest eigenvalue of the Hessian of the mean loss, after an epoch"})
 	}
 	if len(d.Samples) > maxDrawn {
 		f.Sentences = append(f.Sentences, fmt.Sprintf("Of every %s neighbouring measured steps the chart shows the one with the largest κ, and the largest rise.",
@@ -55,51 +61,84 @@ const riseShown = 1e-6
 
 func rose(s train.SampleRecord) bool { return rise(s) > riseShown*math.Abs(float64(s.Energy)) }
 
-func (v run) curvatureChart() template.HTML {
-	d := v.r.Descent
-	below := false // some κ has no place on a logarithmic axis
-	c := &chart{id: "curvature", title: "Curvature along the measured steps against its edge"}
-	kappa, edge := trace{class: "kappa-line"}, trace{class: "edge"}
-	var values, steps []float64
-	positive := func(x float64) float64 {
-		if x > 0 && finite(x) {
-			values = append(values, x)
-			return x
-		}
-		below = below || x <= 0
+// curvatures are the marks of the chart of the steps. What is not above 0 has a place
+// of its own below the logarithmic axis.
+type curvatures struct {
+	steps, values []float64 // on the axes
+	below         bool
+	kappa, rises  []dot
+	edge, sharp   []dot
+}
+
+// place is where a curvature is drawn.
+func (c *curvatures) place(x float64) float64 {
+	if x > 0 && finite(x) {
+		c.values = append(c.values, x)
+		return x
+	}
+	if x <= 0 {
+		c.below = true
 		return 0
 	}
-	for _, group := range buckets(d.Samples, maxDrawn) {
-		top := group[0]
-		var up *train.SampleRecord
-		for i, s := range group {
-			if s.Kappa > top.Kappa || math.IsNaN(float64(top.Kappa)) {
-				top = s
-			}
-			if rose(s) && (up == nil || rise(s) > rise(*up)) {
-				up = &group[i]
-			}
+	return math.NaN()
+}
+
+func (c *curvatures) add(group []train.SampleRecord) {
+	top, up := group[0], -1
+	for i, s := range group {
+		if s.Kappa > top.Kappa || math.IsNaN(float64(top.Kappa)) {
+			top = s
 		}
-		steps = append(steps, float64(top.Step))
-		title := fmt.Sprintf("step %s: κ = %s, edge %s", words.Grouped(top.Step), words.Number(float64(top.Kappa)), words.Number(float64(top.Edge)))
-		y := positive(float64(top.Kappa))
-		kappa.points = append(kappa.points, dot{x: float64(top.Step), y: y, to: y, class: "kappa", shape: "small", title: title})
-		line := dot{x: float64(top.Step), y: math.NaN()}
-		if top.Edge > 0 {
-			line.y = positive(float64(top.Edge))
-		}
-		edge.points = append(edge.points, line)
-		if up != nil {
-			y := positive(float64(up.Kappa))
-			c.marks = append(c.marks, dot{x: float64(up.Step), y: y, to: y, class: "rise", shape: "diamond-small",
-				title: fmt.Sprintf("step %s: rise by %s; κ = %s, edge %s", words.Grouped(up.Step), words.Number(rise(*up)), words.Number(float64(up.Kappa)), words.Number(float64(up.Edge)))})
+		if rose(s) && (up < 0 || rise(s) > rise(group[up])) {
+			up = i
 		}
 	}
-	c.points, c.traces = kappa.points, []trace{edge}
-	c.x = newAxis("step", steps)
+	at := func(s train.SampleRecord, class, shape, what string) dot {
+		y := c.place(float64(s.Kappa))
+		return dot{x: float64(s.Step), y: y, to: y, class: class, shape: shape,
+			title: fmt.Sprintf("step %s: %sκ = %s, edge %s", words.Grouped(s.Step), what, words.Number(float64(s.Kappa)), words.Number(float64(s.Edge)))}
+	}
+	c.steps = append(c.steps, float64(top.Step))
+	c.kappa = append(c.kappa, at(top, "kappa", "small", ""))
+	line := dot{x: float64(top.Step), y: math.NaN()}
+	if top.Edge > 0 {
+		line.y = c.place(float64(top.Edge))
+	}
+	c.edge = append(c.edge, line)
+	if up >= 0 {
+		s := group[up]
+		c.rises = append(c.rises, at(s, "rise", "diamond-small", "rise by "+words.Number(rise(s))+"; "))
+	}
+}
+
+// sharpness is where the largest eigenvalues are drawn: at the last steps of their
+// epochs, in so far as these are known.
+func (v run) sharpness() []dot {
+	var list []dot
+	perEpoch := float64(v.r.Descent.Steps) / float64(max(1, len(v.r.Epochs)))
+	for _, s := range v.s.Sharpness {
+		if x := perEpoch * float64(s.Epoch); s.Epoch >= 1 && s.Epoch <= len(v.r.Epochs) && finite(s.Largest) && s.Largest > 0 {
+			list = append(list, dot{x: x, y: s.Largest, to: s.Largest + s.Bound, class: "sharpness", shape: "open",
+				title: fmt.Sprintf("after epoch %s: largest eigenvalue of the Hessian %s ± %s", words.Grouped(s.Epoch), words.Number(s.Largest), words.Number(s.Bound))})
+		}
+	}
+	return list
+}
+
+func (v run) curvatureChart() template.HTML {
+	d := v.r.Descent
+	var m curvatures
+	for _, group := range buckets(d.Samples, maxDrawn) {
+		m.add(group)
+	}
+	m.sharp = v.sharpness()
+	for _, s := range m.sharp {
+		m.steps, m.values = append(m.steps, s.x), append(m.values, s.y)
+	}
+	c := &chart{id: "curvature", title: "Curvature along the measured steps against its edge", points: m.kappa, traces: []trace{{class: "edge", points: m.edge}},
+		marks: append(m.rises, m.sharp...), x: newAxis("step", append(m.steps, 0)), y: newLogAxis("curvature (logarithmic)", m.values)}
 	c.x.ticks = wholeTicks(c.x.ticks)
-	c.y = newLogAxis("curvature along the step (logarithmic)", values)
-	if below {
+	if m.below {
 		c.y = c.y.withEnds("≤ 0", "")
 	}
 	c.desc = fmt.Sprintf("Scatter chart of %s with a line for the edge. The largest κ is %s; %s above the edge.",
@@ -115,6 +154,7 @@ func (v run) descentSentences() []string {
 	}
 	list := []string{v.risesSentence(), v.edgeSentence()}
 	list = append(list, v.functionSentence()...)
+	list = append(list, v.sharpnessSentence()...)
 	return append(list, v.scheduleSentence()...)
 }
 
@@ -179,10 +219,28 @@ func (v run) functionSentence() []string {
 	switch {
 	case strings.HasPrefix(v.r.Optimizer, "adam"):
 		return []string{"Adam has no function that falls in every sound descent; what is counted are rises of the objective."}
-	case v.r.Momentum > 0:
-		return []string{"With momentum μ the objective may rise in a sound descent. What falls, as long as η ≤ 2(1 − μ)/M with M the curvature along the steps, is the total energy F + (μ/2η)‖θₖ − θₖ₋₁‖²; its rises are counted."}
+	case v.r.Optimizer == "nesterov":
+		return []string{"Nesterov's momentum has a function that falls for quadratic losses alone; what is counted are rises of the objective."}
+	case strings.Contains(v.r.Descent.Function, "energy"):
+		return []string{"With momentum μ the objective F may rise in a sound descent. What falls, as long as η ≤ 2(1 − μ)/M with M the curvature along the steps, is the total energy F + (μη/2)‖v‖² with the velocity v; its rises are counted. On batches that differ, v is that of the batches before."}
 	}
 	return nil
+}
+
+// sharpnessSentence sets the last eigenvalue against the edge of stability.
+func (v run) sharpnessSentence() []string {
+	n := len(v.s.Sharpness)
+	if n == 0 || !finite(v.s.Sharpness[n-1].Largest) {
+		return nil
+	}
+	s := v.s.Sharpness[n-1]
+	text := fmt.Sprintf("The largest eigenvalue of the Hessian of the mean loss is %s ± %s after epoch %s", words.Number(s.Largest), words.Number(s.Bound), words.Grouped(s.Epoch))
+	if s.Epoch >= 1 && s.Epoch <= len(v.r.Epochs) {
+		if rate := float64(v.r.Epochs[s.Epoch-1].Rate); rate > 0 && finite(2/rate) {
+			text += fmt.Sprintf("; 2/η was %s", words.Number(2/rate))
+		}
+	}
+	return []string{text + "."}
 }
 
 // scheduleSentence says what the schedule of λ adds to the objective by itself.

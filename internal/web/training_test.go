@@ -2,12 +2,14 @@ package web
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/compactify/compactify/internal/calculus"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/train"
 	"golang.org/x/net/html"
@@ -61,7 +63,7 @@ func walkToZero() *train.Record {
 // plainRun has a constant λ₁, validation examples and dropout.
 func plainRun() *train.Record {
 	r := walkToZero()
-	r.Arch, r.Optimizer, r.Momentum, r.Rate, r.Planned = "lenet5", "nesterov", 0.9, "geom:0.05..0.0005", 80
+	r.Arch, r.Optimizer, r.Momentum, r.Rate, r.Planned = "lenet5", "momentum", 0.9, "geom:0.05..0.0005", 80
 	r.Penalties = []train.PenaltyRecord{{Kind: train.ElasticNet, Schedule: "1e-05", Alpha: 0.5}, {Kind: train.MaxNorm, Schedule: "2"}}
 	r.Dropout.Hidden = 0.5
 	r.Smoothing = 0.1
@@ -73,6 +75,32 @@ func plainRun() *train.Record {
 		r.Epochs = append(r.Epochs, train.EpochRecord{Loss: num(0.02 + 0.5/x), Metric: num(1 - 0.005 - 0.12/x), Norm: num(31 - 6*(1-1/x)), Lambda: 1e-5, Rate: num(0.05 * math.Pow(0.1, x/32)),
 			Penalty: num(0.011), Zeros: int(40000 * (1 - 1/x)), ValidLoss: num(0.05 + 0.3/x + 0.0004*x), ValidMetric: num(0.985 - 0.08/x)})
 	}
+	return r
+}
+
+// flowRun is a record of a gradient flow.
+func flowRun(t *testing.T) *train.Record {
+	t.Helper()
+	r := walkToZero()
+	r.Arch, r.Optimizer, r.Rate, r.Descent, r.Epochs = "mlp:16-8-2", "sgd", "", nil, r.Epochs[:0]
+	r.Penalties = []train.PenaltyRecord{{Kind: train.L2, Schedule: "0.001"}}
+	r.Final = train.PlaceRecord{Loss: 0.31, Norm: 4.7}
+	f := train.FlowRecord{Time: 100, Reached: 100, End: calculus.FlowTime, Tolerance: 1e-6, Double: true, Balance: -3.1e-7, Relative: 1.5e-7, Dissipated: 2.05, Length: 5.2,
+		Steps: 312, Implicit: 40, Rejected: 9, Switches: 2, Gradients: 2210, Products: 512}
+	for e := range 11 {
+		x := float64(e)
+		f.Points = append(f.Points, train.FlowPoint{Time: num(10 * x), Lambda: 0.001, Objective: num(0.33 + 2.05*math.Exp(-x)), Gradient: num(1.1 * math.Exp(-x)), Norm: num(5 - 0.03*x)})
+		if e > 0 {
+			r.Epochs = append(r.Epochs, train.EpochRecord{Loss: num(0.31 + 2*math.Exp(-x)), Metric: num(0.9 - 0.8*math.Exp(-x)), Norm: num(5 - 0.03*x), Lambda: 0.001, Rate: num(math.NaN()), Turn: num(math.NaN()),
+				Penalty: 0.02, ValidLoss: num(math.NaN()), ValidMetric: num(math.NaN())})
+		}
+	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := json.RawMessage(text)
+	r.Flow = &raw
 	return r
 }
 
@@ -99,7 +127,10 @@ func TestTrainingGolden(t *testing.T) {
 	golden(t, "training.html", trainingPage(t, walkToZero(), walkSummary()))
 	s := walkSummary()
 	s.Title, s.Metric, s.Notes = "Compactify training: lenet5", 0.9912, nil
+	s.Sharpness = []Sharpness{{Epoch: 16, Largest: 21, Bound: 0.4}, {Epoch: 32, Largest: 31, Bound: 0.6}, {Epoch: 64, Largest: 38.5, Bound: 0.7}}
 	golden(t, "training-plain.html", trainingPage(t, plainRun(), s))
+	s.Title, s.Sharpness, s.Loss, s.Metric = "Compactify training: mlp:16-8-2", nil, "squared hinge", 0.9
+	golden(t, "training-flow.html", trainingPage(t, flowRun(t), s))
 }
 
 func TestTrainingSays(t *testing.T) {
@@ -107,6 +138,15 @@ func TestTrainingSays(t *testing.T) {
 	s := walkSummary()
 	s.Metric, s.Threshold = 0.9912, 0.3
 	plain := trainingPage(t, plainRun(), s)
+	adam := plainRun()
+	adam.Optimizer, adam.Descent.Function = "adam", "objective of the batch"
+	s.Sharpness = []Sharpness{{Epoch: 64, Largest: 38.5, Bound: 0.7}}
+	other := trainingPage(t, adam, s)
+	s.Sharpness, s.Loss = nil, "squared hinge"
+	flow := trainingPage(t, flowRun(t), s)
+	stopped := walkToZero()
+	stopped.Initial, stopped.Final, stopped.Zero, stopped.Epochs = train.PlaceRecord{}, train.PlaceRecord{}, train.PlaceRecord{}, stopped.Epochs[:3]
+	broken := trainingPage(t, stopped, TrainingSummary{Title: "stopped"})
 	for _, c := range []struct {
 		name string
 		page []byte
@@ -116,7 +156,11 @@ func TestTrainingSays(t *testing.T) {
 		{"walk", walk, []string{"below the threshold 0.34", "L(0) = 2.3026 nats", "The walk along λ", "edge 2/η + 2λ", "of the batch was larger, by", "2 measured steps were above it", "λ̇R", ">∞</text>", "10⁻⁸"},
 			[]string{"validation", "Momentum", "exactly zero</text>"}},
 		{"plain", plain, []string{"lenet5: top-1 accuracy 99.12 %", "times the threshold", "The run, epoch by epoch", "validation accuracy", "exactly zero</text>", "total energy", "α = 0.5", "30 of 64 epochs", "under dropout", "no longer than c = 2"},
-			[]string{">∞</text>", "λ̇R"}},
+			[]string{">∞</text>", "λ̇R", "eigenvalue"}},
+		{"adam", other, []string{"by Adam", "Adam has no function", "38.5 ± 0.7 after epoch 64", "largest eigenvalue of the Hessian"}, []string{"total energy"}},
+		{"flow", flow, []string{"along the gradient flow, for a time of 100", "312 steps, 40 of them", "−3.1 × 10⁻⁷", "squared hinge", "Penalised loss along the flow"},
+			[]string{"nats", "by stochastic", "Optimiser", "Rate η", "rate η", "mean of its batches"}},
+		{"stopped", broken, []string{"for 3 epochs of 20 planned", "‖θ‖ is 34"}, []string{"boundary θ = 0", "L(0)", "not measured", "the model stands"}},
 	} {
 		text := html.UnescapeString(string(c.page))
 		for _, want := range c.want {
@@ -148,7 +192,7 @@ func TestTrainingOfOddFigures(t *testing.T) {
 	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 0, -1, 1e300, -1e300, 1e-300, math.MaxFloat64} {
 		for _, r := range []*train.Record{walkToZero(), plainRun()} {
 			s := walkSummary()
-			s.Metric, s.Threshold = x, x
+			s.Metric, s.Threshold, s.Sharpness = x, x, []Sharpness{{Epoch: 3, Largest: x, Bound: x}}
 			set := func(v reflect.Value) {
 				if v.Type() == reflect.TypeFor[jsonnum.Float]() {
 					v.SetFloat(x)
