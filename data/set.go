@@ -23,7 +23,8 @@ type Set struct {
 	storedShape []int   // as stored
 	layout      layout  // from stored to presented order
 	scale       scaling
-	vary        *varying // nil: as stored
+	vary        *varying    // nil: as stored
+	augment     *augmenting // nil: as stored or varied
 	labels      labels
 	features    []string // names of the columns of a table, if it has them
 
@@ -122,7 +123,11 @@ func (s *Set) Target(i int) float64 {
 
 // Fill writes example i, scaled, in Shape order. dst holds at least Size values.
 func (s *Set) Fill(dst []float32, i int) {
-	if s.vary != nil {
+	switch {
+	case s.augment != nil:
+		s.augment.fill(s, dst, i)
+		return
+	case s.vary != nil:
 		s.vary.fill(s, dst, i)
 		return
 	}
@@ -175,6 +180,9 @@ func (s *Set) Hash() string {
 		s.rows.kind(), s.shape, s.layout, s.scale, s.labels.names, s.Len())
 	if s.vary != nil {
 		fmt.Fprintf(h, "vary %+v\n", *s.vary)
+	}
+	if v := s.augment; v != nil {
+		fmt.Fprintf(h, "augment %d %q %+v\n", v.seed, v.purpose, v.a)
 	}
 	for i := range s.Len() {
 		s.rows.hashRow(h, s.row(i))
