@@ -106,7 +106,7 @@ func refuseLBFGS(o Options) error {
 		says  string
 	}{
 		{!o.Dropout.none(), "dropout makes another function of every step"},
-		{o.Vary > 0, "examples that vary make another function of every epoch"},
+		{o.Vary > 0 || !o.Augment.IsZero(), "examples that vary make another function of every epoch"},
 		{o.Smoothing != 0, "label smoothing is not part of its objective"},
 		{o.Teacher != nil, "a teacher is not part of its objective"},
 		{o.Binary.Mode != "", "binary weights make another function of every step"},

@@ -29,29 +29,30 @@ import (
 
 // Options says how to train. The zero value trains one epoch by Adam.
 type Options struct {
-	Epochs    int              // passes over the data, each without what does not fill a batch; 0 means 1
-	Batch     int              // examples per step; 0 means 128; at most the data set's size
-	Optimizer Optimizer        // 0 means Adam
-	Rate      float64          // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
-	Decay     Decay            // how η falls; the zero value keeps it
-	Relative  bool             // η is in units of each parameter's own size, see unitOf
-	Rates     Schedule         // η per epoch instead of Rate and Decay, unless it is zero
-	Momentum  float64          // of SGD, in [0, 1); 0 means none
-	Penalties []Penalty        // beside the mean loss
-	Dropout   Dropout          // what is set to zero at random
-	Loss      Loss             // "" means cross-entropy, for examples with numbers the squared error
-	Binary    Binary           // layers that compute with two values
-	Smoothing float64          // of labels: this share of each target is spread over all classes; in [0, 1)
-	Seed      uint64           // of the order of the examples
-	Pool      *kernel.Pool     // nil means one thread
-	Output    string           // the output that holds the answer; "" means the first
-	Masks     map[string]*Mask // parameters to hold at zero in places, by name
-	Remask    Remask           // changes the masks as training goes on; nil means they stay
-	Frozen    map[string]bool  // parameters to leave alone, by name
-	Teacher   Teacher          // where targets come from instead of labels; nil means labels
-	Vary      float64          // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
-	VaryPart  float64          // of the examples that are changed; 0 counts as 1
-	Labels    float64          // the share that the label has in a teacher's answer to an example that is not changed
+	Epochs    int               // passes over the data, each without what does not fill a batch; 0 means 1
+	Batch     int               // examples per step; 0 means 128; at most the data set's size
+	Optimizer Optimizer         // 0 means Adam
+	Rate      float64           // η of the first step; 0 means 1e-3 (Adam) or 0.05 (SGD)
+	Decay     Decay             // how η falls; the zero value keeps it
+	Relative  bool              // η is in units of each parameter's own size, see unitOf
+	Rates     Schedule          // η per epoch instead of Rate and Decay, unless it is zero
+	Momentum  float64           // of SGD, in [0, 1); 0 means none
+	Penalties []Penalty         // beside the mean loss
+	Dropout   Dropout           // what is set to zero at random
+	Loss      Loss              // "" means cross-entropy, for examples with numbers the squared error
+	Binary    Binary            // layers that compute with two values
+	Smoothing float64           // of labels: this share of each target is spread over all classes; in [0, 1)
+	Seed      uint64            // of the order of the examples
+	Pool      *kernel.Pool      // nil means one thread
+	Output    string            // the output that holds the answer; "" means the first
+	Masks     map[string]*Mask  // parameters to hold at zero in places, by name
+	Remask    Remask            // changes the masks as training goes on; nil means they stay
+	Frozen    map[string]bool   // parameters to leave alone, by name
+	Teacher   Teacher           // where targets come from instead of labels; nil means labels
+	Vary      float64           // above 0: examples are changed anew in every epoch, see [data.Set.Vary]
+	Augment   data.Augmentation // how images are changed anew in every epoch; labels stay
+	VaryPart  float64           // of the examples that are changed; 0 counts as 1
+	Labels    float64           // the share that the label has in a teacher's answer to an example that is not changed
 
 	// Validation, if set, is judged after every epoch; with Patience above 0 training
 	// ends after so many epochs without a smaller loss there, with ByMetric without a
@@ -302,6 +303,9 @@ func newTrainer(g *graph.Graph, set *data.Set, o Options) (*trainer, error) {
 	if t.set, err = set.Adapt(shape); err != nil {
 		return nil, err
 	}
+	if _, err := t.set.Augment(o.Seed, "train/augment", o.Augment); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -399,7 +403,10 @@ func (t *trainer) finish(ctx context.Context, err error) error {
 func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 	order := stream.New(t.o.Seed, "train/order", uint64(e)).Perm(t.set.Len())
 	batches := max(1, len(order)/t.o.Batch)
-	set := t.view(e)
+	set, err := t.view(e)
+	if err != nil {
+		return Epoch{}, err
+	}
 	t.proximal.strengths = strengthsAt(t.o.Penalties, e, t.o.Epochs)
 	if t.watch != nil {
 		t.watch.begin(e)
@@ -452,15 +459,18 @@ func (t *trainer) epoch(ctx context.Context, e int) (Epoch, error) {
 }
 
 // view is the data set as epoch e sees it.
-func (t *trainer) view(e int) *data.Set {
+func (t *trainer) view(e int) (*data.Set, error) {
+	if !t.o.Augment.IsZero() {
+		return t.set.Augment(t.o.Seed, fmt.Sprintf("train/augment/%d", e), t.o.Augment)
+	}
 	if t.o.Vary <= 0 {
-		return t.set
+		return t.set, nil
 	}
 	part := t.o.VaryPart
 	if part == 0 {
 		part = 1
 	}
-	return t.set.VarySome(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary, part)
+	return t.set.VarySome(t.o.Seed, fmt.Sprintf("train/vary/%d", e), t.o.Vary, part), nil
 }
 
 // rateAt is η of the step at hand in epoch e.

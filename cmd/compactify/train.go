@@ -25,6 +25,7 @@ type trainFlags struct {
 	maxnorm                string // of the radius
 	alpha                  float64
 	dropout                train.Dropout
+	augment                string
 	smoothing              float64
 	epochs, batch          int  // 0 is what schedule chooses
 	timed                  bool // epochs was given
@@ -111,6 +112,7 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 	flags.Float64Var(&f.dropout.Hidden, "dropout", 0, "probability of dropping a value that a dense layer reads")
 	flags.Float64Var(&f.dropout.Input, "dropout-input", 0, "probability of dropping a value of the input")
 	flags.Float64Var(&f.dropout.Weights, "drop-connect", 0, "probability of dropping a weight, for a whole batch")
+	flags.StringVar(&f.augment, "augment", "", "change images anew in every epoch: shift:PIXELS, flip, elastic:ALPHA, with commas between them")
 	flags.Float64Var(&f.smoothing, "label-smoothing", 0, "share of each target that is spread over all classes")
 	flags.StringVar(&f.optimizer, "optimizer", "adam", "sgd, momentum, nesterov, adam, adamw or lbfgs")
 	flags.StringVar(&f.rate, "rate", "0", "SCHED of the step size (default 0.001 for adam and adamw, 0.05 otherwise)")
@@ -145,6 +147,11 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 	default:
 		return o, usage(fmt.Errorf("--decay: got %q, want constant or cosine", f.decay))
 	}
+	augment, err := data.ParseAugmentation(f.augment)
+	if err != nil {
+		return o, usage(fmt.Errorf("--augment: %w", err))
+	}
+	o.Augment = augment
 	if err := f.alone(); err != nil {
 		return o, usage(err)
 	}
@@ -311,7 +318,7 @@ func (f *trainFlags) follow(ctx context.Context, t *trained, model *graph.Graph,
 
 // alone refuses what a gradient flow has no place for.
 func (f *trainFlags) alone() error {
-	for _, name := range []string{"optimizer", "rate", "decay", "momentum", "batch", "dropout", "dropout-input", "drop-connect", "label-smoothing", "patience", "monitor", "resume", "loss"} {
+	for _, name := range []string{"optimizer", "rate", "decay", "momentum", "batch", "dropout", "dropout-input", "drop-connect", "label-smoothing", "augment", "patience", "monitor", "resume", "loss"} {
 		if f.flow.on && f.command.Flags().Changed(name) {
 			return fmt.Errorf("--flow: --%s has no meaning for a flow", name)
 		}
