@@ -66,6 +66,8 @@ type Parts struct {
 	Selection   *data.Set
 	HeldOut     *data.Set
 	HeldOutFrom string // in words
+
+	TrainingCuts []data.Cut // that make Training of the source's training examples
 }
 
 // The parts of the training examples: this share decides, at most so many, and
@@ -88,6 +90,7 @@ func Divide(train, heldOut *data.Set, trains bool, seed uint64) (Parts, error) {
 	p := Parts{HeldOut: heldOut, HeldOutFrom: "the source's own test examples"}
 	if heldOut == nil {
 		train, p.HeldOut = HoldOut(train, seed)
+		p.TrainingCuts = append(p.TrainingCuts, HoldOutCut(seed))
 		p.HeldOutFrom = "a fifth of the examples, set aside by seed"
 	}
 	n := float64(max(1, train.Len()))
@@ -96,7 +99,9 @@ func Divide(train, heldOut *data.Set, trains bool, seed uint64) (Parts, error) {
 		share = max(share, 1-maxProbe/n)
 	}
 	share = min(share, maxSelection/n)
-	parts := data.Split(train, []float64{1 - share, share}, seed, "selection")
+	cut := data.Cut{Fractions: []float64{1 - share, share}, Seed: seed, Purpose: "selection"}
+	p.TrainingCuts = append(p.TrainingCuts, cut)
+	parts := data.Split(train, cut.Fractions, cut.Seed, cut.Purpose)
 	p.Training, p.Selection = parts[0], parts[1]
 	p.Calibration = p.Training
 	if share = min(1, float64(maxProbe)/float64(max(1, p.Training.Len()))); share < 1 {

@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 		for name, model := range conformanceModels(t, k.Name) {
 			t.Run(k.Name+"/"+name, func(t *testing.T) {
 				settings := []Options{{}, {PerLayer: true}}
-				if trains(k.Name) {
+				if k.Trains {
 					settings = []Options{{Regular: briefly(t, model)}}
 				}
 				for _, o := range settings {
@@ -54,11 +54,6 @@ func conformanceModels(t *testing.T, kind string) map[string]*graph.Graph {
 		t.Fatal(err)
 	}
 	return map[string]*graph.Graph{"every layer": everyLayer(t), "lenet5": lenet, "mlp": mlp}
-}
-
-// trains reports whether a kind of path is one of regularised training.
-func trains(kind string) bool {
-	return slices.Contains([]string{"l2", "l1", "elastic", "group", "maxnorm", "dropout"}, kind)
 }
 
 // briefly are settings of regularised training that take little time: a few random
@@ -314,7 +309,7 @@ func TestNewRefuses(t *testing.T) {
 func TestTuneSeesTheModelInside(t *testing.T) {
 	stop := errors.New("stop")
 	for _, k := range Kinds {
-		if trains(k.Name) {
+		if k.Trains {
 			continue // it is what they do anyway
 		}
 		calls := 0

@@ -19,9 +19,10 @@ import (
 
 // Kind is a kind of path that can be walked by name.
 type Kind struct {
-	Name  string
-	About string // one line for users: what t is and where the path ends
-	New   func(*graph.Graph, Options) (compactify.Path, error)
+	Name   string
+	About  string // one line for users: what t is and where the path ends
+	New    func(*graph.Graph, Options) (compactify.Path, error)
+	Trains bool // every model on the way is trained, by [Options].Regular
 }
 
 // Options are the settings a path may be given by name. Zero values work.
@@ -39,27 +40,28 @@ type Options struct {
 
 // Kinds is the list of all paths.
 var Kinds = []Kind{
-	{"prune", "t is the fraction of weights removed, smallest first; at t=1 all are zero",
-		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPrune(g, o) }},
-	{"prune-channels", "t is the fraction of channels, heads and units cut out; at t=1 no layer can lose another",
-		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneChannels(g, o) }},
-	{"prune-blocks", "t is the fraction of residual blocks cut out, x + f(x) → x; at t=1 all are gone",
-		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneBlocks(g, o) }},
-	{"quantize", "fewer bits per weight: t=(32−bits)/31; at t=1 one bit, α·sign θ",
-		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewQuantize(g, o) }},
+	{Name: "prune", About: "t is the fraction of weights removed, smallest first; at t=1 all are zero",
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPrune(g, o) }},
+	{Name: "prune-channels", About: "t is the fraction of channels, heads and units cut out; at t=1 no layer can lose another",
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneChannels(g, o) }},
+	{Name: "prune-blocks", About: "t is the fraction of residual blocks cut out, x + f(x) → x; at t=1 all are gone",
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPruneBlocks(g, o) }},
+	{Name: "quantize", About: "fewer bits per weight: t=(32−bits)/31; at t=1 one bit, α·sign θ",
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewQuantize(g, o) }},
 	penalised(train.L2, "training with λ‖θ‖², t = λ/(1+λ); at t=1 all weights are zero"),
 	penalised(train.L1, "training with λ‖θ‖₁, t = λ/(1+λ): single weights become zero, all from some λ on"),
 	penalised(train.ElasticNet, "training with λ(α‖θ‖₁ + (1−α)‖θ‖²), t = λ/(1+λ)"),
 	penalised(train.GroupLasso, "training with λ Σ √|g|‖θ_g‖ over units and channels, t = λ/(1+λ): whole ones become zero"),
-	{"maxnorm", "training with the incoming weights of every unit in a ball of radius c, t = 1 − c/c_max; at t=1 a constant answer",
-		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewMaxNorm(g, o) }},
-	{"dropout", "training with inputs of layers dropped with probability t; at t=1 a constant answer",
-		func(g *graph.Graph, o Options) (compactify.Path, error) { return NewDropout(g, o) }},
+	{Name: "maxnorm", About: "training with the incoming weights of every unit in a ball of radius c, t = 1 − c/c_max; at t=1 a constant answer", Trains: true,
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewMaxNorm(g, o) }},
+	{Name: "dropout", About: "training with inputs of layers dropped with probability t; at t=1 a constant answer", Trains: true,
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewDropout(g, o) }},
 }
 
 // penalised is the kind of path of a penalty.
 func penalised(kind train.PenaltyKind, about string) Kind {
-	return Kind{string(kind), about, func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPenalised(kind, g, o) }}
+	return Kind{Name: string(kind), About: about, Trains: true,
+		New: func(g *graph.Graph, o Options) (compactify.Path, error) { return NewPenalised(kind, g, o) }}
 }
 
 // New makes the path of the given kind over a trained model.

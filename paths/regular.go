@@ -355,5 +355,8 @@ func (l *ladder) Stops() []Stop {
 	return list
 }
 
+// Settings are those of the path, with defaults in place.
+func (l *ladder) Settings() Regular { return l.o }
+
 // Objective is the mean loss over the training examples that the path measures by.
 func (l *ladder) Objective() *train.Objective { return l.f }

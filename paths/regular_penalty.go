@@ -81,20 +81,21 @@ func (p *Penalised) Grid(n int) []float64 {
 // beyond is the factor by which λ goes on where there is no end to halve it against.
 const beyond = 10
 
-// Between implements [compactify.Graded]: halfway by log λ.
+// Between implements [compactify.Graded]: halfway by log λ. Below the first λ there is
+// nothing to look for: what the penalty does there is less than what training does.
 func (p *Penalised) Between(a, b float64) float64 {
 	var lambda float64
 	switch {
 	case a == 0 && b == 1:
 		lambda = math.Sqrt(p.o.Lambda[0] * p.o.Lambda[1])
 	case a == 0:
-		lambda = p.param(b) / beyond
+		lambda = math.Sqrt(p.o.Lambda[0]) * math.Sqrt(p.param(b))
 	case b == 1:
 		lambda = p.param(a) * beyond
 	default:
 		lambda = math.Sqrt(p.param(a)) * math.Sqrt(p.param(b))
 	}
-	if t := tOf(lambda); t > a && t < b {
+	if t := tOf(lambda); t > a && t < b && lambda > p.o.Lambda[0] {
 		return t
 	}
 	return a
@@ -131,13 +132,34 @@ func (p *Penalised) Minimisers() []compactify.Minimiser {
 	return list
 }
 
-// Arrival brackets the λ from which on zero is a global minimiser, with the models
-// made so far as places to search from, those with the least penalty per loss first.
-func (p *Penalised) Arrival(ctx context.Context, o train.ArrivalOptions) (train.Arrival, error) {
-	for _, f := range append([]*Stop{p.begin, p.last}, p.rungs...) {
-		if f != nil && f.Penalty > 0 {
-			o.Candidates = append(o.Candidates, f.theta)
+// arrivalScales is how often the loss is computed in the search for the arrival.
+const arrivalScales = 12
+
+// Arrival brackets the λ from which on zero is a global minimiser of L + λR. The lower
+// bound is searched along the ray of the place with the largest (L(0) − L)/R, whose λ is
+// at.
+func (p *Penalised) Arrival(ctx context.Context, seed uint64) (a train.Arrival, at float64, err error) {
+	end, err := p.finish(ctx)
+	if err != nil {
+		return train.Arrival{}, 0, fmt.Errorf("path %s: %w", p.kind, err)
+	}
+	o, best := train.ArrivalOptions{Scales: arrivalScales, Seed: seed}, 0.0
+	for _, s := range append([]*Stop{p.begin, p.last}, p.rungs...) {
+		if s == nil || !(s.Penalty > 0) {
+			continue
+		}
+		// Near 0 a quotient of rounding errors may be anything.
+		gain := end.Loss - s.Loss - quotientRounding*(end.Loss+s.Loss)
+		if q := gain / s.Penalty; q > best {
+			best, at, o.Candidates = q, s.Param, [][]float64{s.theta}
 		}
 	}
-	return train.FindArrival(ctx, p.f, p.of, o)
+	a, err = train.FindArrival(ctx, p.f, p.of, o)
+	return a, at, err
 }
+
+// R is the penalty of weights, λ left out, in the order of [ladder.Objective].
+func (p *Penalised) R(theta []float64) float64 { return p.r(theta) }
+
+// quotientRounding is the relative error of a mean loss in float32 arithmetic.
+const quotientRounding = 1e-6

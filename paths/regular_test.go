@@ -246,7 +246,7 @@ func TestLimitsOfPaths(t *testing.T) {
 func TestPathsDoNotRememberTheOrder(t *testing.T) {
 	g, set := mlp(t)
 	for _, k := range Kinds {
-		if !trains(k.Name) {
+		if !k.Trains {
 			continue
 		}
 		r := Regular{Set: set, Epochs: 2, Rungs: 3, Batch: 10}
@@ -310,7 +310,7 @@ func TestPenalisedGrid(t *testing.T) {
 			t.Errorf("λ %d: got %v, want %v", i, got, want)
 		}
 	}
-	for _, c := range []struct{ a, b, want float64 }{{1e-4, 1e-2, 1e-3}, {0, 1e-4, 1e-5}, {1, math.Inf(1), 10}, {0, math.Inf(1), 1e-2}} {
+	for _, c := range []struct{ a, b, want float64 }{{1e-4, 1e-2, 1e-3}, {0, 1e-2, 1e-3}, {1, math.Inf(1), 10}, {0, math.Inf(1), 1e-2}} {
 		b := 1.0
 		if !math.IsInf(c.b, 1) {
 			b = tOf(c.b)
@@ -318,6 +318,9 @@ func TestPenalisedGrid(t *testing.T) {
 		if got := p.Param(p.Between(tOf(c.a), b)); math.Abs(got/c.want-1) > 1e-9 {
 			t.Errorf("between λ=%v and %v: got %v, want %v", c.a, c.b, got, c.want)
 		}
+	}
+	if got := p.Between(0, tOf(1e-4)); got != 0 {
+		t.Errorf("below the first λ: got %v, want 0, nothing in between", got)
 	}
 	if a := math.Nextafter(1, 0); p.Between(a, 1) != a {
 		t.Errorf("next to 1: got %v, want %v, nothing in between", p.Between(a, 1), a)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
@@ -82,7 +83,7 @@ complete tour that needs no files.`,
 	f.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
-	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames()+"\n(default: prune, quantize and prune-channels)")
+	flags.StringSliceVar(&f.paths, "paths", nil, "ways to make it smaller, combined: "+kindNames(false)+"\n(default: prune, quantize and prune-channels)")
 	flags.IntSliceVar(&f.bits, "bits", nil, "widths that weights may have, of 8, 4 and 2 (default: all of them; 8 with int8 activations,\nbecause runtimes multiply bytes and unpack narrower weights)")
 	flags.IntVar(&f.opset, "opset", 0, "newest ONNX opset that the file may need: 21 keeps 4 bits as the least, 13 keeps 8 (default: any; 2 bits\nneed 25); below 21 the biases of int8 layers are int32, as runtimes of that time need")
 	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training after each change; 0 for none (default: chosen by the size of the work)")
@@ -96,15 +97,15 @@ complete tour that needs no files.`,
 	return c
 }
 
-func kindNames() string {
-	s := ""
-	for i, k := range paths.Kinds {
-		if i > 0 {
-			s += ", "
+// kindNames lists the kinds of paths, those that train every model only if asked to.
+func kindNames(trained bool) string {
+	var names []string
+	for _, k := range paths.Kinds {
+		if trained || !k.Trains {
+			names = append(names, k.Name)
 		}
-		s += k.Name
 	}
-	return s
+	return strings.Join(names, ", ")
 }
 
 // compress does the job and prints what it came to.
@@ -146,13 +147,15 @@ func (a *app) job(f runFlags, tuned bool) (compress.Job, error) {
 		return compress.Job{}, usage(fmt.Errorf("--budget: %w", err))
 	}
 	if f.command.Flags().Changed("paths") && len(f.paths) == 0 {
-		return compress.Job{}, usage(fmt.Errorf("--paths: got none, want some of %s", kindNames()))
+		return compress.Job{}, usage(fmt.Errorf("--paths: got none, want some of %s", kindNames(false)))
 	}
 	if len(f.paths) > 0 && len(f.bits) > 0 && !slices.Contains(f.paths, "quantize") {
 		return compress.Job{}, usage(errors.New("--bits: of no meaning where weights are not rounded: want quantize among --paths"))
 	}
 	for _, kind := range f.paths {
-		if _, err := findKind(kind); err != nil {
+		if k, err := findKind(kind, false); k.Trains {
+			return compress.Job{}, usage(fmt.Errorf("--paths %s: trains every model on the way: want walk %s", kind, kind))
+		} else if err != nil {
 			return compress.Job{}, err
 		}
 	}
@@ -214,13 +217,15 @@ func parseSmooth(text string) (alpha float64, err error) {
 	return alpha, nil
 }
 
-func findKind(name string) (paths.Kind, error) {
+// findKind is a kind of path by name; the error of an unknown one lists those that
+// train only if asked to.
+func findKind(name string, trained bool) (paths.Kind, error) {
 	for _, k := range paths.Kinds {
 		if k.Name == name {
 			return k, nil
 		}
 	}
-	return paths.Kind{}, usage(fmt.Errorf("path %q: unknown, want %s", name, kindNames()))
+	return paths.Kind{}, usage(fmt.Errorf("path %q: unknown, want %s", name, kindNames(trained)))
 }
 
 // trainingShare is the part of a run's progress that training a first model

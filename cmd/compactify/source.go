@@ -94,6 +94,11 @@ func (d *dataFlags) defaulted(model string) string {
 	return fmt.Sprintf("no --data: %s is judged by the built-in glyphs; name examples like those it was trained on", model)
 }
 
+// origin says how the source's training examples were opened.
+func (d *dataFlags) origin(seed uint64) data.Origin {
+	return data.Origin{Source: d.data, Normalize: d.normalize, Label: d.label, Raw: d.raw, Seed: seed}
+}
+
 // warnDefault says so on standard error.
 func (d *dataFlags) warnDefault(a *app, model string) {
 	if note := d.defaulted(model); note != "" {

@@ -86,7 +86,7 @@ func (t *training) open() error {
 		return err
 	}
 	t.set, t.heldOut = e.train, e.heldOut
-	t.origin = data.Origin{Source: t.f.data, Normalize: t.f.normalize, Label: t.f.label, Raw: t.f.raw, Seed: t.seed}
+	t.origin = t.f.origin(t.seed)
 	if t.heldOut == nil {
 		t.set, t.heldOut = compress.HoldOut(t.set, t.seed)
 		t.origin.Cuts = append(t.origin.Cuts, compress.HoldOutCut(t.seed))

@@ -3,15 +3,18 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/graph"
 	store "github.com/compactify/compactify/internal/run"
 	"github.com/compactify/compactify/internal/web"
@@ -26,6 +29,7 @@ type walkFlags struct {
 	gridFlags
 	pruneFlags
 	tuneFlags
+	regularFlags
 	budget, output         string
 	grid, approach, refine int
 	strict, dry            bool
@@ -42,6 +46,12 @@ per layer, or one bit per weight. The walk finds the furthest t at which the bud
 and compares the loss just before t = 1 with the loss there. Measured is on the
 selection examples, so that held-out ones stay unseen; models are fine-tuned before
 that only with --finetune.
+
+The paths l2, l1, elastic, group, maxnorm and dropout train at every place, each from
+the weights of the place before (--finetune epochs, 2 unless given), towards the exact
+model at t = 1. Their loss and penalty on the examples that train are compared: where
+the weights of another place have the smaller L + λR, the point is proved not to be the
+global minimiser. "arrival" brackets the λ from which on zero is one.
 
 A model that is pruned changes only where the threshold τ passes the size of a
 weight. So walk prune measures at such places, follows the budget's edge down to two
@@ -62,12 +72,15 @@ Kinds:
 		Use:     "walk KIND MODEL",
 		Short:   "Measure what one way of making a model smaller costs, from start to end",
 		Long:    long,
-		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk prune-channels model.onnx --dry-run\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax\n  compactify walk prune model.onnx --data digits/ --finetune 5 --schedule cubic --score taylor\n  compactify walk prune model.onnx --data digits/ --pattern 2:4",
+		Example: "  compactify walk prune model.onnx --data digits/\n  compactify walk quantize model.onnx --data digits/ --budget 0.05nats --json\n  compactify walk prune-channels model.onnx --dry-run\n  compactify walk quantize model.onnx --data digits/ --granularity block:32 --asymmetric --fit minmax\n  compactify walk prune model.onnx --data digits/ --finetune 5 --schedule cubic --score taylor\n  compactify walk prune model.onnx --data digits/ --pattern 2:4\n  compactify walk l2 model.onnx --data digits/ --lambda geom:1e-8..1e2\n  compactify walk group model.onnx --data digits/ --finetune 4 --budget 0.05nats",
 		Args:    want("KIND", "MODEL"),
 		RunE: func(c *cobra.Command, args []string) error {
 			scheme, err := f.scheme(c, args[0])
 			if err == nil {
-				err = errors.Join(f.pruneFlags.check(c, args[0], f.finetune > 0), f.tuneFlags.check(c))
+				err = errors.Join(f.pruneFlags.check(c, args[0], f.finetune > 0), f.tuneFlags.check(c, args[0]))
+			}
+			if k, unknown := findKind(args[0], true); err == nil && unknown == nil {
+				err = f.regularFlags.check(c, k)
 			}
 			if err != nil {
 				return err
@@ -80,6 +93,7 @@ Kinds:
 	f.gridFlags.add(c, "quantize: ")
 	f.pruneFlags.add(c)
 	f.tuneFlags.add(c)
+	f.regularFlags.add(c)
 	flags := c.Flags()
 	flags.StringVar(&f.budget, "budget", compactify.DefaultBudget.String(), "what may be lost: 1pp, 0.05nats, kl:0.01 or snr:30")
 	flags.StringVar(&f.output, "output", "", "the model's output that answers (default: the first)")
@@ -102,6 +116,8 @@ type walkResult struct {
 	Files         walkFiles `json:"files"`
 	Finetune      int       `json:"finetune,omitempty"` // epochs at each point
 	*pruning
+	*regularised
+	Data    *data.Origin  `json:"data"`              // of the examples that train
 	Grids   []roundingRow `json:"grids,omitempty"`   // quantize: rounding at each point, all layers together
 	Layers  []roundingRow `json:"layers,omitempty"`  // quantize: rounding at the furthest point
 	Latency *walkLatency  `json:"latency,omitempty"` // prune-channels, prune-blocks: on this CPU
@@ -115,13 +131,15 @@ type walkFiles struct {
 	Furthest string   `json:"furthest,omitempty"` // the furthest inside the budget; rejected if it is larger than --max-bytes
 	Pattern  string   `json:"pattern,omitempty"`  // that with N of every M weights
 	Last     []string `json:"last"`               // the last ones before t=1, and that at t=1
+	Witness  []string `json:"witness,omitempty"`  // a point that is proved not to be the minimiser, and what does better, unless they are among the others
+	Arrival  string   `json:"arrival,omitempty"`  // what does better than zero for every λ below the lower bound of the arrival
 	Report   string   `json:"report"`
 }
 
 // walk runs the command. After Ctrl-C the part that was measured is kept.
 func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, model string) error {
 	start := time.Now()
-	k, err := findKind(kind)
+	k, err := findKind(kind, true)
 	if err != nil {
 		return err
 	}
@@ -170,7 +188,7 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
-	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model, tuned: f.finetune > 0, pattern: options.Pattern}
+	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model, tuned: f.finetune > 0 || k.Trains, pattern: options.Pattern}
 	r, err := w.walk(ctx, kind, eval, steps)
 	if r == nil {
 		return a.sealed(folder, err)
@@ -180,10 +198,24 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if gridErr := r.roundings(path); gridErr != nil {
 		return errors.Join(err, a.sealed(folder, gridErr))
 	}
+	var moreErr error
+	if r.regularised, moreErr = w.regularised(ctx, f, w.profile, r); moreErr != nil {
+		return errors.Join(err, a.sealed(folder, moreErr))
+	}
+	if r.regularised != nil {
+		r.Finetune = r.regularised.Epochs
+	}
 	if err == nil {
 		err = w.latencies(ctx, r)
 	}
+	origin := f.origin(a.seed)
+	origin.Cuts = parts.TrainingCuts
+	origin = origin.Describe(parts.Training)
+	r.Data = &origin
 	r.Seed, r.Seconds = a.seed, time.Since(start).Seconds()
+	if putErr := putResult(folder, r); putErr != nil {
+		return errors.Join(err, a.sealed(folder, putErr))
+	}
 	if sealErr := a.seal(folder); sealErr != nil {
 		return errors.Join(err, sealErr)
 	}
@@ -197,6 +229,15 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 		return &refutedError{fmt.Sprintf("path %s: the loss is not continuous at t=1: %.4g before, %.4g there", kind, float64(r.Limit.LossLeft), float64(r.Limit.LossAt))}
 	}
 	return nil
+}
+
+// putResult keeps what the command prints.
+func putResult(folder *store.Folder, r *walkResult) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err == nil {
+		_, err = folder.Put(compress.ResultFile, append(text, '\n'))
+	}
+	return err
 }
 
 // The most points of a walk: more steps than anyone waits for, and as many halvings
@@ -245,6 +286,8 @@ type walker struct {
 	tuned  bool   // models are dear to make twice
 
 	pattern paths.Pattern
+	profile compactify.Profile
+	files   map[float64]string       // models at t that the folder holds, by name
 	last    *graph.Graph             // that was measured
 	points  []compactify.Point       // so far
 	models  map[float64]*graph.Graph // of those that will be kept, as things stand, if tuned
@@ -297,11 +340,12 @@ func (w *walker) walk(ctx context.Context, kind string, eval *compress.Evaluator
 		pointErr = errors.Join(pointErr, w.folder.Point(one.Points[0]))
 	}
 	w.report.progress("walking "+kind, 0)
-	w.eval, w.models = eval, make(map[float64]*graph.Graph)
+	w.eval, w.models, w.files = eval, make(map[float64]*graph.Graph), make(map[float64]string)
 	profile, err := compactify.Walk(ctx, kind, w.path, w, s)
 	if stopped := errors.Is(err, context.Canceled) && len(profile.Points) > 1; pointErr != nil || (err != nil && !stopped) {
 		return nil, errors.Join(err, pointErr)
 	}
+	w.profile = profile
 	r := &walkResult{Curve: compress.NewCurve(profile, w.budget), Budget: w.budget.String()}
 	if keepErr := w.keep(context.WithoutCancel(ctx), r, profile); keepErr != nil {
 		return nil, keepErr
@@ -319,7 +363,7 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 	}
 	r.Files.Last = []string{}
 	for _, q := range p.Points[max(1, len(p.Points)-lastModels-1):] {
-		name, err := w.put(ctx, fmt.Sprintf("t-%.6g.onnx", q.T), q.T)
+		name, err := w.putAt(ctx, q.T)
 		if err != nil {
 			return err
 		}
@@ -370,6 +414,16 @@ func (w *walker) at(ctx context.Context, t float64) (*graph.Graph, error) {
 	return w.path.At(ctx, t)
 }
 
+// putAt writes the model at t under its place's name.
+func (w *walker) putAt(ctx context.Context, t float64) (string, error) {
+	text := strconv.FormatFloat(t, 'g', 6, 64)
+	if t < 1 && text == "1" {
+		text = strconv.FormatFloat(t, 'g', -1, 64)
+	}
+	w.files[t] = "t-" + text + ".onnx"
+	return w.put(ctx, w.files[t], t)
+}
+
 // put writes the model at t.
 func (w *walker) put(ctx context.Context, name string, t float64) (string, error) {
 	file, err := w.file(ctx, t)
@@ -413,6 +467,7 @@ func (r *walkResult) text(w io.Writer) {
 	columns(w, rows)
 	r.gridText(w)
 	r.pruning.text(w)
+	r.regularised.text(w)
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}
@@ -434,6 +489,9 @@ func (r *walkResult) row(t, param, loss, metric, spent, size string) []string {
 func (r *walkResult) tuning() string {
 	if r.Finetune == 0 {
 		return "without fine-tuning"
+	}
+	if r.regularised != nil {
+		return "trained for " + words.Count(r.Finetune, "epoch", "epochs") + " at each place"
 	}
 	return "fine-tuned for " + words.Count(r.Finetune, "epoch", "epochs")
 }

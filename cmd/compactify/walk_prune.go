@@ -77,17 +77,18 @@ type tuneFlags struct {
 
 func (f *tuneFlags) add(c *cobra.Command) {
 	flags := c.Flags()
-	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training at each point before it is measured; t = 0 and t = 1 stay as they are")
+	flags.IntVar(&f.finetune, "finetune", 0, "epochs of training at each point before it is measured; t = 0 and t = 1 stay as they are\n(l2, l1, elastic, group, maxnorm, dropout: 2 unless given, more of few examples)")
 	flags.StringVar(&f.targets, "targets", "original", "what fine-tuning learns: the original's answers, or labels")
 }
 
-func (f *tuneFlags) check(c *cobra.Command) error {
+func (f *tuneFlags) check(c *cobra.Command, kind string) error {
+	k, _ := findKind(kind, true)
 	switch {
 	case f.finetune < 0:
 		return usage(fmt.Errorf("--finetune: got %d epochs, want 0 or more", f.finetune))
 	case f.targets != "original" && f.targets != "labels":
 		return usage(fmt.Errorf("--targets %q: want original or labels", f.targets))
-	case f.finetune == 0 && c.Flags().Changed("targets"):
+	case f.finetune == 0 && c.Flags().Changed("targets") && !k.Trains:
 		return usage(errors.New("--targets: of no meaning without training: want --finetune EPOCHS with it"))
 	}
 	return nil
@@ -106,6 +107,10 @@ func (a *app) walkOptions(ctx context.Context, f walkFlags, o paths.Options, kin
 		if note := compress.AloneNote(g); note != "" {
 			notes = append(notes, note)
 		}
+	}
+	if k, _ := findKind(kind, true); k.Trains {
+		o.Regular, notes, err = a.regularOptions(f, kind, g, parts, eval)
+		return o, notes, err
 	}
 	if f.finetune > 0 {
 		t := &compress.Tuning{Graph: g, Training: parts.Training, Judge: eval, Labels: f.targets == "labels", Seed: a.seed, Pool: a.pool,

@@ -101,6 +101,20 @@ func quantizeProfile() compactify.Profile {
 	return p
 }
 
+// ridgeProfile goes from λ = 0 over powers of ten to ∞.
+func ridgeProfile() compactify.Profile {
+	p := compactify.Profile{Kind: "l2", Points: []compactify.Point{point(0, 0, 0.04, 0.98)}}
+	for e := -8.0; e <= 6; e++ {
+		lambda := math.Pow(10, e)
+		t := lambda / (1 + lambda)
+		p.Points = append(p.Points, point(t, lambda, 0.04+2.26*t, 0.98-0.88*t))
+	}
+	p.Points = append(p.Points, point(1, math.Inf(1), 2.3, 0.1))
+	p.Limit = compactify.Limit{Left: 2.3, LeftT: p.Points[15].T, At: 2.3, Verdict: compactify.Supported,
+		Boundary: compactify.Boundary{Kind: compactify.ControlEnd, Name: "all trained weights zero, biases included"}}
+	return p
+}
+
 func point(t, param, loss, metric float64) compactify.Point {
 	return compactify.Point{T: t, Param: param, Digest: fmt.Sprint(t), Measure: compactify.Measure{Loss: loss, Metric: metric, KL: loss - 0.0412,
 		SNR: 60 - 58*t, Examples: 10000, Bytes: 247894 - int(200000*t), Norm: 31 * (1 - t)}}

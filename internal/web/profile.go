@@ -10,6 +10,7 @@ import (
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
 	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/paths"
 )
 
 // profile is the section on one path.
@@ -31,7 +32,16 @@ var pathNames = map[string]string{
 	"prune-blocks":   "Removing residual blocks",
 	"quantize":       "Fewer bits per weight",
 	"lowrank":        "Lower rank",
+	"l2":             "Training with a ridge penalty",
+	"l1":             "Training with a lasso penalty",
+	"elastic":        "Training with an elastic net",
+	"group":          "Training with a group lasso",
+	"maxnorm":        "Training with bounded norms",
+	"dropout":        "Training with dropout",
 }
+
+// penalties are the kinds of paths that go up in λ, from 0 to ∞.
+var penalties = []string{"l2", "l1", "elastic", "group"}
 
 // newProfile draws a curve under a budget; metric names what was measured beside the
 // loss, and chosen, if not nil, is how far the
@@ -46,6 +56,9 @@ func newProfile(id string, c compress.Curve, b compactify.Budget, metric string,
 	d := drawing{c: c, b: b, metric: metric, chosen: chosen, id: id}
 	if len(c.Points) > 0 {
 		p.Charts = []template.HTML{d.loss(), d.spent()}
+		if trains(c.Kind) {
+			p.Charts = append(p.Charts, d.norm())
+		}
 		p.Legend = d.legend()
 	}
 	for _, s := range d.sentences() {
@@ -108,8 +121,15 @@ func (d drawing) xAxis() axis {
 		}
 		return newLadder(name, stops, labels)
 	}
+	if slices.Contains(penalties, d.c.Kind) {
+		return penaltyAxis(stops, labels)
+	}
 	name := "t"
 	switch d.c.Kind {
+	case "maxnorm":
+		name = "t: 1 − c/c_max, c the largest norm of a unit's weights"
+	case "dropout":
+		name = "t: probability of dropping"
 	case "prune":
 		name = "t: share of weights removed"
 	case "prune-channels":
@@ -118,6 +138,24 @@ func (d drawing) xAxis() axis {
 		name = "t: share of blocks removed"
 	}
 	return newAxis(name, []float64{0, 1})
+}
+
+// penaltyTicks is about how many λ are written below a chart.
+const penaltyTicks = 9
+
+// penaltyAxis has the measured λ at equal distances, and names some of them.
+func penaltyAxis(stops []float64, labels []string) axis {
+	a := newLadder("λ of the measured models, from t = 0 to t = 1", stops, labels)
+	every := (len(stops) + penaltyTicks - 1) / penaltyTicks
+	kept := a.ticks[:0]
+	for i, t := range a.ticks {
+		last := len(stops) - 1
+		if i == last || i%every == 0 && last-i >= every {
+			kept = append(kept, t)
+		}
+	}
+	a.ticks = kept
+	return a
 }
 
 // base is a chart with the x axis, the chosen point and the points' positions.
@@ -227,6 +265,17 @@ func (d drawing) spent() template.HTML {
 	return c.render()
 }
 
+// norm shows how the weights shrink on the way to the boundary.
+func (d drawing) norm() template.HTML {
+	normOf := func(p compress.CurvePoint) float64 { return float64(p.Norm) }
+	values := d.column(normOf)
+	c := d.base("-norm", newAxis("‖θ‖", append(values, 0)), normOf, func(x float64) string { return "‖θ‖ = " + words.Number(x) })
+	c.title = "Norm of the weights along the path " + d.c.Kind
+	c.desc = fmt.Sprintf("Line chart of %d measured models. The norm starts at %s for the original at t = 0 and ends at %s.",
+		len(values), words.Number(values[0]), words.Number(values[len(values)-1]))
+	return c.render()
+}
+
 // within keeps the values up to a bound.
 func within(values []float64, bound float64) (kept []float64, clipped bool) {
 	for _, v := range values {
@@ -274,13 +323,22 @@ func (d drawing) sentences() []string {
 		if d.rungs() {
 			between = "Between the two the path has no other model."
 		}
-		list = append(list, fmt.Sprintf("Without fine-tuning, the budget was measured to hold up to t = %s%s; at the next measured point, t = %s%s, it does not. %s",
-			words.Significant(float64(c.FurthestT), 4), d.param(float64(c.FurthestT)), words.Significant(float64(c.Bracket[1]), 4), d.param(float64(c.Bracket[1])), between))
+		how := "Without fine-tuning, the"
+		if trains(c.Kind) {
+			how = "The"
+		}
+		list = append(list, fmt.Sprintf("%s budget was measured to hold up to t = %s%s; at the next measured point, t = %s%s, it does not. %s",
+			how, words.Significant(float64(c.FurthestT), 4), d.param(float64(c.FurthestT)), words.Significant(float64(c.Bracket[1]), 4), d.param(float64(c.Bracket[1])), between))
 	}
 	if finite(float64(c.HorizonT)) && finite(float64(c.FurthestT)) && c.HorizonT < c.FurthestT {
 		list = append(list, fmt.Sprintf("It fails in between: the first stretch inside the budget ends at t = %s, and good models lie beyond the gap.", words.Significant(float64(c.HorizonT), 4)))
 	}
 	return append(list, d.boundarySentence()...)
+}
+
+// trains reports whether the models of a kind of path are trained on the way.
+func trains(kind string) bool {
+	return slices.ContainsFunc(paths.Kinds, func(k paths.Kind) bool { return k.Name == kind && k.Trains })
 }
 
 func (d drawing) param(t float64) string {
@@ -295,6 +353,12 @@ func (d drawing) param(t float64) string {
 				return fmt.Sprintf(" (%s of the channels removed)", words.Percent(float64(p.Param), 1))
 			case "prune-blocks":
 				return fmt.Sprintf(" (%s of the blocks removed)", words.Percent(float64(p.Param), 1))
+			case "l2", "l1", "elastic", "group":
+				return fmt.Sprintf(" (λ = %s)", words.Significant(float64(p.Param), 3))
+			case "maxnorm":
+				return fmt.Sprintf(" (c = %s)", words.Significant(float64(p.Param), 3))
+			case "dropout":
+				return fmt.Sprintf(" (%s kept)", words.Percent(float64(p.Param), 1))
 			}
 		}
 	}

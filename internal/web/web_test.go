@@ -57,6 +57,26 @@ func TestWalkReportGolden(t *testing.T) {
 	wellFormed(t, out.Bytes())
 }
 
+// TestWalkReportOfAPenalty: the page of a path of λ has its places at equal distances,
+// with the norm of the weights, and does not say that nothing was trained.
+func TestWalkReportOfAPenalty(t *testing.T) {
+	b := compactify.Budget{Kind: compactify.LossRise, Limit: 0.1}
+	var out bytes.Buffer
+	if err := WalkReport(&out, compress.NewCurve(ridgeProfile(), b), b, "top-1 accuracy", "Path l2 of lenet5.onnx"); err != nil {
+		t.Fatal(err)
+	}
+	wellFormed(t, out.Bytes())
+	page := out.String()
+	for _, want := range []string{"λ of the measured models", ">∞<", "Norm of the weights along the path l2", "The budget was measured to hold"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("page: want %q in it", want)
+		}
+	}
+	if strings.Contains(page, "Without fine-tuning") || strings.Contains(page, "NaN") {
+		t.Error("page: got a model that was not trained, or a place that is no number")
+	}
+}
+
 // wellFormed checks what every page promises: it is closed properly, refers to
 // nothing outside itself, runs nothing, and describes its drawings and tables.
 func wellFormed(t *testing.T, page []byte) {
