@@ -18,7 +18,7 @@ import (
 type FlowOptions struct {
 	Time      float64   // how long the flow runs; 0 means 1. Gradient descent with rate η covers a time of η per step
 	Epochs    int       // into how many equal parts the time is divided: λ is constant in each, and each is recorded; 0 means 20
-	Tolerance float64   // of a step and of the balance, see [calculus.FlowOptions]; 0 means 1e-4
+	Tolerance float64   // of a step and of the balance, see [calculus.FlowOptions]; 0 means 1e-4, in float64 arithmetic of a model without kinks 1e-6
 	Gradient  float64   // the flow ends when ‖∇L_λ‖ is at most this; 0 means never
 	Budget    int       // of gradients and Hessian products; 0 means 20,000
 	Penalties []Penalty // L2 alone, which has a gradient everywhere
@@ -131,10 +131,7 @@ func newFlowing(g *graph.Graph, set *data.Set, o FlowOptions) (*flowing, error) 
 	if o.Budget == 0 {
 		o.Budget = 20_000
 	}
-	if o.Tolerance == 0 {
-		o.Tolerance = 1e-4
-	}
-	w := &flowing{o: o}
+	w := &flowing{}
 	var err error
 	if w.lambdas, err = smoothStrengths("gradient flow", o.Penalties, o.Epochs); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrainable, err)
@@ -149,8 +146,15 @@ func newFlowing(g *graph.Graph, set *data.Set, o FlowOptions) (*flowing, error) 
 			return nil, fmt.Errorf("validation: %w", err)
 		}
 	}
+	kinks := kinkOf(f.loss)
+	if o.Tolerance == 0 {
+		if o.Tolerance = 1e-4; o.Double && kinks == "" {
+			o.Tolerance = 1e-6
+		}
+	}
+	w.o = o
 	w.f, w.x = &penalised{f, w.lambdas[0]}, f.Point()
-	w.record = FlowRecord{Time: jsonnum.Float(o.Time), Tolerance: jsonnum.Float(o.Tolerance), Double: o.Double, Kinks: kinkOf(f.loss), Points: []FlowPoint{}}
+	w.record = FlowRecord{Time: jsonnum.Float(o.Time), Tolerance: jsonnum.Float(o.Tolerance), Double: o.Double, Kinks: kinks, Points: []FlowPoint{}}
 	return w, nil
 }
 

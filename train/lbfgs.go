@@ -33,8 +33,8 @@ type quasi struct {
 // quasiBest is the best epoch so far of a run with validation examples.
 type quasiBest struct {
 	x     []float64
-	loss  float64
-	since int // epochs
+	loss  float64 // on those examples, or by metric its negative
+	since int     // epochs
 }
 
 // runLBFGS is [Run] with [LBFGS]. Batches are but the pieces in which the whole is
@@ -66,12 +66,15 @@ func runLBFGS(ctx context.Context, g *graph.Graph, set *data.Set, o Options) (*g
 }
 
 func newQuasi(g *graph.Graph, set *data.Set, o Options) (*quasi, error) {
-	if err := refuseLBFGS(o); err != nil {
+	err := refuseLBFGS(o)
+	if err == nil {
+		err = refuseLoss(o, set)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrainable, err)
 	}
 	o.Epochs = max(1, o.Epochs)
 	q := &quasi{o: o, best: quasiBest{loss: math.Inf(1)}}
-	var err error
 	if q.lambdas, err = smoothStrengths("L-BFGS", o.Penalties, o.Epochs); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrainable, err)
 	}
@@ -113,12 +116,26 @@ func refuseLBFGS(o Options) error {
 		{o.Loss != "" && o.Loss != CrossEntropy, "the " + string(o.Loss) + " loss is not its objective"},
 		{len(o.Masks) > 0 || o.Remask != nil, "masks hold weights that it moves"},
 		{len(o.Frozen) > 0, "it moves all weights"},
+		{o.Binary.Mode != "", "binary weights are no smooth function of the real ones"},
 		{o.Momentum != 0, "it has no momentum"},
 		{o.Rate != 0 || !o.Rates.IsZero() || o.Decay != Constant || o.Relative, "it finds the length of its steps by a search"},
 	} {
 		if c.given {
 			return fmt.Errorf("L-BFGS: %s", c.says)
 		}
+	}
+	return nil
+}
+
+// refuseLoss refuses any other loss than that of an [Objective].
+func refuseLoss(o Options, set *data.Set) error {
+	loss, err := o.lossFor(set)
+	if err != nil {
+		return err
+	}
+	o.Loss = ""
+	if own, err := o.lossFor(set); err != nil || loss != own {
+		return errors.Join(err, fmt.Errorf("L-BFGS: loss %s: its objective on such examples is the %s", loss, own))
 	}
 	return nil
 }
@@ -161,6 +178,11 @@ func (q *quasi) run(ctx context.Context) error {
 		}
 		if q.o.Epoch != nil {
 			q.o.Epoch(record)
+		}
+		if q.o.Look != nil {
+			if err := q.o.Look(record, q.f.Model(q.minimiser.State().X)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -211,9 +233,13 @@ func (q *quasi) epoch(ctx context.Context, e int) (Epoch, bool, error) {
 		if record.ValidLoss, record.ValidMetric, err = q.valid.score(ctx, x); err != nil {
 			return Epoch{}, false, err
 		}
+		loss := record.ValidLoss
+		if q.o.ByMetric {
+			loss = -record.ValidMetric
+		}
 		q.best.since++
-		if record.ValidLoss < q.best.loss {
-			q.best = quasiBest{slices.Clone(x), record.ValidLoss, 0}
+		if loss < q.best.loss {
+			q.best = quasiBest{slices.Clone(x), loss, 0}
 		}
 	}
 	if q.descent != nil && !step.Stalled {

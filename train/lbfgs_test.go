@@ -196,6 +196,8 @@ func TestLBFGSRefuses(t *testing.T) {
 		{Options{Smoothing: 0.1}, "label smoothing"},
 		{Options{Momentum: 0.9}, "no momentum"},
 		{Options{Rate: 0.1}, "finds the length of its steps"},
+		{Options{Loss: SquaredHinge}, "has no classes"},
+		{Options{Binary: Binary{Mode: Stochastic}}, "binary weights"},
 		{Options{Decay: Cosine}, "finds the length of its steps"},
 		{Options{Vary: 1}, "examples that vary"},
 		{Options{Frozen: map[string]bool{"w": true}}, "moves all weights"},
@@ -204,6 +206,13 @@ func TestLBFGSRefuses(t *testing.T) {
 		if m, _, err := Run(context.Background(), linear(t, 1, 1, 1), set, c.o); m != nil || !errors.Is(err, ErrUntrainable) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: got error %v, want one that says %q", c.o, err, c.says)
 		}
+	}
+	classes, err := NewModel("mlp:784-10", []int{1, 28, 28}, 10, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Run(context.Background(), classes, glyphs(t, 4), Options{Optimizer: LBFGS, Loss: SquaredHinge}); !errors.Is(err, ErrUntrainable) || !strings.Contains(err.Error(), "is the cross-entropy") {
+		t.Errorf("squared hinge: got error %v", err)
 	}
 	nan := float32(math.NaN())
 	if _, _, err := Run(context.Background(), linear(t, 1, nan, 1), set, Options{Optimizer: LBFGS}); !errors.Is(err, ErrDiverged) {
