@@ -65,9 +65,9 @@ type binarizer struct {
 	stats  []tensor.Tensor
 	kept   snapshot // real weights and running statistics while the form for use is in place
 
-	of   *binaryLayer // at work
-	key  uint64
-	part func(worker, lo, hi int)
+	of               *binaryLayer // at work
+	key              uint64
+	sign, draw, hold func(worker, lo, hi int)
 }
 
 // binaryLayer is a weight with two values.
@@ -84,7 +84,7 @@ func newBinarizer(t *trainer) (*binarizer, error) {
 		return nil, nil
 	}
 	b := &binarizer{t: t, kept: newSnapshot(t)}
-	b.part = b.drawRange
+	b.sign, b.draw, b.hold = b.signRange, b.drawRange, b.holdRange
 	trains := make(map[string]*weight)
 	for _, w := range t.weights {
 		trains[w.param.Name] = w
@@ -176,43 +176,56 @@ func (b *binarizer) restore() {
 }
 
 // clip holds the real weights within ±H: beyond, they would move without any change.
-func (b *binarizer) clip() {
+func (b *binarizer) clip() error {
 	if b == nil {
-		return
+		return nil
 	}
-	for _, l := range b.layers {
-		for i, w := range l.w.data {
-			l.w.data[i] = max(-l.h, min(l.h, w))
+	for _, b.of = range b.layers {
+		if err := b.t.o.Pool.For(len(b.of.w.data), 1<<13, b.hold); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (b *binarizer) holdRange(_, lo, hi int) {
+	h, data := b.of.h, b.of.w.data[lo:hi]
+	for i, w := range data {
+		data[i] = max(-h, min(h, w))
 	}
 }
 
 // binarize overwrites a layer's weights by binary ones.
 func (b *binarizer) binarize(l *binaryLayer, mode BinaryMode) error {
+	b.of = l
 	if mode == Stochastic {
-		b.of, b.key = l, stream.New(b.t.o.Seed, l.name, uint64(b.t.done)).Uint64()
-		return b.t.o.Pool.For((len(l.w.data)+1)/2, 1<<12, b.part)
+		b.key = stream.New(b.t.o.Seed, l.name, uint64(b.t.done)).Uint64()
+		return b.t.o.Pool.For((len(l.w.data)+1)/2, 1<<12, b.draw)
 	}
-	for i, w := range l.w.data {
-		if l.w.data[i] = -l.h; w >= 0 {
-			l.w.data[i] = l.h
-		}
+	return b.t.o.Pool.For(len(l.w.data), 1<<13, b.sign)
+}
+
+// signBit is that of a float32. Signs are as good as random: a branch on them would be
+// mispredicted half of the time.
+const signBit = 1 << 31
+
+func (b *binarizer) signRange(_, lo, hi int) {
+	h, data := math.Float32bits(b.of.h), b.of.w.data[lo:hi]
+	for i, w := range data {
+		data[i] = math.Float32frombits(h | math.Float32bits(w+0)&signBit) // −0 + 0 is +0
 	}
-	return nil
 }
 
 // drawRange draws weights 2·lo to 2·hi, two from each word of 64 bits. With u of 24
 // bits, u < 2²⁴·(w/H + 1)/2 has the probability asked for, 0 and 1 at the ends included.
 func (b *binarizer) drawRange(_, lo, hi int) {
 	l := b.of
-	data, scale := l.w.data[2*lo:min(2*hi, len(l.w.data))], (1<<23)/l.h
+	h, data, scale := math.Float32bits(l.h), l.w.data[2*lo:min(2*hi, len(l.w.data))], (1<<23)/l.h
 	for i := 0; i < len(data); i += 2 {
 		z := splitMix(b.key, uint64(lo+i/2))
 		for k := i; k < min(i+2, len(data)); k++ {
 			u, below := float32(uint32(z)>>8), float32(data[k]*scale)+(1<<23)
-			if data[k] = -l.h; u < below {
-				data[k] = l.h
-			}
+			data[k] = math.Float32frombits(h | ^math.Float32bits(u-below)&signBit)
 			z >>= 32
 		}
 	}

@@ -152,7 +152,9 @@ func (t *trainer) update() error {
 	for _, w := range t.weights {
 		w.mask.apply(w.data)
 	}
-	t.binary.clip()
+	if err := t.binary.clip(); err != nil {
+		return err
+	}
 	for i, s := range t.running {
 		copy(s.param.Data.Raw(), t.out[1+i].Raw())
 	}
