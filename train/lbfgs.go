@@ -113,10 +113,8 @@ func refuseLBFGS(o Options) error {
 		{o.Smoothing != 0, "label smoothing is not part of its objective"},
 		{o.Teacher != nil, "a teacher is not part of its objective"},
 		{o.Binary.Mode != "", "binary weights make another function of every step"},
-		{o.Loss != "" && o.Loss != CrossEntropy, "the " + string(o.Loss) + " loss is not its objective"},
 		{len(o.Masks) > 0 || o.Remask != nil, "masks hold weights that it moves"},
 		{len(o.Frozen) > 0, "it moves all weights"},
-		{o.Binary.Mode != "", "binary weights are no smooth function of the real ones"},
 		{o.Momentum != 0, "it has no momentum"},
 		{o.Rate != 0 || !o.Rates.IsZero() || o.Decay != Constant || o.Relative, "it finds the length of its steps by a search"},
 	} {

@@ -197,7 +197,7 @@ func TestLBFGSRefuses(t *testing.T) {
 		{Options{Momentum: 0.9}, "no momentum"},
 		{Options{Rate: 0.1}, "finds the length of its steps"},
 		{Options{Loss: SquaredHinge}, "has no classes"},
-		{Options{Binary: Binary{Mode: Stochastic}}, "binary weights"},
+		{Options{Binary: Binary{Mode: Stochastic}}, "binary weights make another function"},
 		{Options{Decay: Cosine}, "finds the length of its steps"},
 		{Options{Vary: 1}, "examples that vary"},
 		{Options{Frozen: map[string]bool{"w": true}}, "moves all weights"},
