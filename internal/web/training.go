@@ -59,7 +59,7 @@ type training struct {
 	Notes                       []string
 	Columns                     []string
 	Rows                        [][]string
-	Shown, Caption              string
+	Shown, Caption, Part        string
 	Settings                    []term
 }
 
@@ -80,6 +80,7 @@ func newTraining(r *train.Record, s TrainingSummary) training {
 	p := training{Title: s.Title, Headline: v.headline(), Lead: v.lead(), Near: v.near(), Tiles: v.tiles(), Walk: v.walk(), Descent: v.descent(),
 		Boundary: sentences(s.Boundary), Bounds: sentences(s.Bounds), FixedPoint: sentence(s.FixedPoint), Notes: sentences(s.Notes), Settings: v.settings()}
 	p.Columns, p.Rows, p.Shown = v.epochs()
+	p.Part = v.part()
 	p.Caption = "Loss and accuracy are means of an epoch's batches, all else is as it was after the epoch"
 	if v.flow != nil {
 		p.Caption = "At the end of each part of the time, over all training examples"
@@ -118,6 +119,14 @@ func sentence(s string) string {
 	return s
 }
 
+// subscripts are the indices of formulas in sentences.
+var subscripts = strings.NewReplacer("L_λ", "L<sub>λ</sub>", "λ_min", "λ<sub>min</sub>", "θ_g", "θ<sub>g</sub>", "θ_t", "θ<sub>t</sub>")
+
+// formulas writes a sentence with its subscripts.
+func formulas(s string) template.HTML {
+	return template.HTML(subscripts.Replace(template.HTMLEscapeString(s)))
+}
+
 func sentences(list []string) []string {
 	var out []string
 	for _, s := range list {
@@ -153,7 +162,8 @@ func (v run) headline() string {
 	case v.atBoundary() && len(v.r.Epochs) > 0:
 		s += " at its boundary"
 	case v.hasMetric():
-		return s + ": " + v.s.MetricName + " " + words.Metric(v.s.MetricName, v.s.Metric) + ", ‖θ‖ = " + words.Significant(norm, 3)
+		name := strings.ReplaceAll(v.s.MetricName, "-", "\u2011") // no line ends within
+		return s + ": " + name + " " + words.Metric(v.s.MetricName, v.s.Metric) + ", ‖θ‖ = " + words.Significant(norm, 3)
 	}
 	if !finite(norm) {
 		return s

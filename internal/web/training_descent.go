@@ -100,11 +100,7 @@ func (c *curvatures) add(group []train.SampleRecord) {
 	}
 	c.steps = append(c.steps, float64(top.Step))
 	c.kappa = append(c.kappa, at(top, "kappa", "small", ""))
-	line := dot{x: float64(top.Step), y: math.NaN()}
-	if top.Edge > 0 {
-		line.y = c.place(float64(top.Edge))
-	}
-	c.edge = append(c.edge, line)
+	c.edge = append(c.edge, dot{x: float64(top.Step), y: c.place(float64(top.Edge))})
 	if up >= 0 {
 		s := group[up]
 		c.rises = append(c.rises, at(s, "rise", "diamond-small", "rise by "+words.Number(rise(s))+"; "))
@@ -184,6 +180,9 @@ func (v run) edgeSentence() string {
 		if hi-lo <= 1e-3*math.Abs(hi) {
 			s = strings.TrimSuffix(s, fmt.Sprintf("between %s and %s", words.Number(lo), words.Number(hi))) + "at " + words.Number(hi)
 		}
+	}
+	if d.AtEdge == 0 {
+		return s + ". No measured step was above it."
 	}
 	return s + fmt.Sprintf(". %s above it.", words.Count(d.AtEdge, "measured step was", "measured steps were"))
 }

@@ -77,7 +77,10 @@ func (v run) flowSentences() []string {
 	if f.Implicit > 0 {
 		s += fmt.Sprintf(", %s of them by the implicit method", words.Grouped(f.Implicit))
 	}
-	s += fmt.Sprintf("; %s taken again with a smaller size.", words.Count(f.Rejected, "more was", "more were"))
+	if f.Rejected > 0 {
+		s += fmt.Sprintf("; %s taken again with a smaller size", words.Count(f.Rejected, "more was", "more were"))
+	}
+	s += "."
 	if why := flowEnds[f.End]; why != "" {
 		s += fmt.Sprintf(" It ended there: %s.", why)
 	}

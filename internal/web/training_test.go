@@ -155,9 +155,9 @@ func TestTrainingSays(t *testing.T) {
 	}{
 		{"walk", walk, []string{"below the threshold 0.34", "L(0) = 2.3026 nats", "The walk along λ", "edge 2/η + 2λ", "of the batch was larger, by", "2 measured steps were above it", "λ̇R", ">∞</text>", "10⁻⁸"},
 			[]string{"validation", "Momentum", "exactly zero</text>"}},
-		{"plain", plain, []string{"lenet5: top-1 accuracy 99.12 %", "times the threshold", "The run, epoch by epoch", "validation accuracy", "exactly zero</text>", "total energy", "α = 0.5", "30 of 64 epochs", "under dropout", "no longer than c = 2"},
+		{"plain", plain, []string{"lenet5: top\u20111 accuracy 99.12 %", "times the threshold", "The run, epoch by epoch", "validation accuracy", "exactly zero</text>", "total energy", "α = 0.5", "30 of 64 epochs", "under dropout", "no longer than c = 2"},
 			[]string{">∞</text>", "λ̇R", "eigenvalue"}},
-		{"adam", other, []string{"by Adam", "Adam has no function", "38.5 ± 0.7 after epoch 64", "largest eigenvalue of the Hessian"}, []string{"total energy"}},
+		{"adam", other, []string{"by Adam", "Adam has no function", "38.5 ± 0.7 after epoch 64", "λ<sub>min</sub>", "largest eigenvalue of the Hessian"}, []string{"total energy"}},
 		{"flow", flow, []string{"along the gradient flow, for a time of 100", "312 steps, 40 of them", "−3.1 × 10⁻⁷", "squared hinge", "Penalised loss along the flow"},
 			[]string{"nats", "by stochastic", "Optimiser", "Rate η", "rate η", "mean of its batches"}},
 		{"stopped", broken, []string{"for 3 epochs of 20 planned", "‖θ‖ is 34"}, []string{"boundary θ = 0", "L(0)", "not measured", "the model stands"}},

@@ -20,7 +20,7 @@ import (
 //go:embed page.html report.html walk.html training.html page.css
 var files embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"style": style}).ParseFS(files, "*.html"))
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"style": style, "formulas": formulas}).ParseFS(files, "*.html"))
 
 // style is the style sheet. It is the program's own text.
 func style() (template.CSS, error) {
