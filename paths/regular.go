@@ -28,7 +28,7 @@ type Regular struct {
 	Alpha    float64    // elastic: the share of ‖θ‖₁, in (0, 1]; 0 counts as ½
 	Epochs   int        // of training at each place; 0 means 2, more where these have fewer than 300 steps
 	Batch    int        // examples per step; 0 means 128, or 16 if there are fewer than 1000 examples
-	Rate     float64    // η of gradient descent with momentum 0.9, falling to 0 in the course of each training; 0 means 0.05
+	Rate     float64    // η of gradient descent with momentum 0.9, falling to 0 in the course of each training; 0 means 0.1
 	Momentum float64    // 0 means 0.9; negative none
 	Seed     uint64
 	Output   string             // of the model, that answers; "" means the first
@@ -43,7 +43,7 @@ const (
 	regularRungs  = 15
 	regularEpochs = 2
 	regularSteps  = 300
-	regularRate   = 0.05
+	regularRate   = 0.1
 	regularSpeed  = 0.9
 )
 
@@ -134,10 +134,11 @@ type ladder struct {
 // regime is what a path of regularised training wants of the model at t.
 type regime interface {
 	param(t float64) float64
-	options(t float64, o train.Options) train.Options // of the training there
-	penalty(f *Stop) float64                          // Stop.Penalty
-	objective(t float64, f *Stop) float64             // that training is to make smaller; NaN if it has no such aim
-	limit() []float64                                 // θ at t=1
+	options(t float64, o train.Options) train.Options       // of the training there
+	penalty(f *Stop) float64                                // Stop.Penalty
+	objective(t float64, f *Stop) float64                   // that training is to make smaller; NaN if it has no such aim
+	limit() []float64                                       // θ at t=1
+	near(ctx context.Context, t float64) ([]float64, error) // θ that should be better than that for t near 1; nil for none
 }
 
 // newLadder checks model and settings and measures the model given.
@@ -317,16 +318,39 @@ func (l *ladder) train(ctx context.Context, t float64, from *Stop) (*Stop, error
 
 func finite(x float64) bool { return x-x == 0 }
 
-// orLimit is the place, or the model at t=1 if its objective is no larger.
+// nearLimit is the relative difference of objectives from which on a place is compared
+// with what is known of the models near t=1 as well.
+const nearLimit = 0.01
+
+// orLimit is the place, or the model at t=1 if its objective is no larger, or what is
+// known to be near that if it is better than both.
 func (l *ladder) orLimit(ctx context.Context, f *Stop) (*Stop, error) {
 	end, err := l.finish(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if l.regime.objective(f.T, end) <= l.regime.objective(f.T, f) {
+	value := func(s *Stop) float64 { return l.regime.objective(f.T, s) }
+	t, param, rate := f.T, f.Param, f.rate
+	close := value(end)-value(f) <= nearLimit*value(end)
+	if value(end) <= value(f) {
 		limit := *end
-		limit.T, limit.Param, limit.rate, limit.Limit = f.T, f.Param, f.rate, true
+		limit.T, limit.Param, limit.rate, limit.Limit = t, param, rate, true
 		f = &limit
+	}
+	if close {
+		theta, err := l.regime.near(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if theta != nil {
+			next, err := l.measure(ctx, t, theta, l.f.Model(theta))
+			if err != nil {
+				return nil, err
+			}
+			if next.rate = rate; value(next) < value(f) {
+				f = next
+			}
+		}
 	}
 	l.note(f)
 	return f, nil

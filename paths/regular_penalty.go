@@ -22,6 +22,7 @@ type Penalised struct {
 	ladder
 	of train.Penalty // its schedule is not used
 	r  func(theta []float64) float64
+	g0 []float64 // gradient of L at zero; nil before it is asked for
 }
 
 // zeroModel is the name of the boundary of penalties.
@@ -121,6 +122,33 @@ func (p *Penalised) objective(t float64, f *Stop) float64 {
 }
 
 func (p *Penalised) limit() []float64 { return make([]float64, p.f.Dim()) }
+
+// near is a proximal gradient step of size 1 from zero, for λ‖θ‖² −g(0)/(1+2λ), whose
+// leading term for large λ is that of the minimiser, −g(0)/2λ. (THEORY row 4.) It is in
+// the numbers of a model, float32; nil if it is zero itself.
+func (p *Penalised) near(ctx context.Context, t float64) ([]float64, error) {
+	if p.g0 == nil {
+		g0 := make([]float64, p.f.Dim())
+		if _, err := p.f.Gradient(ctx, make([]float64, len(g0)), g0); err != nil {
+			return nil, err
+		}
+		p.g0 = g0
+	}
+	theta := make([]float64, len(p.g0))
+	for i, g := range p.g0 {
+		theta[i] = -g
+	}
+	p.f.Proximal(p.of)(theta, p.param(t))
+	zero := true
+	for i, x := range theta {
+		theta[i] = float64(float32(x)) + 0
+		zero = zero && theta[i] == 0
+	}
+	if zero {
+		return nil, nil
+	}
+	return theta, nil
+}
 
 // Minimisers are the claims of the places where the path has made a model so far, in
 // the order of [Penalised.Stops]. The model given claims nothing.

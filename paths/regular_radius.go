@@ -68,6 +68,8 @@ func (p *MaxNorm) objective(t float64, f *Stop) float64 {
 
 func (p *MaxNorm) limit() []float64 { return p.constant() }
 
+func (p *MaxNorm) near(context.Context, float64) ([]float64, error) { return nil, nil }
+
 // Minimisers are the claims of the places where the path has made a model so far, in
 // the order of [MaxNorm.Stops], for [compactify.CheckNested]: Lambda is the radius and
 // Penalty the largest norm. The model given claims nothing.
@@ -131,3 +133,5 @@ func (p *Dropout) penalty(*Stop) float64 { return math.NaN() }
 func (p *Dropout) objective(float64, *Stop) float64 { return math.NaN() }
 
 func (p *Dropout) limit() []float64 { return p.constant() }
+
+func (p *Dropout) near(context.Context, float64) ([]float64, error) { return nil, nil }

@@ -241,6 +241,26 @@ func TestLimitsOfPaths(t *testing.T) {
 	}
 }
 
+// TestRidgeNearItsLimit: for large λ the weights are −g(0)/2λ, here of the last bias
+// alone: shares 2/5, 2/5 and 1/5 against 1/3 each.
+func TestRidgeNearItsLimit(t *testing.T) {
+	g, set := mlp(t)
+	p := walked(t, "l2", g, Regular{Set: set, Epochs: 1})
+	const lambda = 1e4
+	end := modelAt(t, p, tOf(lambda))
+	for k, share := range []float64{0.4, 0.4, 0.2} {
+		want := (share - 1.0/3) / (2 * lambda)
+		if got := param(t, end, "fc2.bias").At(k); math.Abs(got/want-1) > 2e-3 {
+			t.Errorf("bias %d at λ=%v: got %v, want −g(0)/2λ = %v", k, lambda, got, want)
+		}
+	}
+	for _, x := range param(t, end, "fc1.weight").Float64s() {
+		if x != 0 {
+			t.Errorf("first layer: got %v, want 0: it has no gradient at zero", x)
+		}
+	}
+}
+
 // TestPathsDoNotRememberTheOrder: the model at t is the same whatever was asked for
 // before.
 func TestPathsDoNotRememberTheOrder(t *testing.T) {

@@ -22,6 +22,12 @@ func (f *Objective) Regularizer(p Penalty) func(x []float64) float64 {
 	return newRegularizer(f, p).value
 }
 
+// Proximal is the proximal step of the penalty on the objective's vector θ: it writes
+// argmin ½‖y − x‖² + t·R(y) to x. There is none of [MaxNorm].
+func (f *Objective) Proximal(p Penalty) func(x []float64, t float64) {
+	return newRegularizer(f, p).prox
+}
+
 // newRegularizer finds the groups of an objective's weights.
 func newRegularizer(f calculus.Function, p Penalty) *regularizer {
 	r := &regularizer{kind: p.Kind, alpha: p.alpha()}

@@ -33,7 +33,7 @@ func (f *regularFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.lambda, "lambda", defaultLambda, "l2, l1, elastic, group: λ of the first place behind t = 0 and of the last, with equal factors\nin between: geom:A..B")
 	flags.Float64Var(&f.alpha, "alpha", 0.5, "elastic: the share of ‖θ‖₁ in the penalty, above 0 to 1")
-	flags.Float64Var(&f.rate, "rate", 0.05, "l2, l1, elastic, group, maxnorm, dropout: step size of training, falling to 0 at each place")
+	flags.Float64Var(&f.rate, "rate", 0.1, "l2, l1, elastic, group, maxnorm, dropout: step size of training, falling to 0 at each place")
 }
 
 // penalties are the kinds of paths that have a λ.
@@ -398,10 +398,20 @@ func (out *regularised) text(w io.Writer) {
 	if out.Checks != nil {
 		fmt.Fprintf(w, "checks    %s\n", out.Checks.words())
 	}
-	if a := out.Arrival; a != nil {
-		fmt.Fprintf(w, "arrival   zero is the global minimiser from a λ on that lies between %s and %s; a stationary point from %s on\n",
-			words.Number(float64(a.Lower)), words.Number(float64(a.Upper)), words.Number(float64(a.KKT)))
+	if out.Arrival != nil {
+		fmt.Fprintf(w, "arrival   %s\n", out.Arrival.words())
 	}
+}
+
+// words says from where on zero is a minimiser.
+func (a *arrivalResult) words() string {
+	switch {
+	case math.IsInf(float64(a.Lower), 1):
+		return "zero is a minimiser for no finite λ: " + a.KKTReason
+	case math.IsInf(float64(a.Upper), 1):
+		return fmt.Sprintf("zero is no minimiser below λ = %s; from where on it is, is not proved: %s", words.Number(float64(a.Lower)), a.UpperWhy)
+	}
+	return fmt.Sprintf("zero is a minimiser from a λ on that lies between %s and %s", words.Number(float64(a.Lower)), words.Number(float64(a.Upper)))
 }
 
 // words says what the checks came to.
