@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/compactify/compactify/data"
@@ -63,10 +64,13 @@ func param(t testing.TB, g *graph.Graph, name string) []float64 {
 	return nil
 }
 
+// openGlyphs makes the built-in images once.
+var openGlyphs = sync.OnceValues(func() (*data.Source, error) { return data.Open("glyphs", data.Options{Seed: 1}) })
+
 // glyphs is a few built-in images.
 func glyphs(t testing.TB, n int) *data.Set {
 	t.Helper()
-	src, err := data.Open("glyphs", data.Options{Seed: 1})
+	src, err := openGlyphs()
 	if err != nil {
 		t.Fatal(err)
 	}
