@@ -65,7 +65,7 @@ func param(t testing.TB, g *graph.Graph, name string) []float64 {
 }
 
 // openGlyphs makes the built-in images once.
-var openGlyphs = sync.OnceValues(func() (*data.Source, error) { return data.Open("glyphs", data.Options{Seed: 1}) })
+var openGlyphs = sync.OnceValues(func() (data.Source, error) { return data.Open("glyphs", data.Options{Seed: 1}) })
 
 // glyphs is a few built-in images.
 func glyphs(t testing.TB, n int) *data.Set {

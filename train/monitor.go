@@ -259,7 +259,7 @@ func (w *watch) after(ctx context.Context, loss float64) error {
 	if s.Kappa > s.Edge {
 		d.AtEdge++
 	}
-	if rise := s.EnergyAfter - s.Energy; rise > riseTolerance*math.Abs(s.Energy) {
+	if rise := s.EnergyAfter - s.Energy; rise > riseTolerance*math.Abs(s.Energy)+leastLoss {
 		d.Increases++
 		d.Total += rise
 		if rise > d.Largest {
@@ -273,6 +273,9 @@ func (w *watch) after(ctx context.Context, loss float64) error {
 
 // riseTolerance is the rounding of a mean loss in float32, as a share of it.
 const riseTolerance = 1e-6
+
+// leastLoss is the least normal float32, below which a loss has fewer digits.
+const leastLoss = 0x1p-126
 
 // sample computes the figures of a step.
 func (w *watch) sample(loss, lossAfter float64) Sample {
