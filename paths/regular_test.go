@@ -320,6 +320,37 @@ func TestGroupsGo(t *testing.T) {
 	}
 }
 
+// TestCutZeros: units that the group penalty took can be cut out, and the model
+// answers the same.
+func TestCutZeros(t *testing.T) {
+	g, set := mlp(t)
+	r := Regular{Set: set, Epochs: 200, Lambda: [2]float64{1e-2, 1}, Rungs: 5, Batch: 50}
+	p := walked(t, "group", g, r).(*Penalised)
+	model := modelAt(t, p, tOf(0.02))
+	zero, _ := train.ZeroGroups(model)
+	smaller, cut, err := CutZeros(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cut == 0 || cut != zero || param(t, smaller, "fc1.weight").Shape()[0] != 8-cut {
+		t.Errorf("got %d units cut, want all %d that are zero", cut, zero)
+	}
+	want := evaluate(t, model)
+	for i, x := range evaluate(t, smaller) {
+		if math.Abs(x-want[i]) > 1e-6 {
+			t.Errorf("answer %d: got %v, want %v", i, x, want[i])
+		}
+	}
+	if same, cut, err := CutZeros(g); same != g || cut != 0 || err != nil {
+		t.Errorf("of a model without zeros: got %d cut, error %v, want the model itself", cut, err)
+	}
+	end := modelAt(t, p, 1)
+	if smaller, cut, err = CutZeros(end); err != nil || cut != 7 {
+		t.Errorf("of the zero model: got %d cut, error %v, want all but one", cut, err)
+	}
+	evaluate(t, smaller)
+}
+
 // TestPenalisedGrid: λ at equal factors between the ends of the schedule, and halfway
 // by its logarithm.
 func TestPenalisedGrid(t *testing.T) {

@@ -111,6 +111,7 @@ type walkResult struct {
 	Model         string    `json:"model"`
 	Budget        string    `json:"budget"`
 	WouldFitBytes int       `json:"would_fit_bytes,omitempty"` // the size of the furthest model if that is more than --max-bytes
+	UnitsCut      int       `json:"units_cut,omitempty"`       // out of the furthest model, as they were zero
 	MetricName    string    `json:"metric_name"`
 	Examples      int       `json:"examples"`
 	Files         walkFiles `json:"files"`
@@ -188,12 +189,12 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if err != nil {
 		return err
 	}
-	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model, tuned: f.finetune > 0 || k.Trains, pattern: options.Pattern}
+	w := walker{app: a, path: path, budget: steps.Budget, folder: folder, model: model, tuned: f.finetune > 0 || k.Trains, trains: k.Trains, pattern: options.Pattern}
 	r, err := w.walk(ctx, kind, eval, steps)
 	if r == nil {
 		return a.sealed(folder, err)
 	}
-	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), append(notes, more...)
+	r.Model, r.MetricName, r.Examples, r.Notes = model, eval.MetricName(), eval.Len(), slices.Concat(notes, more, r.Notes)
 	r.Finetune, r.pruning = f.finetune, f.pruned(path, r.Curve)
 	if gridErr := r.roundings(path); gridErr != nil {
 		return errors.Join(err, a.sealed(folder, gridErr))
@@ -284,6 +285,7 @@ type walker struct {
 	folder *store.Folder
 	model  string // its file
 	tuned  bool   // models are dear to make twice
+	trains bool   // the path is one of regularised training
 
 	pattern paths.Pattern
 	profile compactify.Profile
@@ -390,7 +392,14 @@ func (w *walker) keepFurthest(ctx context.Context, r *walkResult, p compactify.P
 	if !ok {
 		return nil
 	}
-	file, err := w.file(ctx, t)
+	g, err := w.at(ctx, t)
+	if err == nil && w.trains {
+		g, err = w.withoutZeros(ctx, g, r)
+	}
+	if err != nil {
+		return err
+	}
+	file, err := compress.Encode(g)
 	if err != nil {
 		return err
 	}

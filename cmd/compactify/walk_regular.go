@@ -235,6 +235,26 @@ func (w *walker) regularised(ctx context.Context, f walkFlags, p compactify.Prof
 	return out, nil
 }
 
+// withoutZeros is a model without the channels that training made zero, if it answers
+// the same without them.
+func (w *walker) withoutZeros(ctx context.Context, g *graph.Graph, r *walkResult) (*graph.Graph, error) {
+	smaller, cut, err := paths.CutZeros(g)
+	if err != nil || cut == 0 {
+		return g, nil // not every graph can be cut; the model is as good as it is
+	}
+	whole, err := w.eval.Evaluate(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	less, err := w.eval.Evaluate(ctx, smaller)
+	if err != nil || !(math.Abs(less.Loss-whole.Loss) <= lossRounding*(1+math.Abs(whole.Loss))) {
+		return g, ctx.Err()
+	}
+	r.UnitsCut = cut
+	r.Notes = append(r.Notes, fmt.Sprintf("the furthest model is without %s that training made zero, and answers the same", words.Count(cut, "unit or channel", "units and channels")))
+	return smaller, nil
+}
+
 func newChecks(m compactify.Minimality, stops []paths.Stop, penalty bool) *pathChecks {
 	c := &pathChecks{Monotone: m.Monotone, Slack: jsonnum.Float(m.Slack), Violations: []violation{}}
 	if penalty {
