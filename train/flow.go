@@ -95,6 +95,7 @@ type flowing struct {
 	valid   *Objective
 	lambdas []float64
 	x       []float64
+	last    []float64 // where the epoch began
 	record  FlowRecord
 	epochs  []Epoch
 }
@@ -153,7 +154,7 @@ func newFlowing(g *graph.Graph, set *data.Set, o FlowOptions) (*flowing, error) 
 		}
 	}
 	w.o = o
-	w.f, w.x = &penalised{f, w.lambdas[0]}, f.Point()
+	w.f, w.x, w.last = &penalised{f, w.lambdas[0]}, f.Point(), f.Point()
 	w.record = FlowRecord{Time: jsonnum.Float(o.Time), Tolerance: jsonnum.Float(o.Tolerance), Double: o.Double, Kinks: kinks, Points: []FlowPoint{}}
 	return w, nil
 }
@@ -278,7 +279,7 @@ func (w *flowing) add(before FlowRecord, begin float64, p calculus.FlowPoint) {
 // keep records the epoch that ends at x.
 func (w *flowing) keep(ctx context.Context, x []float64) (err error) {
 	squared := dot(x, x)
-	e := Epoch{Norm: math.Sqrt(squared), Lambda: w.f.lambda, Penalty: w.f.lambda * squared, Zeros: zerosIn(x), Rate: w.o.Time / float64(w.o.Epochs),
+	e := Epoch{Norm: math.Sqrt(squared), Lambda: w.f.lambda, Penalty: w.f.lambda * squared, Zeros: zerosIn(x), Turn: turn(w.last, x), Rate: w.o.Time / float64(w.o.Epochs),
 		ValidLoss: math.NaN(), ValidMetric: math.NaN()}
 	if e.Loss, e.Metric, err = w.f.score(ctx, x); err != nil {
 		return err
@@ -288,6 +289,7 @@ func (w *flowing) keep(ctx context.Context, x []float64) (err error) {
 			return err
 		}
 	}
+	copy(w.last, x)
 	w.epochs = append(w.epochs, e)
 	if w.o.Epoch != nil {
 		w.o.Epoch(e)

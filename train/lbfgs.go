@@ -26,8 +26,8 @@ type quasi struct {
 	descent   *Descent // nil without a monitor
 	epochs    []Epoch
 	best      quasiBest
-	from      []float64 // θ and ∇F before the iteration, for the monitor
-	slope     []float64
+	from      []float64 // θ before the iteration
+	slope     []float64 // ∇F there, for the monitor
 }
 
 // quasiBest is the best epoch so far of a run with validation examples.
@@ -84,6 +84,7 @@ func newQuasi(g *graph.Graph, set *data.Set, o Options) (*quasi, error) {
 		return nil, err
 	}
 	q.f = &penalised{f, q.lambdas[0]}
+	q.from = make([]float64, f.dim)
 	q.settings = calculus.LBFGSOptions{Noise: f.precision()}
 	if o.Validation != nil {
 		if q.valid, err = NewObjective(g, o.Validation, of); err != nil {
@@ -92,7 +93,7 @@ func newQuasi(g *graph.Graph, set *data.Set, o Options) (*quasi, error) {
 	}
 	if o.Monitor != nil {
 		q.descent = &Descent{Function: fullFunction, MaxKappa: math.NaN()}
-		q.from, q.slope = make([]float64, f.dim), make([]float64, f.dim)
+		q.slope = make([]float64, f.dim)
 	}
 	return q, nil
 }
@@ -212,17 +213,15 @@ func (q *quasi) epoch(ctx context.Context, e int) (Epoch, bool, error) {
 		return Epoch{}, false, err
 	}
 	before := q.minimiser.State()
-	if q.descent != nil {
-		copy(q.from, before.X)
-		copy(q.slope, before.G)
-	}
+	copy(q.from, before.X)
+	copy(q.slope, before.G) // nothing without a monitor
 	step, err := q.minimiser.Step(ctx)
 	if err != nil {
 		return Epoch{}, false, err
 	}
 	x := q.minimiser.State().X
 	squared := dot(x, x)
-	record := Epoch{Norm: math.Sqrt(squared), Lambda: q.lambdas[e], Rate: step.Rate, Penalty: q.lambdas[e] * squared, Zeros: zerosIn(x),
+	record := Epoch{Norm: math.Sqrt(squared), Lambda: q.lambdas[e], Rate: step.Rate, Penalty: q.lambdas[e] * squared, Zeros: zerosIn(x), Turn: turn(q.from, x),
 		ValidLoss: math.NaN(), ValidMetric: math.NaN()}
 	if record.Loss, record.Metric, err = q.f.score(ctx, x); err != nil {
 		return Epoch{}, false, err

@@ -102,3 +102,16 @@ func (f *Objective) precision() float64 {
 	}
 	return 1e-7
 }
+
+// turn is the angle between two vectors, NaN if one is 0; exact where it is small.
+func turn(a, b []float64) float64 {
+	na, nb, sum := length(a), length(b), 0.0
+	if na == 0 || nb == 0 {
+		return math.NaN()
+	}
+	for i, x := range a {
+		d := x/na - b[i]/nb
+		sum += d * d
+	}
+	return 2 * math.Asin(min(1, math.Sqrt(sum)/2))
+}

@@ -99,7 +99,7 @@ type Epoch struct {
 
 	Penalty float64 // the penalties' sum λR(θ) after the epoch
 	Zeros   int     // weights that are exactly zero after the epoch
-	Turn    float64 // angle between the directions of θ before and after the epoch, radians; NaN without a monitor or at θ = 0
+	Turn    float64 // angle between the directions of θ before and after the epoch, radians; NaN at θ = 0, and of Adam and its like without a monitor
 
 	// The loss and the accuracy on the validation examples after the epoch; NaN without
 	// any.
