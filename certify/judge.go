@@ -155,22 +155,30 @@ func (j *judge) initial() ([]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", j.s.Record.Files.Initial, err)
 	}
-	if !sameBlocks(f.Blocks(), j.whole.Blocks()) {
+	x, ok := pointIn(f, j.whole.Blocks())
+	if !ok {
 		return nil, fmt.Errorf("%s: its parameters are not those of %s", j.s.Record.Files.Initial, j.s.File)
 	}
-	return f.Point(), nil
+	return x, nil
 }
 
-func sameBlocks(a, b []train.Block) bool {
-	if len(a) != len(b) {
-		return false
+// pointIn is θ of a function's model in the order of other blocks; ok is false if they
+// are not of the same names and sizes. Files list sparse tensors apart from dense ones,
+// so that the order of a model's parameters depends on their zeros.
+func pointIn(f *train.Objective, blocks []train.Block) (_ []float64, ok bool) {
+	own, from := f.Point(), make(map[string]train.Block)
+	for _, b := range f.Blocks() {
+		from[b.Name] = b
 	}
-	for i := range a {
-		if a[i].Name != b[i].Name || a[i].Len != b[i].Len {
-			return false
+	var x []float64
+	for _, b := range blocks {
+		at, found := from[b.Name]
+		if !found || !slices.Equal(at.Shape, b.Shape) {
+			return nil, false
 		}
+		x = append(x, own[at.At:at.At+at.Len]...)
 	}
-	return true
+	return x, len(from) == len(blocks)
 }
 
 // gradient is ∇L over all examples at the model.

@@ -34,9 +34,10 @@ func (j *judge) alongPath(ctx context.Context) (Claim, error) {
 		return c, j.ridgeZeros(&c)
 	}
 	c.Verdict = compactify.Supported
-	c.note("that the points are global minimisers is not proved: nothing contradicts it")
 	if len(r.Beaten) > 0 {
 		j.beaten(&c, points, at, r.Beaten)
+	} else {
+		c.note("that the points are global minimisers is not proved: nothing contradicts it")
 	}
 	return c, j.ridgeZeros(&c)
 }
@@ -57,11 +58,11 @@ func (j *judge) recomputed(ctx context.Context, c *Claim) ([]compactify.Minimise
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", g.File, err)
 		}
-		if !sameBlocks(f.Blocks(), j.whole.Blocks()) {
+		var ok bool
+		if at[i], ok = pointIn(f, j.whole.Blocks()); !ok {
 			return nil, nil, fmt.Errorf("%s: its parameters are not those of %s", g.File, j.s.File)
 		}
 		models++
-		at[i] = f.Point()
 		loss, err := j.loss(ctx, g.File, at[i])
 		if err != nil {
 			return nil, nil, err
@@ -148,8 +149,8 @@ func (j *judge) places() ([][]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.File, err)
 		}
-		if sameBlocks(f.Blocks(), j.whole.Blocks()) {
-			list = append(list, f.Point())
+		if x, ok := pointIn(f, j.whole.Blocks()); ok {
+			list = append(list, x)
 		}
 	}
 	return list, nil
