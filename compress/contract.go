@@ -162,12 +162,12 @@ func pairedProportions(original, compact []float64) (estimate, lo, hi float64) {
 	return estimate, 100 * max(-1, centre-half), 100 * min(1, centre+half)
 }
 
-// clusteredProportions is the drop of accuracy in percentage points over examples of
-// which several views were judged: view i of n examples is of example i mod n. Views
-// of an example are no independent observations, so the interval is of the means of
+// DropInterval is the drop of accuracy in percentage points, with its 95 % interval,
+// over examples of which several views were judged, or each by several models: entry i
+// of n examples is of example i mod n. Views of an example are no independent observations, so the interval is of the means of
 // each. As in [pairedProportions], half an example that is lost and half a one that
 // is won are added to it, so that it does not collapse when no answer changed.
-func clusteredProportions(n int, original, compact []float64) (estimate, lo, hi float64) {
+func DropInterval(n int, original, compact []float64) (estimate, lo, hi float64) {
 	drop, views := make([]float64, n), make([]float64, n)
 	for i := range original {
 		drop[i%n] += original[i] - compact[i]

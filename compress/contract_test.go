@@ -217,25 +217,25 @@ func TestEqualOutputs(t *testing.T) {
 	}
 }
 
-// TestClusteredProportions: with one view of each example it is the adjusted Wald
+// TestDropInterval: with one view of each example it is the adjusted Wald
 // interval; copies of the same outcomes tell nothing new; other outcomes do.
-func TestClusteredProportions(t *testing.T) {
+func TestDropInterval(t *testing.T) {
 	original := []float64{1, 1, 1, 0, 1, 0, 1, 1, 1, 1}
 	compact := []float64{1, 0, 1, 1, 1, 0, 1, 1, 0, 0}
 	n := len(original)
 	e, lo, hi := pairedProportions(original, compact)
 	for views := 1; views <= 3; views++ {
-		got, gotLo, gotHi := clusteredProportions(n, slices.Repeat(original, views), slices.Repeat(compact, views))
+		got, gotLo, gotHi := DropInterval(n, slices.Repeat(original, views), slices.Repeat(compact, views))
 		if math.Abs(got-e) > 1e-9 || math.Abs(gotLo-lo) > 1e-9 || math.Abs(gotHi-hi) > 1e-9 {
 			t.Errorf("%d equal views: got %v [%v, %v], want %v [%v, %v]", views, got, gotLo, gotHi, e, lo, hi)
 		}
 	}
 	turned := slices.Concat(compact[5:], compact[:5])
-	_, lo2, hi2 := clusteredProportions(n, slices.Repeat(original, 2), slices.Concat(compact, turned))
+	_, lo2, hi2 := DropInterval(n, slices.Repeat(original, 2), slices.Concat(compact, turned))
 	if hi2-lo2 >= hi-lo {
 		t.Errorf("two views: got a width of %v, want less than %v", hi2-lo2, hi-lo)
 	}
-	if e, lo, hi := clusteredProportions(n, original, original); e != 0 || lo >= 0 || hi <= 0 {
+	if e, lo, hi := DropInterval(n, original, original); e != 0 || lo >= 0 || hi <= 0 {
 		t.Errorf("nothing changed: got %v [%v, %v], want 0 inside an interval", e, lo, hi)
 	}
 }

@@ -290,7 +290,7 @@ func (w *work) together(plain, varied judgement) *Contract {
 		return nil
 	}
 	original := slices.Concat(w.choosing.original.Score, w.varied.original.Score)
-	estimate, lo, hi := clusteredProportions(len(plain.score), original, slices.Concat(plain.score, varied.score))
+	estimate, lo, hi := DropInterval(len(plain.score), original, slices.Concat(plain.score, varied.score))
 	return plain.contract.narrowed(estimate, lo, hi)
 }
 
@@ -305,7 +305,7 @@ func (w *work) byProbabilities(plain judgement) *Contract {
 	if w.Budget.Kind != compactify.MetricDrop || o.Task != Classification || o.Sure < mean(o.Score) {
 		return nil
 	}
-	return plain.contract.narrowed(clusteredProportions(len(plain.doubt), plain.doubt, make([]float64, len(plain.doubt))))
+	return plain.contract.narrowed(DropInterval(len(plain.doubt), plain.doubt, make([]float64, len(plain.doubt))))
 }
 
 // narrowed is a contract of the width of another estimate's interval, and of the

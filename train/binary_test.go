@@ -26,7 +26,7 @@ func binaryModel(t testing.TB) *graph.Graph {
 
 // binaryOptions is the published recipe at another scale.
 func binaryOptions(mode BinaryMode) Options {
-	return Options{Epochs: 4, Batch: 16, Optimizer: SGD, Rates: Schedule{form: "geom", a: 0.1, b: 0.01}, Loss: SquaredHinge, Seed: 5, Binary: Binary{Mode: mode}}
+	return Options{Epochs: 4, Batch: 16, Optimizer: SGD, Rates: Geometric(0.1, 0.01), Loss: SquaredHinge, Seed: 5, Binary: Binary{Mode: mode}}
 }
 
 // TestBinaryForms: after training, deterministic layers hold two values, ±H with the

@@ -24,6 +24,12 @@ type scheduleStep struct {
 // Always is a schedule that stays.
 func Always(x float64) Schedule { return Schedule{a: x} }
 
+// Linear is a schedule that goes from a to b in equal steps.
+func Linear(a, b float64) Schedule { return Schedule{form: "linear", a: a, b: b} }
+
+// Geometric is a schedule that goes from a to b, both above 0, by equal factors.
+func Geometric(a, b float64) Schedule { return Schedule{form: "geom", a: a, b: b} }
+
 // ParseSchedule reads a schedule of numbers ≥ 0:
 //
 //	1e-4             constant

@@ -1,0 +1,4 @@
+package published
+
+// Experiments are all there are.
+var Experiments = []Experiment{dropout, binaryConnect}
