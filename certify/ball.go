@@ -108,9 +108,14 @@ func (j *judge) recordedPlaces(ctx context.Context, c *Claim) error {
 		return err
 	}
 	j.placed(c, "θ = 0", r.Zero, zero, 0)
-	if l, ok := j.known[atInitial]; ok {
-		j.placed(c, "the initial model", r.Initial, l, j.s.Initial.Norm())
+	if j.start == nil {
+		return nil
 	}
+	l, err := j.initialLoss(ctx)
+	if err != nil {
+		return err
+	}
+	j.placed(c, "the initial model", r.Initial, l, j.s.Initial.Norm())
 	return nil
 }
 

@@ -24,6 +24,7 @@ type judge struct {
 	why   string           // the model has none
 
 	theta []float64 // of the model
+	start []float64 // θ₀, once it was asked for
 	now   lambdas
 
 	known map[string]float64 // losses that were computed, by name of the point
@@ -43,13 +44,18 @@ const affordableProducts = 2.66e8
 
 // affordable is on how many examples curvature is measured.
 func affordable(g *graph.Graph) int {
-	perExample := 1.0
+	return int(min(max(affordableProducts/multiplications(g), 100), 10000))
+}
+
+// multiplications is about how many a forward pass of one example takes.
+func multiplications(g *graph.Graph) float64 {
+	n := 1.0
 	for _, l := range g.Layers() {
-		for _, n := range l.Nodes {
-			perExample += float64(l.Param.Data.Len()) * positions(n)
+		for _, node := range l.Nodes {
+			n += float64(l.Param.Data.Len()) * positions(node)
 		}
 	}
-	return int(min(max(affordableProducts/perExample, 100), 10000))
+	return n
 }
 
 // positions is how many outputs of an example each weight of a node has a part in.
@@ -146,10 +152,11 @@ func (j *judge) lossAtZero(ctx context.Context) (float64, error) {
 	return j.loss(ctx, atZero, make([]float64, len(j.theta)))
 }
 
-// initial is θ₀ as a vector, nil if the folder does not have it.
+// initial is θ₀ as a vector, nil if the folder does not have it. Losses at it are with
+// the running statistics of the model, as at every other point.
 func (j *judge) initial() ([]float64, error) {
-	if j.s.Initial == nil {
-		return nil, nil
+	if j.s.Initial == nil || j.start != nil {
+		return j.start, nil
 	}
 	f, err := train.NewObjective(j.s.Initial, j.s.Set, train.ObjectiveOptions{Pool: j.o.Pool, Output: j.s.Output})
 	if err != nil {
@@ -159,7 +166,20 @@ func (j *judge) initial() ([]float64, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: its parameters are not those of %s", j.s.Record.Files.Initial, j.s.File)
 	}
+	j.start = x
 	return x, nil
+}
+
+// initialLoss is the loss of the initial model with running statistics of its own.
+func (j *judge) initialLoss(ctx context.Context) (float64, error) {
+	if _, normalises := following(j.s.Initial); !normalises {
+		return j.loss(ctx, atInitial, j.start)
+	}
+	f, err := train.NewObjective(j.s.Initial, j.s.Set, train.ObjectiveOptions{Pool: j.o.Pool, Output: j.s.Output})
+	if err != nil {
+		return 0, err
+	}
+	return f.Loss(ctx, f.Point())
 }
 
 // pointIn is θ of a function's model in the order of other blocks; ok is false if they

@@ -120,7 +120,7 @@ func (j *judge) beaten(c *Claim, points []compactify.Minimiser, at [][]float64, 
 	c.refute("", "%s: the former is no global minimiser", what)
 	p := j.s.Penalties[0]
 	p.Lambda = train.Always(lambda)
-	c.evidence = j.compare("row11", "to go from the other point to the claimed minimiser", at[worst.By], at[worst.Point], p)
+	c.evidence = j.compare("row11", fmt.Sprintf("to go from the point of λ = %.6g to that of λ = %.6g", points[worst.By].Lambda, lambda), at[worst.By], at[worst.Point], p)
 }
 
 // ridgeZeros counts the zeros that a ridge penalty, which shrinks every weight by a

@@ -52,7 +52,7 @@ type Subject struct {
 
 // Place is a model on a path.
 type Place struct {
-	T     float64
+	T     float64 // NaN of one beside the path
 	File  string
 	Model *graph.Graph
 }

@@ -14,6 +14,9 @@ import (
 	"github.com/compactify/compactify/train"
 )
 
+// arrivalFile is the model that gives a walk its lower bound of the arrival at 0.
+const arrivalFile = "arrival-witness.onnx"
+
 // WalkRecord is what the folder of a walk says of it.
 type WalkRecord struct {
 	Points  []WalkPoint
@@ -74,6 +77,13 @@ func (f *folder) walked(s *Subject, from Source) error {
 	if err := f.places(s); err != nil {
 		return err
 	}
+	if f.has(arrivalFile) {
+		g, err := f.model(arrivalFile)
+		if err != nil {
+			return err
+		}
+		s.Models = append(s.Models, Place{math.NaN(), arrivalFile, g})
+	}
 	if len(s.Models) == 0 {
 		return fmt.Errorf("got no model of the walk, want t-….onnx")
 	}
@@ -82,7 +92,7 @@ func (f *folder) walked(s *Subject, from Source) error {
 		return fmt.Errorf("%s: alpha: got %v, want a number in [0, 1]", resultFile, alpha)
 	}
 	if kind := train.PenaltyKind(s.Path); slices.Contains(train.PenaltyKinds, kind) && kind != train.MaxNorm {
-		s.Penalties = []train.Penalty{{Kind: kind, Lambda: train.Always(w.lambdaAt(s.Models[0].T)), Alpha: float64(r.Alpha)}}
+		s.Penalties = []train.Penalty{{Kind: kind, Lambda: train.Always(w.lambdaOf(s.File)), Alpha: float64(r.Alpha)}}
 	}
 	if s.Path == "" {
 		s.Path = f.asked.kind()
@@ -95,10 +105,10 @@ func (f *folder) walked(s *Subject, from Source) error {
 	return err
 }
 
-// lambdaAt is λ at t, 0 if no claimed point is there.
-func (w *WalkRecord) lambdaAt(t float64) float64 {
+// lambdaOf is λ of the point whose model is in a file, 0 if none is.
+func (w *WalkRecord) lambdaOf(file string) float64 {
 	for _, m := range w.Claimed {
-		if lambda := float64(m.Lambda); float64(m.T) == t && lambda >= 0 && !math.IsInf(lambda, 1) {
+		if lambda := float64(m.Lambda); m.File == file && lambda >= 0 && !math.IsInf(lambda, 1) {
 			return lambda
 		}
 	}

@@ -37,6 +37,11 @@ func (j *judge) fixedPoint(ctx context.Context) (train.FixedPoint, error) {
 	return p, err
 }
 
+// gradientTolerance is up to which g(0), over all examples, counts as zero.
+func (j *judge) gradientTolerance() float64 {
+	return gradientPrecision * (1 + math.Abs(j.known[atZero])) * math.Sqrt(float64(len(j.theta)))
+}
+
 // atZero is row 6.
 func (j *judge) atZero(ctx context.Context) (Claim, error) {
 	c, ok := j.begin("θ = 0 is a fixed point of the gradient flow of L + λ‖θ‖²")
@@ -59,16 +64,18 @@ func (j *judge) atZero(ctx context.Context) (Claim, error) {
 	c.add("gradient_at_zero", norm(g))
 	c.add("gradient_tolerance", p.GradTolerance)
 	c.add("lambda", p.Lambda)
-	c.add("hessian_min", p.LambdaMin)
-	c.add("hessian_min_error", p.LambdaMinBound)
-	c.add("margin", p.Margin()) // λ_min H(0) + 2λ
-	c.add("floor", p.LambdaFloor)
+	if p.Curvature != train.NoCurvature {
+		c.add("hessian_min", p.LambdaMin)
+		c.add("hessian_min_error", p.LambdaMinBound)
+		c.add("margin", p.Margin()) // λ_min H(0) + 2λ
+		c.add("floor", p.LambdaFloor)
+	}
 	c.add("examples", float64(j.part.Examples()))
 	c.Verdict = p.Verdict
 	c.suppose(p.Verdict != compactify.NotApplicable, "L has a gradient at 0")
 	fixed := p.Kind != train.NotFixed
 	// Of a part of the examples g(0) need not be that of all.
-	if whole := norm(g) <= gradientPrecision*(1+math.Abs(j.known[atZero]))*math.Sqrt(float64(len(g))); j.form.Degree < 2 && whole != fixed {
+	if whole := norm(g) <= j.gradientTolerance(); j.form.Degree < 2 && whole != fixed {
 		fixed = whole
 		c.Verdict = compactify.Supported
 		if whole {
@@ -133,12 +140,20 @@ func (j *judge) arrival(ctx context.Context) (Claim, error) {
 	if err != nil {
 		return c, err
 	}
+	g, err := j.gradientAtZero(ctx)
+	if err != nil {
+		return c, err
+	}
+	if fixed.Curvature == train.NoCurvature && j.form.Degree < 2 {
+		fixed.GradNorm, fixed.GradTolerance = norm(g), j.gradientTolerance() // over all examples
+	}
 	candidates := [][]float64{j.theta}
 	start, err := j.initial()
 	if err != nil {
 		return c, err
 	}
-	if start != nil {
+	o := j.arrivalOptions()
+	if start != nil && o.Ascent > 0 {
 		candidates = append(candidates, start)
 	}
 	more, err := j.places()
@@ -146,7 +161,8 @@ func (j *judge) arrival(ctx context.Context) (Claim, error) {
 		return c, err
 	}
 	candidates = append(candidates, more...)
-	a, err := train.FindArrival(ctx, j.whole, p, train.ArrivalOptions{Candidates: candidates, Scales: 16, Ascent: ascentSteps, Floor: lowerBound, Fixed: &fixed, Seed: j.o.Seed})
+	o.Candidates, o.Fixed = candidates, &fixed
+	a, err := train.FindArrival(ctx, j.whole, p, o)
 	if err != nil {
 		return c, err
 	}
@@ -155,8 +171,21 @@ func (j *judge) arrival(ctx context.Context) (Claim, error) {
 	return c, nil
 }
 
-// ascentSteps of the quotient, each a gradient over all examples.
-const ascentSteps = 8
+// arrivalOptions search less where a pass over all examples takes longer: a lower
+// bound stays one.
+func (j *judge) arrivalOptions() train.ArrivalOptions {
+	o := train.ArrivalOptions{Scales: 16, Ascent: 8, Floor: lowerBound, Seed: j.o.Seed}
+	pass := multiplications(j.s.Model) * float64(j.s.Set.Len())
+	switch {
+	case pass > 1e11:
+		o.Scales, o.Ascent = 6, 0
+	case pass > 2e10:
+		o.Ascent = 0
+	case pass > 5e9:
+		o.Ascent = 3
+	}
+	return o
+}
 
 func (j *judge) describeArrival(c *Claim, p train.Penalty, lambda float64, a train.Arrival) {
 	lower := a.Lower()
@@ -181,7 +210,7 @@ func (j *judge) describeArrival(c *Claim, p train.Penalty, lambda float64, a tra
 	case math.IsInf(lower, 1):
 		c.Statement = "no λ makes θ = 0 a minimiser of L + λ‖θ‖²: g(0) is not 0"
 		c.Verdict = compactify.Supported
-		if a.KKT > 0 && norm(j.gradZero) > 100*gradientPrecision*(1+a.Loss0)*math.Sqrt(float64(len(j.theta))) {
+		if a.KKT > 0 && norm(j.gradZero) > 100*j.gradientTolerance() {
 			c.Verdict = compactify.Verified
 		}
 	case convex:
