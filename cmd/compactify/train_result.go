@@ -117,6 +117,9 @@ func newTrainResult(t *training, done trained) *trainResult {
 		l.LargestRise, l.TotalRise, l.MaxKappa = jsonnum.Float(d.Largest), jsonnum.Float(d.Total), jsonnum.Float(d.MaxKappa)
 		l.MedianKappa = jsonnum.Float(medianKappa(d.Samples))
 	}
+	if t.o.Optimizer == train.LBFGS {
+		r.Lyapunov.TwoOverEta = nan // its steps have no fixed length
+	}
 	if f := done.flow; f != nil {
 		l := &r.Lyapunov
 		l.Steps, l.Measured, l.Function, l.Increases, l.LargestRise = f.Steps, f.Steps, "objective of all examples", jsonnum.Float(f.Rises), f.MaxRise
@@ -159,7 +162,12 @@ func (t *training) newRecord(done trained) train.Record {
 	rec := train.Record{Arch: t.f.architecture.Name, Seed: t.seed, Data: t.origin, Optimizer: t.f.optimizer, Momentum: jsonnum.Float(t.o.Momentum), Batch: t.o.Batch,
 		Rate: t.f.rate, Penalties: []train.PenaltyRecord{}, Dropout: t.o.Dropout, Smoothing: jsonnum.Float(t.o.Smoothing), Epochs: []train.EpochRecord{}}
 	rec.Planned, rec.Batch = schedule(t.o.Epochs, t.o.Batch, t.set.Len())
-	if t.o.Rates.IsZero() {
+	switch {
+	case done.flow != nil:
+		rec.Optimizer, rec.Rate = "flow", "0"
+	case t.o.Optimizer == train.LBFGS:
+		rec.Rate = "0"
+	case t.o.Rates.IsZero():
 		rec.Rate = fmt.Sprint(t.o.FirstRate())
 		if t.o.Decay == train.Cosine {
 			rec.Rate = "cosine:" + rec.Rate + "..0"
@@ -345,6 +353,14 @@ func (r *trainResult) text(w io.Writer) {
 	}
 }
 
+// edge says up to which curvature a step of gradient descent lowers the loss.
+func (l lyapunov) edge() string {
+	if math.IsNaN(float64(l.TwoOverEta)) {
+		return ""
+	}
+	return "; 2/η = " + words.Number(float64(l.TwoOverEta))
+}
+
 // descent says what the monitor saw.
 func (r *trainResult) descent(w io.Writer) {
 	l := r.Lyapunov
@@ -352,6 +368,9 @@ func (r *trainResult) descent(w io.Writer) {
 		fmt.Fprintf(w, "flow      %s of time %s in %s, %d of them implicit; the penalised loss rose on %s\n", words.Number(float64(f.Reached)), words.Number(float64(f.Time)),
 			words.Count(f.Steps, "step", "steps"), f.Implicit, words.Count(f.Rises, "step", "steps"))
 		fmt.Fprintf(w, "          L(0) − L(T) − ∫‖g‖² = %s, %s of what was dissipated\n", words.Number(float64(f.Balance)), words.Percent(float64(f.Relative), 3))
+		if f.Kinks != "" {
+			fmt.Fprintf(w, "          the loss has kinks (%s), along which the flow slides: then the balance need not be zero\n", f.Kinks)
+		}
 	}
 	if l.Measured == 0 || l.Flow != nil {
 		return
@@ -360,7 +379,7 @@ func (r *trainResult) descent(w io.Writer) {
 	if l.Increases > 0 {
 		fmt.Fprintf(w, ", by up to %s", words.Number(float64(l.LargestRise)))
 	}
-	fmt.Fprintf(w, "\n          largest curvature along a step κ = %s, median %s; 2/η = %s\n", words.Number(float64(l.MaxKappa)), words.Number(float64(l.MedianKappa)), words.Number(float64(l.TwoOverEta)))
+	fmt.Fprintf(w, "\n          largest curvature along a step κ = %s, median %s%s\n", words.Number(float64(l.MaxKappa)), words.Number(float64(l.MedianKappa)), l.edge())
 	for _, s := range l.Sharpness[max(0, len(l.Sharpness)-1):] {
 		fmt.Fprintf(w, "          largest eigenvalue of the Hessian %s ± %s, on %s\n", words.Number(float64(s.Largest)), words.Number(float64(s.Bound)), words.Count(s.Examples, "example", "examples"))
 	}
