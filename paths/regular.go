@@ -20,7 +20,7 @@ import (
 //
 // Such a path trains the model at a few fixed places, its rungs, each from the weights
 // of the rung before; in between from the rung below. So the model at t is a function
-// of t alone, whatever was asked for before.
+// of t alone, whatever was asked for before. The models of all rungs are kept.
 type Regular struct {
 	Set      *data.Set  // what the model is trained on; with labels; required
 	Lambda   [2]float64 // λ of the first rung and of the last, of a path that has λ; 0 means 1e-8 and 1e2
@@ -109,7 +109,6 @@ type Stop struct {
 
 	rate  float64 // η that the next place begins with
 	model *graph.Graph
-	theta []float64
 }
 
 // ladder is a path of models that are trained at rungs. What it trains for is the
@@ -135,7 +134,7 @@ type ladder struct {
 type regime interface {
 	param(t float64) float64
 	options(t float64, o train.Options) train.Options       // of the training there
-	penalty(f *Stop) float64                                // Stop.Penalty
+	penalty(theta []float64, g *graph.Graph) float64        // Stop.Penalty
 	objective(t float64, f *Stop) float64                   // that training is to make smaller; NaN if it has no such aim
 	limit() []float64                                       // θ at t=1
 	near(ctx context.Context, t float64) ([]float64, error) // θ that should be better than that for t near 1; nil for none
@@ -256,14 +255,15 @@ func (l *ladder) measure(ctx context.Context, t float64, theta []float64, g *gra
 	if err != nil {
 		return nil, err
 	}
-	f := &Stop{T: t, Param: l.regime.param(t), Loss: loss, Weights: len(theta), rate: l.o.Rate, model: g, theta: theta}
+	f := &Stop{T: t, Param: l.regime.param(t), Loss: loss, Weights: len(theta), rate: l.o.Rate, model: g}
+	squares := 0.0
 	for _, x := range theta {
-		f.Norm = math.Hypot(f.Norm, x)
+		squares += x * x
 		if x == 0 {
 			f.Zeros++
 		}
 	}
-	f.Penalty = l.regime.penalty(f)
+	f.Norm, f.Penalty = math.Sqrt(squares), l.regime.penalty(theta, g)
 	f.ZeroGroups, f.Groups = train.ZeroGroups(g)
 	return f, nil
 }
@@ -271,7 +271,7 @@ func (l *ladder) measure(ctx context.Context, t float64, theta []float64, g *gra
 // note remembers the figures of a place, without its model.
 func (l *ladder) note(f *Stop) {
 	own := *f
-	own.model, own.theta = nil, nil
+	own.model = nil
 	l.figures[f.T] = own
 }
 

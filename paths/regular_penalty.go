@@ -112,7 +112,7 @@ func (p *Penalised) options(t float64, o train.Options) train.Options {
 	return o
 }
 
-func (p *Penalised) penalty(f *Stop) float64 { return p.r(f.theta) }
+func (p *Penalised) penalty(theta []float64, _ *graph.Graph) float64 { return p.r(theta) }
 
 func (p *Penalised) objective(t float64, f *Stop) float64 {
 	if f.Penalty == 0 {
@@ -172,6 +172,7 @@ func (p *Penalised) Arrival(ctx context.Context, seed uint64) (a train.Arrival, 
 		return train.Arrival{}, 0, fmt.Errorf("path %s: %w", p.kind, err)
 	}
 	o, best := train.ArrivalOptions{Scales: arrivalScales, Seed: seed}, 0.0
+	var where *Stop
 	for _, s := range append([]*Stop{p.begin, p.last}, p.rungs...) {
 		if s == nil || !(s.Penalty > 0) {
 			continue
@@ -179,8 +180,11 @@ func (p *Penalised) Arrival(ctx context.Context, seed uint64) (a train.Arrival, 
 		// Near 0 a quotient of rounding errors may be anything.
 		gain := end.Loss - s.Loss - quotientRounding*(end.Loss+s.Loss)
 		if q := gain / s.Penalty; q > best {
-			best, at, o.Candidates = q, s.Param, [][]float64{s.theta}
+			best, where = q, s
 		}
+	}
+	if where != nil {
+		at, o.Candidates = where.Param, [][]float64{p.theta(where.model)}
 	}
 	a, err = train.FindArrival(ctx, p.f, p.of, o)
 	return a, at, err

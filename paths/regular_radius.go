@@ -53,7 +53,7 @@ func (p *MaxNorm) options(t float64, o train.Options) train.Options {
 	return o
 }
 
-func (p *MaxNorm) penalty(f *Stop) float64 { return radiusOf(f.model) }
+func (p *MaxNorm) penalty(_ []float64, g *graph.Graph) float64 { return radiusOf(g) }
 
 // radiusRounding is how far the projection of float32 weights may miss the ball.
 const radiusRounding = 1e-5
@@ -127,7 +127,7 @@ func (p *Dropout) options(t float64, o train.Options) train.Options {
 	return o
 }
 
-func (p *Dropout) penalty(*Stop) float64 { return math.NaN() }
+func (p *Dropout) penalty([]float64, *graph.Graph) float64 { return math.NaN() }
 
 // objective is unknown: the expectation over all masks.
 func (p *Dropout) objective(float64, *Stop) float64 { return math.NaN() }

@@ -281,7 +281,7 @@ func (c *pathChecks) scaled(witness arrivalWitness) {
 
 // keepWorst writes both models of the violation by most, so that it can be seen again.
 func (w *walker) keepWorst(ctx context.Context, list []compactify.Beaten, stops []paths.Stop, r *walkResult) error {
-	if len(list) == 0 {
+	if len(list) == 0 || ctx.Err() != nil { // a model may have to be trained again
 		return nil
 	}
 	worst := list[0]
