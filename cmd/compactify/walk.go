@@ -206,6 +206,9 @@ func (a *app) walk(ctx context.Context, f walkFlags, scheme paths.Scheme, kind, 
 	if r.regularised != nil {
 		r.Finetune = r.regularised.Epochs
 	}
+	if pageErr := w.page(r); pageErr != nil {
+		return errors.Join(err, a.sealed(folder, pageErr))
+	}
 	if err == nil {
 		err = w.latencies(ctx, r)
 	}
@@ -358,7 +361,7 @@ func (w *walker) walk(ctx context.Context, kind string, eval *compress.Evaluator
 // lastModels is how many models before t=1 are kept.
 const lastModels = 2
 
-// keep writes the furthest model, the last ones, and the page.
+// keep writes the furthest model and the last ones.
 func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) error {
 	if err := w.keepFurthest(ctx, r, p); err != nil {
 		return err
@@ -378,9 +381,26 @@ func (w *walker) keep(ctx context.Context, r *walkResult, p compactify.Profile) 
 		}
 		r.Files.Pattern = name
 	}
+	return nil
+}
+
+// findings are sentences on what was found beside the profile.
+func (r *walkResult) findings() []string {
+	var list []string
+	if out := r.regularised; out != nil && out.Checks != nil {
+		list = append(list, out.Checks.words())
+	}
+	if out := r.regularised; out != nil && out.Arrival != nil {
+		list = append(list, out.Arrival.words())
+	}
+	return append(list, r.Notes...)
+}
+
+// page writes the page of the walk.
+func (w *walker) page(r *walkResult) error {
 	r.Files.Report = filepath.Join(w.folder.Dir(), compress.ReportFile)
 	_, err := w.folder.PutFunc(compress.ReportFile, func(to io.Writer) error {
-		return web.WalkReport(to, r.Curve, w.budget, w.eval.MetricName(), "Compactify walk: path "+p.Kind+" of "+filepath.Base(w.model))
+		return web.WalkReport(to, r.Curve, w.budget, w.eval.MetricName(), "Compactify walk: path "+r.Kind+" of "+filepath.Base(w.model), r.findings()...)
 	})
 	return err
 }

@@ -23,8 +23,8 @@ type chart struct {
 	bridges     [][2]dot // dotted connections
 }
 
-// dot is a symbol at a value. A dot above the axis is drawn as an arrow at its
-// upper end.
+// dot is a symbol at a value. A dot beyond the axis is drawn as an arrow at that end
+// of it.
 type dot struct {
 	x, y  float64
 	to    float64 // end of a whisker; equal to y for none
@@ -211,13 +211,18 @@ func (c *chart) dot(b *strings.Builder, f frame, p dot) {
 		fmt.Fprintf(b, `<path class="%s beyond" d="M%s %sl4.5 7h-9z"><title>%s</title></path>`, p.class, coordinate(x), coordinate(f.top-4), title)
 		return
 	}
+	if y > f.bottom+1 {
+		title := html.EscapeString(p.title + " (below the axis)")
+		fmt.Fprintf(b, `<path class="%s beyond" d="M%s %sl4.5 -7h-9z"><title>%s</title></path>`, p.class, coordinate(x), coordinate(f.bottom+4), title)
+		return
+	}
 	if p.to != p.y && finite(p.to) {
 		_, end := f.at(c, p.x, p.to)
 		end = max(f.top-4, min(f.bottom, end))
 		segment(b, "whisker", x, y, x, end)
 		segment(b, "whisker", x-3, end, x+3, end)
 	}
-	fmt.Fprintf(b, `<%s><title>%s</title></%s>`, shape(p, x, min(y, f.bottom+4)), html.EscapeString(p.title), element(p))
+	fmt.Fprintf(b, `<%s><title>%s</title></%s>`, shape(p, x, y), html.EscapeString(p.title), element(p))
 }
 
 func element(p dot) string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/compress"
+	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/paths"
 )
@@ -87,6 +88,7 @@ func (d drawing) column(of func(compress.CurvePoint) float64) []float64 {
 
 func lossOf(p compress.CurvePoint) float64  { return float64(p.Loss) }
 func spentOf(p compress.CurvePoint) float64 { return float64(p.Spent) }
+func paramOf(p compress.CurvePoint) float64 { return float64(p.Param) }
 
 // rungs reports whether the path's few steps crowd at one end, as bits do: such
 // an axis is drawn as a ladder.
@@ -121,13 +123,13 @@ func (d drawing) xAxis() axis {
 		}
 		return newLadder(name, stops, labels)
 	}
-	if slices.Contains(penalties, d.c.Kind) {
-		return penaltyAxis(stops, labels)
+	if d.overLambda() {
+		return newLogAxis("λ (logarithmic)", d.column(paramOf)).withEnds("0", "∞")
 	}
 	name := "t"
 	switch d.c.Kind {
 	case "maxnorm":
-		name = "t: 1 − c/c_max, c the largest norm of a unit's weights"
+		name = "t = 1 − c/c_max, c the largest norm of a unit's weights"
 	case "dropout":
 		name = "t: probability of dropping"
 	case "prune":
@@ -140,39 +142,41 @@ func (d drawing) xAxis() axis {
 	return newAxis(name, []float64{0, 1})
 }
 
-// penaltyTicks is about how many λ are written below a chart.
-const penaltyTicks = 9
-
-// penaltyAxis has the measured λ at equal distances, and names some of them.
-func penaltyAxis(stops []float64, labels []string) axis {
-	a := newLadder("λ of the measured models, from t = 0 to t = 1", stops, labels)
-	every := (len(stops) + penaltyTicks - 1) / penaltyTicks
-	kept := a.ticks[:0]
-	for i, t := range a.ticks {
-		last := len(stops) - 1
-		if i == last || i%every == 0 && last-i >= every {
-			kept = append(kept, t)
+// overLambda reports whether the axis is λ: of a path of λ that was measured at more
+// than one λ between 0 and ∞.
+func (d drawing) overLambda() bool {
+	n := 0
+	for _, x := range d.column(paramOf) {
+		if x > 0 && finite(x) {
+			n++
 		}
 	}
-	a.ticks = kept
-	return a
+	return n > 1 && slices.Contains(penalties, d.c.Kind)
+}
+
+// x is where a point stands on the axis.
+func (d drawing) x(t, param jsonnum.Float) float64 {
+	if d.overLambda() {
+		return float64(param)
+	}
+	return float64(t)
 }
 
 // base is a chart with the x axis, the chosen point and the points' positions.
 func (d drawing) base(suffix string, y axis, of func(compress.CurvePoint) float64, text func(float64) string) *chart {
 	c := &chart{id: d.id + suffix, x: d.xAxis(), y: y, line: true}
 	for _, p := range d.c.Points {
-		c.points = append(c.points, dot{x: float64(p.T), y: of(p), to: of(p), class: "point",
-			title: fmt.Sprintf("t = %s: %s", words.Significant(float64(p.T), 4), text(of(p)))})
+		c.points = append(c.points, dot{x: d.x(p.T, p.Param), y: of(p), to: of(p), class: "point",
+			title: fmt.Sprintf("t = %s%s: %s", words.Significant(float64(p.T), 4), d.lambdaText(p), text(of(p)))})
 	}
 	for _, p := range d.c.Points {
 		if p.T == d.c.FurthestT {
-			c.marks = append(c.marks, dot{x: float64(p.T), y: of(p), to: of(p), class: "furthest", shape: "ring",
+			c.marks = append(c.marks, dot{x: d.x(p.T, p.Param), y: of(p), to: of(p), class: "furthest", shape: "ring",
 				title: fmt.Sprintf("furthest point inside the budget: t = %s", words.Significant(float64(p.T), 4))})
 		}
 	}
 	if d.chosen != nil {
-		t := float64(d.chosen.T)
+		t := d.x(d.chosen.T, d.chosen.Param)
 		c.rules = append(c.rules, rule{at: t, vertical: true, class: "chosen"})
 		text := words.Significant(t, 3)
 		if c.x.stops != nil {
@@ -181,6 +185,14 @@ func (d drawing) base(suffix string, y axis, of func(compress.CurvePoint) float6
 		c.x.note(t, text, "chosen", beside)
 	}
 	return c
+}
+
+// lambdaText names λ where it is the axis.
+func (d drawing) lambdaText(p compress.CurvePoint) string {
+	if !d.overLambda() {
+		return ""
+	}
+	return ", λ = " + words.Significant(float64(p.Param), 3)
 }
 
 // loss is the whole profile, with the limit at t=1 in the notation of one-sided
@@ -232,16 +244,17 @@ func (d drawing) limitAtOne(c *chart) {
 		return
 	}
 	left, at := float64(d.c.Limit.LossLeft), float64(d.c.Limit.LossAt)
-	before := float64(d.c.Points[n-2].T)
+	before, last := d.c.Points[n-2], d.c.Points[n-1]
+	from, to := d.x(before.T, before.Param), d.x(last.T, last.Param)
 	if d.c.Limit.Verdict != compactify.Supported {
-		c.bridges = append(c.bridges, [2]dot{{x: before, y: left}, {x: 1, y: left}})
-		c.marks = append(c.marks, dot{x: 1, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + d.lossText(left)})
+		c.bridges = append(c.bridges, [2]dot{{x: from, y: left}, {x: to, y: left}})
+		c.marks = append(c.marks, dot{x: to, y: left, to: left, class: "left-limit", shape: "open", title: "left limit at t = 1: " + d.lossText(left)})
 	}
-	c.marks = append(c.marks, dot{x: 1, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + d.lossText(at)})
+	c.marks = append(c.marks, dot{x: to, y: at, to: at, class: "boundary", shape: "diamond", title: "value at t = 1: " + d.lossText(at)})
 }
 
 // spent shows how the budget is used up, close to its limit: what lies far
-// beyond is an arrow at the upper end.
+// beyond is an arrow at that end.
 func (d drawing) spent() template.HTML {
 	values := d.column(spentOf)
 	shown := append([]float64{d.b.Limit}, values...)
@@ -260,7 +273,7 @@ func (d drawing) spent() template.HTML {
 	}
 	c.desc = fmt.Sprintf("Line chart. The limit is %s; the furthest measured point inside it is at t = %s.", words.Amount(d.b.Kind, d.b.Limit), words.Number(float64(d.c.FurthestT)))
 	if clipped {
-		c.desc += " The axis ends near the limit; points beyond are arrows at its upper end."
+		c.desc += " The axis ends near the limit; points beyond are arrows at its ends."
 	}
 	return c.render()
 }
@@ -383,7 +396,7 @@ func (d drawing) boundarySentence() []string {
 	}
 	list := []string{text}
 	if finite(float64(d.c.ArrivalT)) && d.c.ArrivalT < 1 {
-		list = append(list, fmt.Sprintf("From t = %s on, every measured model already equals the boundary model.", words.Significant(float64(d.c.ArrivalT), 4)))
+		list = append(list, fmt.Sprintf("From t = %s%s on, every measured model already equals the boundary model.", words.Significant(float64(d.c.ArrivalT), 4), d.param(float64(d.c.ArrivalT))))
 	}
 	return list
 }
@@ -402,9 +415,13 @@ func (d drawing) table() (columns []string, rows [][]string) {
 	if !hasMetric {
 		columns = slices.Delete(columns, 2, 3)
 	}
-	named := map[string]string{"prune": "removed", "prune-channels": "removed", "prune-blocks": "removed", "quantize": "bits"}[d.c.Kind]
+	named := map[string]string{"prune": "removed", "prune-channels": "removed", "prune-blocks": "removed", "quantize": "bits",
+		"l2": "λ", "l1": "λ", "elastic": "λ", "group": "λ", "maxnorm": "c", "dropout": "kept"}[d.c.Kind]
 	if named != "" {
 		columns = append([]string{columns[0], named}, columns[1:]...)
+	}
+	if trains(d.c.Kind) {
+		columns = append(columns, "‖θ‖")
 	}
 	for _, p := range d.c.Points {
 		row := []string{words.Significant(float64(p.T), 4)}
@@ -415,7 +432,11 @@ func (d drawing) table() (columns []string, rows [][]string) {
 		if hasMetric {
 			row = append(row, words.Number(float64(p.Metric)))
 		}
-		rows = append(rows, append(row, words.Amount(d.b.Kind, float64(p.Spent)), words.Grouped(p.Bytes), words.Grouped(p.Examples)))
+		row = append(row, words.Amount(d.b.Kind, float64(p.Spent)), words.Grouped(p.Bytes), words.Grouped(p.Examples))
+		if trains(d.c.Kind) {
+			row = append(row, words.Number(float64(p.Norm)))
+		}
+		rows = append(rows, row)
 	}
 	return columns, rows
 }

@@ -36,9 +36,10 @@ func Report(w io.Writer, r *compress.Result, title string) error {
 }
 
 // WalkReport writes one measured profile as a self-contained HTML page. The
-// budget is the one the curve was judged by, and metric the name of what was measured.
-func WalkReport(w io.Writer, c compress.Curve, b compactify.Budget, metric, title string) error {
-	p := walkPage{Title: title, Profile: newProfile("profile", c, b, metric, nil)}
+// budget is the one the curve was judged by, metric the name of what was measured, and
+// notes are sentences on what else was found.
+func WalkReport(w io.Writer, c compress.Curve, b compactify.Budget, metric, title string, notes ...string) error {
+	p := walkPage{Title: title, Profile: newProfile("profile", c, b, metric, nil), Notes: sentences(notes)}
 	p.Lead = "How far a trained model can be moved along one path before the budget is used up. At t = 0 stands the original, at t = 1 the boundary model, where the path ends."
 	p.Budget = words.Limit(b, "the metric")
 	return render(w, "walk.html", p)
@@ -47,6 +48,7 @@ func WalkReport(w io.Writer, c compress.Curve, b compactify.Budget, metric, titl
 type walkPage struct {
 	Title, Lead, Budget string
 	Profile             profile
+	Notes               []string
 }
 
 func render(w io.Writer, name string, page any) error {

@@ -57,17 +57,18 @@ func TestWalkReportGolden(t *testing.T) {
 	wellFormed(t, out.Bytes())
 }
 
-// TestWalkReportOfAPenalty: the page of a path of λ has its places at equal distances,
-// with the norm of the weights, and does not say that nothing was trained.
+// TestWalkReportOfAPenalty: the page of a path of λ is over log λ with places for 0 and ∞,
+// has the norm of the weights, and does not say that nothing was trained.
 func TestWalkReportOfAPenalty(t *testing.T) {
 	b := compactify.Budget{Kind: compactify.LossRise, Limit: 0.1}
 	var out bytes.Buffer
-	if err := WalkReport(&out, compress.NewCurve(ridgeProfile(), b), b, "top-1 accuracy", "Path l2 of lenet5.onnx"); err != nil {
+	if err := WalkReport(&out, compress.NewCurve(ridgeProfile(), b), b, "top-1 accuracy", "Path l2 of lenet5.onnx", "no point is a minimiser & more"); err != nil {
 		t.Fatal(err)
 	}
 	wellFormed(t, out.Bytes())
+	golden(t, "walk-l2.html", out.Bytes())
 	page := out.String()
-	for _, want := range []string{"λ of the measured models", ">∞<", "Norm of the weights along the path l2", "The budget was measured to hold"} {
+	for _, want := range []string{"λ (logarithmic)", ">10⁻⁶<", ">∞<", "λ = 0.001: ", `<th scope="col" class="n">‖θ‖</th>`, "No point is a minimiser &amp; more.", "Norm of the weights along the path l2", "The budget was measured to hold"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("page: want %q in it", want)
 		}
