@@ -278,9 +278,9 @@ func (v *augmenting) field(r *rand.Rand, h, w int) []float32 {
 	for i := range f {
 		f[i] = float32(2*r.Float64() - 1)
 	}
-	scratch := make([]float32, h*w)
-	smooth(scratch, f, v.kernel, h, w, w, 1)
-	smooth(f, scratch, v.kernel, w, h, 1, w)
+	scratch, line := make([]float32, h*w), make([]float32, max(h, w)+2*len(v.kernel))
+	smooth(scratch, f, line, v.kernel, h, w, w, 1)
+	smooth(f, scratch, line, v.kernel, w, h, 1, w)
 	for i := range f {
 		f[i] *= float32(v.a.Elastic)
 	}
@@ -288,21 +288,21 @@ func (v *augmenting) field(r *rand.Rand, h, w int) []float32 {
 }
 
 // smooth convolves along the second of two axes with lengths rows and n and the
-// given strides. Outside of the image the field is 0.
-func smooth(dst, src, half []float32, rows, n, strideRow, stride int) {
+// given strides. Outside of the image the field is 0. line is scratch.
+func smooth(dst, src, line, half []float32, rows, n, strideRow, stride int) {
+	margin := len(half)
+	clear(line)
 	for y := range rows {
 		row, out := src[y*strideRow:], dst[y*strideRow:]
 		for x := range n {
-			sum := float32(half[0] * row[x*stride])
-			for k := 1; k < len(half) && (x >= k || x+k < n); k++ {
-				pair := float32(0)
-				if x >= k {
-					pair = row[(x-k)*stride]
-				}
-				if x+k < n {
-					pair += row[(x+k)*stride]
-				}
-				sum += float32(half[k] * pair)
+			line[margin+x] = row[x*stride]
+		}
+		for x := range n {
+			around := line[x+1 : x+2*margin]
+			left, right := around[:margin], around[margin-1:]
+			sum := float32(half[0] * right[0])
+			for k := 1; k < margin; k++ {
+				sum += float32(half[k] * (left[margin-1-k] + right[k]))
 			}
 			out[x*stride] = sum
 		}
