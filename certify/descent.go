@@ -137,11 +137,11 @@ func (j *judge) recordedRise(ctx context.Context, c *Claim) error {
 	return nil
 }
 
-// rate is the η of a fresh step: that of the last epoch, or without one the inverse of
+// rate is the η of a fresh step: that of the last epoch, or if there is none the inverse of
 // the curvature, halved until the step lowers the loss: curvature at one point is no
 // bound of it along the step.
 func (j *judge) rate(ctx context.Context) (eta float64, own bool, err error) {
-	if r := j.s.Record; r != nil && len(r.Epochs) > 0 && r.Optimizer != "lbfgs" && r.Optimizer != "flow" {
+	if r := j.s.Record; r != nil && len(r.Epochs) > 0 && j.plain() {
 		if eta := float64(r.Epochs[len(r.Epochs)-1].Rate); eta > 0 && !math.IsInf(eta, 1) {
 			return eta, true, nil
 		}
@@ -151,6 +151,14 @@ func (j *judge) rate(ctx context.Context) (eta float64, own bool, err error) {
 		return 0, false, err
 	}
 	return 1 / max(h.most+h.mostBound+2*j.now.l2, 1e-3), false, nil
+}
+
+// plain reports whether the run's steps were of plain gradient descent on L + λR, so
+// that its rate is one for a fresh step.
+func (j *judge) plain() bool {
+	r := j.s.Record
+	_, normalises := following(j.s.Model)
+	return r.Optimizer == "sgd" && r.Momentum == 0 && !normalises && (r.Loss == "" || r.Loss == j.s.usualLoss())
 }
 
 // step is one of gradient descent with the proximal step of λ‖θ‖², on a part of the

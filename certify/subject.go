@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/compactify/compactify/data"
 	"github.com/compactify/compactify/format/onnx"
@@ -216,12 +217,23 @@ func (f *folder) trained(s *Subject, from Source) (err error) {
 	if s.Penalties, err = lastPenalties(r); err != nil {
 		return fmt.Errorf("%s: %w", train.RecordFile, err)
 	}
-	s.limits()
 	if s.Set, err = openData(r.Data, from); err != nil {
 		return err
 	}
+	s.limits()
 	return nil
 }
+
+// usualLoss is L.
+func (s *Subject) usualLoss() train.Loss {
+	if s.Set.Classes() == 0 {
+		return train.SquaredError
+	}
+	return train.CrossEntropy
+}
+
+// words is a loss in words.
+func words(l train.Loss) string { return strings.ReplaceAll(string(l), "-", " ") }
 
 // limits says in what the loss that was minimised differs from the mean loss over
 // the examples.
@@ -230,6 +242,15 @@ func (s *Subject) limits() {
 	d := r.Dropout
 	if d.Input > 0 || d.Hidden > 0 || d.Weights > 0 {
 		s.Limits = append(s.Limits, "dropout: the loss minimised is the mean over masks")
+	}
+	if usual := s.usualLoss(); r.Loss != "" && r.Loss != usual {
+		s.Limits = append(s.Limits, fmt.Sprintf("the loss minimised is the %s, L the %s", words(r.Loss), words(usual)))
+	}
+	if r.Augment != "" {
+		s.Limits = append(s.Limits, "examples were changed at random: the loss minimised is the mean over such changes")
+	}
+	if _, normalises := following(s.Model); normalises {
+		s.Limits = append(s.Limits, "normalisations followed the batch in training, in L they have the model's statistics")
 	}
 	if r.Smoothing > 0 {
 		s.Limits = append(s.Limits, fmt.Sprintf("label smoothing by %g: the loss minimised has other targets", float64(r.Smoothing)))

@@ -23,6 +23,8 @@ type Record struct {
 	Planned   int              `json:"planned"` // epochs
 	Rate      string           `json:"rate"`    // a schedule, or a number and how it decays
 	Penalties []PenaltyRecord  `json:"penalties"`
+	Loss      Loss             `json:"loss"`              // that was minimised; "" counts as the cross-entropy, or the squared error of numbers
+	Augment   string           `json:"augment,omitempty"` // how images were changed, as [data.ParseAugmentation] reads it
 	Dropout   Dropout          `json:"dropout"`
 	Smoothing jsonnum.Float    `json:"smoothing"`
 	Initial   PlaceRecord      `json:"initial"` // θ₀

@@ -160,7 +160,7 @@ func zerosOf(g *graph.Graph) int {
 // newRecord is the part of the record that training itself knows.
 func (t *training) newRecord(done trained) train.Record {
 	rec := train.Record{Arch: t.f.architecture.Name, Seed: t.seed, Data: t.origin, Optimizer: t.f.optimizer, Momentum: jsonnum.Float(t.o.Momentum), Batch: t.o.Batch,
-		Rate: t.f.rate, Penalties: []train.PenaltyRecord{}, Dropout: t.o.Dropout, Smoothing: jsonnum.Float(t.o.Smoothing), Epochs: []train.EpochRecord{}}
+		Rate: t.f.rate, Loss: t.o.Loss, Augment: t.f.augment, Penalties: []train.PenaltyRecord{}, Dropout: t.o.Dropout, Smoothing: jsonnum.Float(t.o.Smoothing), Epochs: []train.EpochRecord{}}
 	rec.Planned, rec.Batch = schedule(t.o.Epochs, t.o.Batch, t.set.Len())
 	switch {
 	case done.flow != nil:
