@@ -44,6 +44,8 @@ type trainResult struct {
 
 	record train.Record
 	unit   string // of the loss
+
+	lossName string
 }
 
 // epochResult is one epoch.
@@ -100,7 +102,10 @@ func newTrainResult(t *training, done trained) *trainResult {
 		Metric: nan, Loss: nan}
 	if t.o.Loss == "" || t.o.Loss == train.CrossEntropy {
 		r.unit = " (nats)"
+	} else {
+		r.Notes = append(r.Notes, fmt.Sprintf("boundary and bounds are of the cross-entropy, not of the %s that training lowers", t.o.Loss))
 	}
+	r.lossName = t.f.loss
 	r.record = t.newRecord(done)
 	for _, e := range r.record.Epochs {
 		r.Epochs = append(r.Epochs, epochResult{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, e.Schedule, e.Zeros, e.ValidLoss, e.ValidMetric})
@@ -296,6 +301,12 @@ func (r *trainResult) summary() web.TrainingSummary {
 	s := web.TrainingSummary{Title: "Training " + r.Arch, MetricName: r.MetricName, Metric: float64(r.Metric), HeldOut: r.HeldOut,
 		Threshold: float64(r.Boundary.Threshold), Notes: r.Notes}
 	s.Boundary, s.FixedPoint = r.Boundary.sentences()
+	if r.unit == "" {
+		s.Loss = r.lossName
+	}
+	for _, p := range r.Lyapunov.Sharpness {
+		s.Sharpness = append(s.Sharpness, web.Sharpness{Epoch: p.Epoch, Largest: float64(p.Largest), Bound: float64(p.Bound)})
+	}
 	for _, b := range r.Bounds {
 		s.Bounds = append(s.Bounds, b.sentence())
 	}
