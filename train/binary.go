@@ -28,7 +28,7 @@ import (
 // algorithm 1 and section 2.6; the values ±H are those of its first published code.
 type Binary struct {
 	Mode       BinaryMode // "" trains real weights
-	Statistics int        // training examples that the statistics of the form for use are measured on; 0 means all
+	Statistics int        // training examples that the statistics of the form for use are measured on, the first ones; 0 means all
 }
 
 // BinaryMode is how a real weight w becomes a binary one.
@@ -158,7 +158,10 @@ func (b *binarizer) put() error {
 	}
 	for _, l := range b.layers {
 		copy(l.real, l.w.data)
+	}
+	for _, l := range b.layers {
 		if err := b.binarize(l, b.t.o.Binary.Mode); err != nil {
+			b.restore()
 			return err
 		}
 	}

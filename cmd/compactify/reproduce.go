@@ -94,7 +94,7 @@ row is ok if its error is not larger than published, or may be so by chance.
 Tables:
 `
 	for _, t := range tables {
-		long += fmt.Sprintf("    %-12s %s\n", t.name, t.about)
+		long += fmt.Sprintf("    %-14s %s\n", t.name, t.about)
 	}
 	c := &cobra.Command{
 		Use:     "reproduce NAME",
