@@ -194,7 +194,7 @@ func (c Claim) complete() Claim {
 // if the folder holds it already, or nothing was refuted.
 func (c Claim) Evidence() *Witness { return c.evidence }
 
-// add appends figures, given as name, value, name, value, …
+// add appends a figure.
 func (c *Claim) add(name string, value float64) { c.Numbers = append(c.Numbers, Number{name, value}) }
 
 // note says one more thing.

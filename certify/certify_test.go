@@ -1,6 +1,7 @@
 package certify
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -150,7 +151,7 @@ func replays(t *testing.T, s *Subject, w *Witness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := back.Encode(); !equalBytes(again, file) {
+	if again, _ := back.Encode(); !bytes.Equal(again, file) {
 		t.Error("the witness is not the same after a round trip")
 	}
 	r, err := Replay(t.Context(), s, file, Options{})

@@ -4,41 +4,43 @@ import (
 	"fmt"
 
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/internal/run"
 )
 
-// CompactRecord is what of a compression's certificate and result matters here.
-type CompactRecord struct {
-	SHA256  string `json:"sha256"`
+// compressed is what of a compression's certificate and result must fit its model.
+type compressed struct {
+	SHA256  string `json:"sha256"` // of the model
 	Compact struct {
-		Nonzero int `json:"params_nonzero"`
-		Bytes   int `json:"bytes"`
+		Bytes int64 `json:"bytes"`
 	} `json:"compact"`
 }
 
 // compact reads the folder of a compression: the model must be the one that the
 // certificate is about.
 func (f *folder) compact(s *Subject, from Source) error {
-	certificate := new(CompactRecord)
-	if err := f.readJSON(certificateFile, certificate); err != nil {
-		return err
-	}
-	s.Run = certificate
 	s.File = modelFile
 	if !f.has(s.File) {
 		s.File = rejectedFile
 	}
-	if sum := f.sum(s.File); sum != certificate.SHA256 {
-		return fmt.Errorf("%s: sha256: got %.16s… for %s, want %.16s…", certificateFile, certificate.SHA256, s.File, sum)
+	stored, err := f.stored(s.File)
+	if err != nil {
+		return err
 	}
-	if f.has(resultFile) {
-		if err := f.readJSON(resultFile, s.Run); err != nil {
+	for _, name := range []string{certificateFile, resultFile} {
+		if !f.has(name) {
+			continue
+		}
+		var r compressed
+		if err := f.readJSON(name, &r); err != nil {
 			return err
 		}
-		if sum := f.sum(s.File); sum != s.Run.SHA256 {
-			return fmt.Errorf("%s: sha256: got %.16s… for %s, want %.16s…", resultFile, s.Run.SHA256, s.File, sum)
+		if r.SHA256 != stored.SHA256 {
+			return fmt.Errorf("%s: sha256 of %s: got %.16s…, want %.16s…", name, s.File, r.SHA256, stored.SHA256)
+		}
+		if n := r.Compact.Bytes; n != 0 && n != stored.Size {
+			return fmt.Errorf("%s: bytes of %s: got %d, want %d", name, s.File, n, stored.Size)
 		}
 	}
-	var err error
 	if s.Model, err = f.model(s.File); err != nil {
 		return err
 	}
@@ -63,12 +65,12 @@ func (f *folder) unhashed(s *Subject, from Source) error {
 	return nil
 }
 
-// sum is the SHA-256 of an artefact, as the manifest has it and the file has too.
-func (f *folder) sum(name string) string {
+// stored is the entry of an artefact, which the file was seen to match.
+func (f *folder) stored(name string) (run.Artefact, error) {
 	for _, a := range f.Artefacts {
 		if a.Name == name {
-			return a.SHA256
+			return a, nil
 		}
 	}
-	return ""
+	return run.Artefact{}, fmt.Errorf("artefact %q: got none, want one of %q", name, f.names())
 }

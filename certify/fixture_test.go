@@ -1,7 +1,6 @@
 package certify
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -138,5 +137,3 @@ func noted(c Claim, part string) bool {
 }
 
 func num(x float64) jsonnum.Float { return jsonnum.Float(x) }
-
-func equalBytes(a, b []byte) bool { return bytes.Equal(a, b) }

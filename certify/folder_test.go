@@ -2,8 +2,10 @@ package certify
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -376,6 +378,45 @@ func TestFlow(t *testing.T) {
 	} {
 		if c := flowing(spoil); c.Verdict != compactify.Refuted {
 			t.Errorf("%s: got %s, want it refuted", name, c.Verdict)
+		}
+	}
+}
+
+// TestCompactFolder: the model of a compression is the one its certificate is about.
+func TestCompactFolder(t *testing.T) {
+	source, _ := flowers(t)
+	model := mustEncode(t, linear(t, 2, 1, 2, 3, 4))
+	sum := sha256.Sum256(model)
+	for _, c := range []struct {
+		name, certificate, want string
+	}{
+		{"sound", fmt.Sprintf(`{"sha256":"%x","compact":{"bytes":%d}}`, sum, len(model)), ""},
+		{"another model", `{"sha256":"00"}`, "certificate.json: sha256 of model.onnx"},
+		{"another size", fmt.Sprintf(`{"sha256":"%x","compact":{"bytes":7}}`, sum), "certificate.json: bytes of model.onnx: got 7"},
+		{"no JSON", `{`, "certificate.json"},
+	} {
+		f, err := run.Create(filepath.Join(t.TempDir(), "run"), false)
+		if err == nil {
+			err = f.Asked(asked{Command: "run", Args: []string{"run", "--data", source}, Seed: 1})
+		}
+		if err == nil {
+			_, err = f.Put(modelFile, model)
+		}
+		if err == nil {
+			_, err = f.Put(certificateFile, []byte(c.certificate))
+		}
+		if err = errors.Join(err, f.Finish()); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(f.Dir(), Source{})
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: got error %v, want %q in it", c.name, err, c.want)
+			}
+			continue
+		}
+		if err != nil || s.Kind != Compact || s.Set.Len() != 24 {
+			t.Errorf("%s: got %+v, %v", c.name, s, err)
 		}
 	}
 }

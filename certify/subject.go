@@ -34,15 +34,14 @@ type Subject struct {
 	Name  string // of the folder or file
 	Files int    // artefacts whose size and SHA-256 were verified
 
-	Model   *graph.Graph   // the model that is judged
-	File    string         // its name in the folder
-	Initial *graph.Graph   // where training began; nil if the folder does not say
-	Models  []Place        // all models of a walk, in the order of its t
-	Record  *train.Record  // of a training run
-	Walk    *WalkRecord    // of a walk
-	Run     *CompactRecord // of a compression
-	Set     *data.Set      // the examples of which L is the mean
-	Output  string         // of the model; "" means the first
+	Model   *graph.Graph  // the model that is judged
+	File    string        // its name in the folder
+	Initial *graph.Graph  // where training began; nil if the folder does not say
+	Models  []Place       // all models of a walk, in the order of its t
+	Record  *train.Record // of a training run
+	Walk    *WalkRecord   // of a walk
+	Set     *data.Set     // the examples of which L is the mean
+	Output  string        // of the model; "" means the first
 
 	Penalties []train.Penalty // λ as it was in the end
 	Limits    []string        // why L is not the very function that was minimised
