@@ -129,7 +129,7 @@ func TestLBFGSResumes(t *testing.T) {
 	}
 }
 
-func mustDecode(t *testing.T, file []byte) *State {
+func mustDecode(t testing.TB, file []byte) *State {
 	t.Helper()
 	s, err := DecodeState(file)
 	if err != nil {
