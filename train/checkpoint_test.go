@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/compactify/compactify/data"
+	"github.com/compactify/compactify/format/safetensors"
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/tensor"
 )
@@ -151,6 +153,47 @@ func damaged(t *testing.T, file []byte, want error, decode func([]byte) error) {
 	}
 	if err := decode(append(slices.Clone(file), 0)); !errors.Is(err, want) {
 		t.Errorf("one byte more: got error %v, want %v", err, want)
+	}
+}
+
+// TestHostileCheckpoints: a right sum does not make the rest right, and what is read is
+// bounded by what is there.
+func TestHostileCheckpoints(t *testing.T) {
+	named := func(name string, v tensor.Tensor) safetensors.Named { return safetensors.Named{Name: name, Tensor: v} }
+	file, _, _, _ := smallState(t)
+	good, err := unseal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := good.Metadata[headKey]
+	for name, c := range map[string]struct {
+		head string
+		add  []safetensors.Named
+	}{
+		"no head":             {"", nil},
+		"another version":     {strings.Replace(head, `"version":1`, `"version":2`, 1), nil},
+		"a weight twice":      {strings.Replace(head, `["w"]`, `["w","w"]`, 1), nil},
+		"a weight too many":   {strings.Replace(head, `["w"]`, `["w","x"]`, 1), nil},
+		"statistics missing":  {strings.Replace(head, `"weights"`, `"running":["mean"],"weights"`, 1), nil},
+		"rows without end":    {head, []safetensors.Named{named("lbfgs/point", tensor.New(tensor.Float64, 1<<30, 0))}},
+		"a table of integers": {head, []safetensors.Named{named("epochs", tensor.New(tensor.Int64, 3, 10))}},
+		"another table":       {head, []safetensors.Named{named("samples", tensor.New(tensor.Float64, 3, 14))}},
+		"weights of integers": {head, []safetensors.Named{named("m/w", tensor.New(tensor.Int32, 4))}},
+		"no witness":          {head, []safetensors.Named{named("rise", tensor.New(tensor.Uint8, 4))}},
+	} {
+		f := &safetensors.File{Metadata: map[string]string{headKey: c.head}, Tensors: slices.Clone(c.add)}
+		for _, v := range good.Tensors {
+			if !slices.ContainsFunc(c.add, func(w safetensors.Named) bool { return w.Name == v.Name }) {
+				f.Tensors = append(f.Tensors, v)
+			}
+		}
+		var b bytes.Buffer
+		if err := seal(&b, f); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := DecodeState(b.Bytes()); !errors.Is(err, ErrCheckpoint) {
+			t.Errorf("%s: got %v and error %v, want %v", name, s, err, ErrCheckpoint)
+		}
 	}
 }
 
