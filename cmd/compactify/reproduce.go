@@ -22,11 +22,13 @@ import (
 )
 
 // table is a set of published or required figures that this program computes again:
-// runs of the main job, or an experiment with training of its own.
+// runs of the main job, an experiment with training of its own, or networks whose
+// Hessian is measured.
 type table struct {
 	name, about string
 	rows        []job
 	experiment  *published.Experiment
+	ends        []endsNetwork
 }
 
 // job is one row of a table: a run of this program and the figure it must reach.
@@ -38,8 +40,11 @@ type job struct {
 	quick bool     // it takes a minute or less
 }
 
+func (j job) called() (name string, quick bool) { return j.name, j.quick }
+
 // tables are all that can be reproduced.
-var tables = append([]table{{name: "compression", about: "real networks made smaller inside their budgets", rows: compressionJobs}}, experimentTables()...)
+var tables = append([]table{{name: "compression", about: "real networks made smaller inside their budgets", rows: compressionJobs},
+	{name: "ends", about: "weight decay and early stopping along the Hessian's ends", ends: endsNetworks}}, experimentTables()...)
 
 var compressionJobs = []job{
 	{"lenet5 trained on glyphs", nil, 8, 0, true},
@@ -85,6 +90,9 @@ Every row of compression is a run of this program with the command that the tabl
 shows. A row is ok if the written file keeps its budget (MET), was verified, and is as
 small as published. Models of speech are judged by examples made from a recording,
 with the states that the models carry from frame to frame; --examples keeps them.
+
+ends has no paper's networks but its equations: predicted and measured stand side by
+side for small networks trained here. With --quick it needs no data folder.
 
 The other tables train the networks of a paper, for about a quarter of an hour on two
 processors, with --full as long as published, which takes hours or days. Published
@@ -175,11 +183,12 @@ func (a *app) reproduce(ctx context.Context, f reproduceFlags, name string) erro
 	if f.quick && f.full {
 		return usage(errors.New("--quick and --full exclude each other"))
 	}
-	rows, err := tables[i].chosen(f)
+	rows, networks, err := tables[i].chosen(f)
 	if err != nil {
 		return err
 	}
-	if info, err := os.Stat(f.data); err != nil || !info.IsDir() {
+	builtIn := networks != nil && !slices.ContainsFunc(networks, func(n endsNetwork) bool { return strings.HasPrefix(n.source, "DATA") })
+	if info, err := os.Stat(f.data); !builtIn && (err != nil || !info.IsDir()) {
 		return fmt.Errorf("--data %q: want a folder that holds models and datasets", f.data)
 	}
 	if a.out != "" {
@@ -189,6 +198,9 @@ func (a *app) reproduce(ctx context.Context, f reproduceFlags, name string) erro
 	}
 	if e := tables[i].experiment; e != nil {
 		return a.reproduceExperiment(ctx, f, e)
+	}
+	if networks != nil {
+		return a.reproduceEnds(ctx, f, networks)
 	}
 	folder, err := os.MkdirTemp("", "compactify-reproduce-")
 	if err != nil {
@@ -223,23 +235,37 @@ func machine() string {
 	return fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, words.Count(runtime.NumCPU(), "processor", "processors"))
 }
 
-// chosen are the rows that the flags ask for.
-func (t table) chosen(f reproduceFlags) ([]job, error) {
+// chosen are the rows that the flags ask for: jobs, or networks.
+func (t table) chosen(f reproduceFlags) (jobs []job, networks []endsNetwork, err error) {
 	if t.experiment != nil {
 		_, err := chosenRows(t.experiment, f.only)
-		return nil, err
+		return nil, nil, err
 	}
 	if f.full {
-		return nil, usage(fmt.Errorf("--full: table %s has no longer form", t.name))
+		return nil, nil, usage(fmt.Errorf("--full: table %s has no longer form", t.name))
 	}
-	var rows []job
-	for _, j := range t.rows {
-		if (!f.quick || j.quick) && (len(f.only) == 0 || slices.Contains(f.only, j.name)) {
-			rows = append(rows, j)
+	if t.ends != nil {
+		networks, err = pick(t.ends, f)
+		return nil, networks, err
+	}
+	jobs, err = pick(t.rows, f)
+	return jobs, nil, err
+}
+
+// pick keeps those of all rows that the flags ask for.
+func pick[R interface {
+	called() (name string, quick bool)
+}](all []R, f reproduceFlags) (rows []R, err error) {
+	known := make(map[string]bool)
+	for _, r := range all {
+		name, quick := r.called()
+		known[name] = true
+		if (!f.quick || quick) && (len(f.only) == 0 || slices.Contains(f.only, name)) {
+			rows = append(rows, r)
 		}
 	}
 	for _, name := range f.only {
-		if !slices.ContainsFunc(t.rows, func(j job) bool { return j.name == name }) {
+		if !known[name] {
 			return nil, usage(fmt.Errorf("--only %q: there is no such row", name))
 		}
 	}
