@@ -16,12 +16,14 @@ import (
 )
 
 func main() {
-	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nint8, int8-mse, int4-block, prune (all weights of a layer [size, size]; millions of weights/s);\ncalibrate (ResNet-20 on size examples; MB resident at most);\nprofile (a table of --model's steps);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
+	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nint8, int8-mse, int4-block, prune (all weights of a layer [size, size]; millions of weights/s);\ncalibrate (ResNet-20 on size examples; MB resident at most);\nmonitor-NET, dropout-NET for lenet-300-100 and lenet5 (training on --data without and with it, in turn:\nmedian seconds of both, ratio);\nprofile (a table of --model's steps);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
 	arch := flag.String("arch", "", "cost: the architecture whose training step is meant")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
 	threads := flag.Int("threads", 1, "threads")
 	model := flag.String("model", "", "infer: the model's file; its inputs have fixed shapes")
 	seconds := flag.Float64("seconds", 2, "least time measured, after a warm-up of a quarter of it")
+	path := flag.String("data", "glyphs", "monitor-NET, dropout-NET: the examples")
+	repeats := flag.Int("repeats", 7, "monitor-NET, dropout-NET: how often each is measured")
 	flag.Parse()
 	if *work == "cost" {
 		if err := cost(*model, *arch, *size); err != nil {
@@ -33,6 +35,12 @@ func main() {
 	defer pool.Close()
 	if *work == "profile" {
 		if err := profile(*model, pool); err != nil {
+			fail(err)
+		}
+		return
+	}
+	if c, ok := trainingWorks[*work]; ok {
+		if err := compareTrainings(c, *path, *size, max(1, *repeats), pool); err != nil {
 			fail(err)
 		}
 		return
