@@ -283,13 +283,15 @@ func (w *watch) sample(loss, lossAfter float64) Sample {
 	var gd, dd, gg, nn float64
 	first := t.lossAt() + 1
 	for i, p := range t.weights {
-		g := tensor.Data[float32](t.out[first+i])
-		for j, was := range w.start.weights[i] {
-			d := float64(p.data[j]) - float64(was)
-			gd += float64(g[j]) * d
-			gg += float64(g[j]) * float64(g[j])
+		was := w.start.weights[i]
+		now, g := p.data[:len(was)], tensor.Data[float32](t.out[first+i])[:len(was)]
+		for j := range was {
+			x, slope := float64(now[j]), float64(g[j])
+			d := x - float64(was[j])
+			gd += slope * d
+			gg += slope * slope
 			dd += d * d
-			nn += float64(p.data[j]) * float64(p.data[j])
+			nn += x * x
 		}
 	}
 	penaltyAfter := t.penalty()
