@@ -160,18 +160,21 @@ func norm1(w []float32) float64 {
 }
 
 // squares adds up in four sums, which do not wait for each other.
+// squares is the sum of squares, by four sums of every fourth element: one would wait
+// for each addition.
 func squares(w []float32) float64 {
 	var a, b, c, d float64
-	for ; len(w) >= 4; w = w[4:] {
+	for len(w) >= 4 {
 		a += float64(w[0]) * float64(w[0])
 		b += float64(w[1]) * float64(w[1])
 		c += float64(w[2]) * float64(w[2])
 		d += float64(w[3]) * float64(w[3])
+		w = w[4:]
 	}
 	for _, x := range w {
 		a += float64(x) * float64(x)
 	}
-	return a + b + (c + d)
+	return (a + b) + (c + d)
 }
 
 // largestUnit is the largest norm of the incoming weights of a unit of a layer.

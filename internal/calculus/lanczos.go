@@ -239,11 +239,11 @@ func (l *lanczos) pass(largest, smallest int) (found []Eigenpair, converged bool
 		converged = m >= min(room, largest+smallest) && l.settled(vectors, wanted) || exhausted
 		if full && !converged {
 			l.restart(values, vectors, largest, smallest)
-			values = nil
+			vectors = nil
 		}
 	}
-	if values == nil {
-		values, vectors = l.h.leading(len(l.basis)).eigen()
+	if vectors == nil {
+		_, vectors = l.h.leading(len(l.basis)).eigen()
 		wanted = ends(len(l.basis), largest, smallest)
 	}
 	found, err = l.measure(vectors, wanted)
