@@ -87,8 +87,12 @@ type watch struct {
 	epoch   int
 	lambda  float64
 	program *engine.Program // the loss alone
-	out     []tensor.Tensor
-	descent Descent
+
+	sums                   []stepSums // of the chunks of the weight at hand,
+	sumOf, sumWas, sumGrad []float32
+	sumPart                func(worker, lo, hi int)
+	out                    []tensor.Tensor
+	descent                Descent
 
 	first   snapshot // θ at the start of the epoch
 	start   snapshot // θ_k of the last measured step, or of the epoch: all finite
@@ -110,6 +114,7 @@ func newWatch(t *trainer) (*watch, error) {
 	if w.every <= 0 {
 		w.every = defaultEvery
 	}
+	w.sumPart = w.sumRange
 	w.descent = Descent{Function: objectiveFunction, MaxKappa: math.NaN()}
 	if t.o.Momentum > 0 && t.o.Optimizer == SGD {
 		w.descent.Function = energyFunction
@@ -280,20 +285,8 @@ const leastLoss = 0x1p-126
 // sample computes the figures of a step.
 func (w *watch) sample(loss, lossAfter float64) Sample {
 	t := w.t
-	var gd, dd, gg, nn float64
-	first := t.lossAt() + 1
-	for i, p := range t.weights {
-		was := w.start.weights[i]
-		now, g := p.data[:len(was)], tensor.Data[float32](t.out[first+i])[:len(was)]
-		for j := range was {
-			x, slope := float64(now[j]), float64(g[j])
-			d := x - float64(was[j])
-			gd += slope * d
-			gg += slope * slope
-			dd += d * d
-			nn += x * x
-		}
-	}
+	sums := w.sumUp()
+	gd, dd, gg, nn := sums.gd, sums.dd, sums.gg, sums.nn
 	penaltyAfter := t.penalty()
 	s := Sample{Step: t.done, Epoch: w.epoch + 1, Rate: t.rate, Lambda: w.lambda, Loss: loss, LossAfter: lossAfter,
 		Objective: loss + w.penalty, ObjectiveAfter: lossAfter + penaltyAfter, Norm: math.Sqrt(nn), GradNorm: math.Sqrt(gg)}
@@ -305,6 +298,60 @@ func (w *watch) sample(loss, lossAfter float64) Sample {
 	s.Rho = t.rate * (s.Objective - s.ObjectiveAfter) / dd
 	s.Energy, s.EnergyAfter = s.Objective+w.kinetic, s.ObjectiveAfter+w.kineticEnergy()
 	return s
+}
+
+// stepSums are ⟨g, d⟩, ‖d‖², ‖g‖² and ‖θ‖² of a step, or of a part of the weights.
+type stepSums struct{ gd, dd, gg, nn float64 }
+
+// sumChunk is how many weights are summed up at once; the sums of chunks are added in
+// their order, so that threads do not matter.
+const sumChunk = 1 << 13
+
+// sumUp sums a step up over all weights.
+func (w *watch) sumUp() stepSums {
+	var all stepSums
+	first := w.t.lossAt() + 1
+	for i, p := range w.t.weights {
+		w.sumOf, w.sumWas, w.sumGrad = p.data, w.start.weights[i], tensor.Data[float32](w.t.out[first+i])
+		chunks := (len(p.data) + sumChunk - 1) / sumChunk
+		for len(w.sums) < chunks {
+			w.sums = append(w.sums, stepSums{})
+		}
+		if w.t.o.Pool.For(chunks, 4, w.sumPart) != nil {
+			return stepSums{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
+		}
+		for _, s := range w.sums[:chunks] {
+			all.gd, all.dd, all.gg, all.nn = all.gd+s.gd, all.dd+s.dd, all.gg+s.gg, all.nn+s.nn
+		}
+	}
+	return all
+}
+
+// sumRange sums up chunks lo to hi of the weight at hand.
+func (w *watch) sumRange(_, lo, hi int) {
+	for k := lo; k < hi; k++ {
+		from, to := k*sumChunk, min((k+1)*sumChunk, len(w.sumOf))
+		now := w.sumOf[from:to]
+		was, grad := w.sumWas[from:to][:len(now)], w.sumGrad[from:to][:len(now)]
+		var a, b stepSums
+		for j := 0; j+1 < len(now); j += 2 {
+			a.add(now[j], was[j], grad[j])
+			b.add(now[j+1], was[j+1], grad[j+1])
+		}
+		if n := len(now); n%2 == 1 {
+			a.add(now[n-1], was[n-1], grad[n-1])
+		}
+		w.sums[k] = stepSums{a.gd + b.gd, a.dd + b.dd, a.gg + b.gg, a.nn + b.nn}
+	}
+}
+
+func (s *stepSums) add(now, was, grad float32) {
+	x, g := float64(now), float64(grad)
+	d := x - float64(was)
+	s.gd += g * d
+	s.dd += d * d
+	s.gg += g * g
+	s.nn += x * x
 }
 
 // maxSamples bounds what is kept of a long run.
