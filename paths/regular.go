@@ -28,7 +28,7 @@ type Regular struct {
 	Alpha    float64    // elastic: the share of ‖θ‖₁, in (0, 1]; 0 counts as ½
 	Epochs   int        // of training at each place; 0 means 2, more where these have fewer than 300 steps
 	Batch    int        // examples per step; 0 means 128, or 16 if there are fewer than 1000 examples
-	Rate     float64    // η of gradient descent with momentum 0.9, falling to 0 in the course of each training; 0 means 0.1
+	Rate     float64    // the largest η of gradient descent with momentum 0.9, falling to 0 in the course of each training; 0 means 0.1
 	Momentum float64    // 0 means 0.9; negative none
 	Seed     uint64
 	Output   string             // of the model, that answers; "" means the first
@@ -120,6 +120,7 @@ type ladder struct {
 	o      Regular
 	pool   *kernel.Pool
 	f      *train.Objective
+	probe  *train.Objective // the same over a few of the examples
 	regime regime
 
 	places  []float64 // t of the rungs, ascending, in (0, 1)
@@ -133,11 +134,12 @@ type ladder struct {
 // regime is what a path of regularised training wants of the model at t.
 type regime interface {
 	param(t float64) float64
-	options(t float64, o train.Options) train.Options       // of the training there
-	penalty(theta []float64, g *graph.Graph) float64        // Stop.Penalty
-	objective(t float64, f *Stop) float64                   // that training is to make smaller; NaN if it has no such aim
-	limit() []float64                                       // θ at t=1
-	near(ctx context.Context, t float64) ([]float64, error) // θ that should be better than that for t near 1; nil for none
+	options(t float64, o train.Options) train.Options                                              // of the training there
+	penalty(theta []float64, g *graph.Graph) float64                                               // Stop.Penalty
+	objective(t float64, f *Stop) float64                                                          // that training is to make smaller; NaN if it has no such aim
+	limit() []float64                                                                              // θ at t=1
+	shrunk(ctx context.Context, t float64, theta []float64) (_ []float64, changed bool, err error) // weights to begin with instead
+	near(ctx context.Context, t float64) ([]float64, error)                                        // θ that should be better than that for t near 1; nil for none
 }
 
 // newLadder checks model and settings and measures the model given.
@@ -155,6 +157,9 @@ func newLadder(kind string, g *graph.Graph, o Options) (*ladder, error) {
 	}
 	var err error
 	if l.f, err = train.NewObjective(l.base, l.o.Set, train.ObjectiveOptions{Pool: l.pool, Output: l.o.Output}); err != nil {
+		return fail(err)
+	}
+	if l.probe, err = l.newProbe(); err != nil {
 		return fail(err)
 	}
 	return l, nil
@@ -230,6 +235,9 @@ func (l *ladder) start(ctx context.Context) (*Stop, error) {
 		if err != nil {
 			return nil, err
 		}
+		if f.rate, err = l.firstRate(ctx); err != nil {
+			return nil, err
+		}
 		l.begin = f
 		l.note(f)
 	}
@@ -285,6 +293,13 @@ func (l *ladder) train(ctx context.Context, t float64, from *Stop) (*Stop, error
 	model := from.model
 	if model == l.g {
 		model = l.base
+	}
+	theta, changed, err := l.regime.shrunk(ctx, t, l.theta(model))
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		model = l.f.Model(theta)
 	}
 	kept := *from
 	kept.T, kept.Param, kept.Kept, kept.rate = t, l.regime.param(t), true, from.rate/2

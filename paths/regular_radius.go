@@ -68,6 +68,10 @@ func (p *MaxNorm) objective(t float64, f *Stop) float64 {
 
 func (p *MaxNorm) limit() []float64 { return p.constant() }
 
+func (p *MaxNorm) shrunk(context.Context, float64, []float64) ([]float64, bool, error) {
+	return nil, false, nil // the projection does it
+}
+
 func (p *MaxNorm) near(context.Context, float64) ([]float64, error) { return nil, nil }
 
 // Minimisers are the claims of the places where the path has made a model so far, in
@@ -133,5 +137,9 @@ func (p *Dropout) penalty([]float64, *graph.Graph) float64 { return math.NaN() }
 func (p *Dropout) objective(float64, *Stop) float64 { return math.NaN() }
 
 func (p *Dropout) limit() []float64 { return p.constant() }
+
+func (p *Dropout) shrunk(context.Context, float64, []float64) ([]float64, bool, error) {
+	return nil, false, nil
+}
 
 func (p *Dropout) near(context.Context, float64) ([]float64, error) { return nil, nil }

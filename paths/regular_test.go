@@ -261,6 +261,26 @@ func TestRidgeNearItsLimit(t *testing.T) {
 	}
 }
 
+// TestWarmStarts: X = diag(1, 2) has the curvatures 1 and 4 under ½RSS, so that a rate of
+// 10 becomes ½/4; and a step to λ=10 begins with the multiple c of the weights, a power of
+// √½, with the least ½RSS + λ‖cθ‖², near c = θᵀXᵀy/(‖Xθ‖² + 2λ‖θ‖²) = 2.7/36.45.
+func TestWarmStarts(t *testing.T) {
+	diagonal := table(t, data.Regress, []float64{1, 0, 1}, []float64{0, 2, 1})
+	r := fully(diagonal)
+	r.Rate = 10
+	p := walked(t, "l2", vector(t, 0.9, 0.9), r).(*Penalised)
+	if got, err := p.firstRate(context.Background()); err != nil || math.Abs(got-0.125) > 1e-6 {
+		t.Errorf("rate: got %v, error %v, want 1/8", got, err)
+	}
+	got, changed, err := p.shrunk(context.Background(), tOf(10), []float64{0.9, 0.9})
+	if want := 0.9 * math.Pow(2, -3.5); err != nil || !changed || math.Abs(got[0]-want) > 1e-9 || got[1] != got[0] {
+		t.Errorf("start at λ=10: got %v, changed %v, error %v, want %v twice", got, changed, err, want)
+	}
+	if _, changed, err := p.shrunk(context.Background(), tOf(1e-3), []float64{0.5, 0.4}); err != nil || changed {
+		t.Errorf("start at λ=1e-3: changed %v, error %v, want the weights themselves", changed, err)
+	}
+}
+
 // TestPathsDoNotRememberTheOrder: the model at t is the same whatever was asked for
 // before.
 func TestPathsDoNotRememberTheOrder(t *testing.T) {
@@ -324,10 +344,15 @@ func TestGroupsGo(t *testing.T) {
 // answers the same.
 func TestCutZeros(t *testing.T) {
 	g, set := mlp(t)
-	r := Regular{Set: set, Epochs: 200, Lambda: [2]float64{1e-2, 1}, Rungs: 5, Batch: 50}
+	r := Regular{Set: set, Epochs: 200, Lambda: [2]float64{1e-4, 1}, Rungs: 9, Batch: 50}
 	p := walked(t, "group", g, r).(*Penalised)
-	model := modelAt(t, p, tOf(0.02))
-	zero, _ := train.ZeroGroups(model)
+	model, zero := g, 0
+	for _, x := range p.Grid(10) {
+		if zero == 0 {
+			model = modelAt(t, p, x)
+			zero, _ = train.ZeroGroups(model)
+		}
+	}
 	smaller, cut, err := CutZeros(model)
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func (f *regularFlags) add(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.lambda, "lambda", defaultLambda, "l2, l1, elastic, group: λ of the first place behind t = 0 and of the last, with equal factors\nin between: geom:A..B")
 	flags.Float64Var(&f.alpha, "alpha", 0.5, "elastic: the share of ‖θ‖₁ in the penalty, above 0 to 1")
-	flags.Float64Var(&f.rate, "rate", 0.1, "l2, l1, elastic, group, maxnorm, dropout: step size of training, falling to 0 at each place")
+	flags.Float64Var(&f.rate, "rate", 0.1, "l2, l1, elastic, group, maxnorm, dropout: the largest step size of training, which falls to 0 at each place; the\ncurvature at the model may ask for a smaller one")
 }
 
 // penalties are the kinds of paths that have a λ.
