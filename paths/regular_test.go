@@ -263,7 +263,7 @@ func TestRidgeNearItsLimit(t *testing.T) {
 
 // TestWarmStarts: X = diag(1, 2) has the curvatures 1 and 4 under ½RSS, so that a rate of
 // 10 becomes ½/4; and a step to λ=10 begins with the multiple c of the weights, a power of
-// √½, with the least ½RSS + λ‖cθ‖², near c = θᵀXᵀy/(‖Xθ‖² + 2λ‖θ‖²) = 2.7/36.45.
+// √½, with the least ½RSS + λ‖cθ‖², near c = θᵀXᵀy/(‖Xθ‖² + 2λ‖θ‖²) = 2.7/36.45: 1/16.
 func TestWarmStarts(t *testing.T) {
 	diagonal := table(t, data.Regress, []float64{1, 0, 1}, []float64{0, 2, 1})
 	r := fully(diagonal)
@@ -273,7 +273,7 @@ func TestWarmStarts(t *testing.T) {
 		t.Errorf("rate: got %v, error %v, want 1/8", got, err)
 	}
 	got, changed, err := p.shrunk(context.Background(), tOf(10), []float64{0.9, 0.9})
-	if want := 0.9 * math.Pow(2, -3.5); err != nil || !changed || math.Abs(got[0]-want) > 1e-9 || got[1] != got[0] {
+	if want := 0.9 / 16.0; err != nil || !changed || math.Abs(got[0]-want) > 1e-9 || got[1] != got[0] {
 		t.Errorf("start at λ=10: got %v, changed %v, error %v, want %v twice", got, changed, err, want)
 	}
 	if _, changed, err := p.shrunk(context.Background(), tOf(1e-3), []float64{0.5, 0.4}); err != nil || changed {
