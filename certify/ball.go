@@ -82,6 +82,11 @@ func (j *judge) sublevel(ctx context.Context) (Claim, error) {
 	c.add("loss", here)
 	c.add("objective", here+j.penalty(j.theta))
 	c.note("C is L + λR at %s, λ as it was in the end", of)
+	if math.IsNaN(r) || math.IsInf(r, 1) {
+		c.Verdict = compactify.Inconclusive
+		c.note("L is not finite there in float32: the radius is not known")
+		return c, nil
+	}
 	if here+j.penalty(j.theta) > level {
 		c.note("the model is outside the sublevel set: L + λR is larger there")
 	} else if norm(j.theta) > r*(1+lossTolerance) {
@@ -206,7 +211,7 @@ func (j *judge) existence(ctx context.Context) (Claim, error) {
 	j.boundedBelow(&c)
 	coercive := j.coercive(&c)
 	jump := jumps(j.s.Model)
-	continuous := c.suppose(jump == "", "L is continuous: every operator of the model is%s", unless(jump))
+	continuous := c.suppose(jump == "", "L is continuous: every operator of the model that θ reaches is%s", unless(jump))
 	switch {
 	case !coercive:
 		c.Verdict = compactify.NotApplicable
@@ -253,7 +258,7 @@ func unless(operator string) string {
 	if operator == "" {
 		return ""
 	}
-	return ", " + operator + " is not"
+	return ", " + operator + " is not known to be"
 }
 
 // bounded is row 4.

@@ -56,23 +56,6 @@ func (j *judge) curvatureAtZero(ctx context.Context) (curvature, error) {
 	return curvature{p.LambdaMin, p.LambdaMinBound, p.LambdaMax, p.LambdaMaxBound, j.part.Examples(), true}, nil
 }
 
-// discontinuous are operators whose value jumps in their floating-point inputs.
-var discontinuous = map[string]bool{
-	"Sign": true, "Floor": true, "Ceil": true, "Round": true, "ArgMax": true, "ArgMin": true, "Greater": true, "GreaterOrEqual": true,
-	"Less": true, "LessOrEqual": true, "Equal": true, "QuantizeLinear": true, "DynamicQuantizeLinear": true, "compactify.FakeQuantize": true,
-	"Mod": true, "TopK": true, "NonZero": true, "IsNaN": true, "IsInf": true, "Hardmax": true, "Shrink": true, "ThresholdedRelu": true,
-}
-
-// jumps is an operator of the model that is not continuous, "" if there is none.
-func jumps(g *graph.Graph) string {
-	for _, n := range g.Nodes {
-		if discontinuous[n.Kind()] {
-			return n.Kind()
-		}
-	}
-	return ""
-}
-
 // bounds M, a Lipschitz constant of ∇L over all θ, of a loss that is convex in θ; ok
 // is false if there is none known.
 //

@@ -24,6 +24,11 @@ func (j *judge) inwards(ctx context.Context) (Claim, error) {
 	c.add("lambda", max(j.now.l2, j.now.l1, j.now.group))
 	c.add("loss_at_zero", zero)
 	j.boundedBelow(&c)
+	if math.IsNaN(zero) || math.IsInf(zero, 0) {
+		c.Verdict = compactify.Inconclusive
+		c.note("L(0) is not finite")
+		return c, nil
+	}
 	if degree, how := j.order(); c.suppose(degree > 0, "%s", how) {
 		c.add("degree", degree)
 		c.add("radius", j.inwardRadius(degree*(zero-lowerBound)))
@@ -133,7 +138,7 @@ func (j *judge) spheres(ctx context.Context, c *Claim) error {
 func (j *judge) outwards(ctx context.Context) (Claim, error) {
 	c := Claim{Statement: "without a penalty the loss decides where the flow goes far out"}
 	linear := c.suppose(j.form.Affine && j.form.Degree == 1, "the answer is linear in θ")
-	classes := c.suppose(j.s.Set.Classes() > 0, "L is a cross-entropy")
+	classes := c.suppose(j.s.Set.Classes() > 0 && j.whole.Columns() > 1, "L is a cross-entropy of two or more classes")
 	if !linear || !classes {
 		c.suppose(false, "λ > 0")
 		c.Verdict = compactify.NotApplicable

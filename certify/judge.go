@@ -11,6 +11,7 @@ import (
 	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/stream"
+	"github.com/compactify/compactify/tensor"
 	"github.com/compactify/compactify/train"
 )
 
@@ -96,6 +97,10 @@ func newJudge(s *Subject, o Options) (*judge, error) {
 		j.whole, j.why = nil, "the model has no float32 weights that its answer depends on"
 		return j, nil
 	}
+	if name := notFinite(s.Model); name != "" {
+		j.whole, j.why = nil, fmt.Sprintf("parameter %q has values that are not finite", name)
+		return j, nil
+	}
 	options.Double = !convolves(s.Model)
 	if j.part, err = train.NewObjective(s.Model, sample(s.Set, o.Examples, o.Seed), options); err != nil {
 		return nil, err
@@ -105,12 +110,45 @@ func newJudge(s *Subject, o Options) (*judge, error) {
 	return j, nil
 }
 
-// sample is at most n examples, drawn at random.
+// notFinite is a parameter with a NaN or an infinity, "" if there is none.
+func notFinite(g *graph.Graph) string {
+	for _, p := range g.Params {
+		if t := p.Data.DType(); t != tensor.Float32 && t != tensor.Float64 {
+			continue
+		}
+		if slices.ContainsFunc(p.Data.Float64s(), func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }) {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// sample is at most n examples, drawn at random, of each class its share of them
+// rounded down: where classes are equally frequent in the whole they are in the
+// sample, and a gradient at 0 that is zero for that reason stays so.
 func sample(set *data.Set, n int, seed uint64) *data.Set {
 	if set.Len() <= n {
 		return set
 	}
-	return set.Subset(stream.New(seed, "certify/examples", 0).Perm(set.Len())[:n])
+	order := stream.New(seed, "certify/examples", 0).Perm(set.Len())
+	if set.Classes() == 0 {
+		return set.Subset(order[:n])
+	}
+	quota := make([]int, set.Classes())
+	for i := range set.Len() {
+		quota[set.Label(i)]++
+	}
+	for k, count := range quota {
+		quota[k] = count * n / set.Len()
+	}
+	var chosen []int
+	for _, i := range order {
+		if k := set.Label(i); quota[k] > 0 {
+			quota[k]--
+			chosen = append(chosen, i)
+		}
+	}
+	return set.Subset(chosen)
 }
 
 // begin starts a claim that needs a loss; ok is false, and the claim complete,

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/compactify/compactify/format/safetensors"
+	"github.com/compactify/compactify/graph"
 	"github.com/compactify/compactify/internal/jsonnum"
 	"github.com/compactify/compactify/tensor"
 	"github.com/compactify/compactify/train"
@@ -270,6 +271,9 @@ func Replay(ctx context.Context, s *Subject, file []byte, o Options) (*Replayed,
 	if hash := s.Set.Hash(); hash != w.Data {
 		return nil, fmt.Errorf("replay: %w: SHA-256 of the examples: got %.16s…, want %.16s…", ErrWitness, hash, w.Data)
 	}
+	if err := w.belongs(s); err != nil {
+		return nil, fmt.Errorf("replay: %w: %w", ErrWitness, err)
+	}
 	again := *w
 	if err := settle(ctx, s, o, &again); err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
@@ -279,6 +283,45 @@ func Replay(ctx context.Context, s *Subject, file []byte, o Options) (*Replayed,
 		figure("objective_a", w.A.Objective, again.A.Objective), figure("objective_b", w.B.Objective, again.B.Objective)}}
 	r.Confirmed = r.agree() && !(again.B.Objective <= again.A.Objective)
 	return r, nil
+}
+
+// belongs holds a witness of one folder against another: one of row 11 compares two
+// models of the walk, one of row 5 is about the λ at which this walk says that it is at
+// 0, one of row 8 begins at the model.
+func (w *Witness) belongs(s *Subject) error {
+	among := func(points ...[]safetensors.Named) bool {
+		models := []*graph.Graph{s.Model}
+		for _, p := range s.Models {
+			models = append(models, p.Model)
+		}
+		for _, point := range points {
+			if !slices.ContainsFunc(models, func(g *graph.Graph) bool { return holdsWeights(g, point) }) {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case w.Claim == "row8" && !among(w.A.weights):
+		return errors.New("it begins at weights that are not the model's")
+	case w.Claim == "row11" && !among(w.A.weights, w.B.weights):
+		return errors.New("it compares weights that no model of the walk has")
+	case w.Claim == "row5" && (s.Walk == nil || len(w.Penalty) != 1 || len(s.Penalties) != 1 || w.Penalty[0].Kind != s.Penalties[0].Kind ||
+		w.Penalty[0].Lambda.At(0, 1) != s.Walk.Arrival):
+		return errors.New("it is about another penalty or λ than that of the walk's arrival")
+	}
+	return nil
+}
+
+// holdsWeights reports whether a model has exactly these weights.
+func holdsWeights(g *graph.Graph, weights []safetensors.Named) bool {
+	for _, n := range weights {
+		i := slices.IndexFunc(g.Params, func(p *graph.Param) bool { return p.Name == n.Name })
+		if i < 0 || !slices.Equal(g.Params[i].Data.Float64s(), n.Float64s()) {
+			return false
+		}
+	}
+	return true
 }
 
 // replayRise computes the rise of a measured step again, on its own batch. Under

@@ -72,7 +72,10 @@ func (j *judge) atZero(ctx context.Context) (Claim, error) {
 	}
 	c.add("examples", float64(j.part.Examples()))
 	c.Verdict = p.Verdict
-	c.suppose(p.Verdict != compactify.NotApplicable, "L has a gradient at 0")
+	if !c.suppose(p.Verdict != compactify.NotApplicable, "L has a gradient at 0") {
+		c.note("%s", p.Reason)
+		return c, nil
+	}
 	fixed := p.Kind != train.NotFixed
 	// Of a part of the examples g(0) need not be that of all.
 	if whole := norm(g) <= j.gradientTolerance(); j.form.Degree < 2 && whole != fixed {

@@ -129,6 +129,8 @@ func (s *arrivalSearch) conditions(ctx context.Context) error {
 		s.a.KKT, s.a.KKTReason = s.r.dual(s.g0)
 	case !zero:
 		s.a.KKT, s.a.KKTReason = math.Inf(1), fmt.Sprintf("‖g(0)‖ = %.6g is not 0: θ_λ = −g(0)/2λ + … for every λ", fixed.GradNorm)
+	case fixed.Curvature == NoCurvature:
+		s.a.KKT, s.a.KKTReason = 0, "g(0) = 0; the second order at 0 is not known"
 	default:
 		s.a.KKT, s.a.KKTReason = max(0, -fixed.LambdaMin/2), fmt.Sprintf("g(0) = 0, and the least curvature at 0 is %.6g", fixed.LambdaMin)
 	}

@@ -78,6 +78,15 @@ func TestArrivalOracles(t *testing.T) {
 	}
 }
 
+// TestArrivalWithoutSecondOrder: a second order that was not looked at is no second
+// order of 0.
+func TestArrivalWithoutSecondOrder(t *testing.T) {
+	a, err := FindArrival(context.Background(), doubleWell, Penalty{Kind: L2}, ArrivalOptions{Fixed: &FixedPoint{differentiable: true}})
+	if err != nil || a.KKT != 0 || !strings.Contains(a.KKTReason, "not known") {
+		t.Errorf("got %v, %q, %v, want 0 as the second order is not known", a.KKT, a.KKTReason, err)
+	}
+}
+
 // TestArrivalAscends: from a candidate in a poor direction the quotient climbs to
 // the supremum, for the smooth penalty and the others.
 func TestArrivalAscends(t *testing.T) {

@@ -137,6 +137,9 @@ func (z *zeroPoint) examine(ctx context.Context) error {
 		return err
 	}
 	z.p.GradNorm = length(z.g0)
+	if math.IsNaN(loss) || math.IsInf(loss, 0) || math.IsNaN(z.p.GradNorm) || math.IsInf(z.p.GradNorm, 0) {
+		return nil // as of an answer that is divided by its norm
+	}
 	if z.p.differentiable = z.form.Degree >= 2 || !z.form.Kinks; z.form.Degree < 2 {
 		z.p.GradTolerance = z.precision * (1 + math.Abs(loss))
 	}

@@ -283,11 +283,14 @@ func (q *quasi) watch(e int, before float64, step calculus.LBFGSStep) {
 		Objective: before, ObjectiveAfter: step.Loss, Energy: before, EnergyAfter: step.Loss, Norm: math.Sqrt(yy), GradNorm: math.Sqrt(gg)}
 	s.Kappa = 2 * (s.LossAfter - s.Loss - gd) / dd
 	s.Edge = -2 * (gd + lambda*(yy-xx)) / dd
+	if 2*riseTolerance*math.Abs(s.Loss)/dd > max(math.Abs(s.Edge), math.Abs(s.Kappa)) {
+		s.Kappa = math.NaN() // the rounding of the losses alone
+	}
 	s.Rho = step.Rate * (before - step.Loss) / dd
 	d := q.descent
 	d.Steps++
 	d.Measured++
-	if !(s.Kappa <= d.MaxKappa) {
+	if !math.IsNaN(s.Kappa) && !(s.Kappa <= d.MaxKappa) {
 		d.MaxKappa = s.Kappa
 	}
 	if s.Kappa > s.Edge {

@@ -31,6 +31,20 @@ func TestLBFGSRidge(t *testing.T) {
 	}
 }
 
+// TestLBFGSKappaAtRest: where the last steps gain no more than the rounding of the loss,
+// here of about 33 for the example that no weight reaches, there is no κ to speak of:
+// that of L = (θ₁−1)²/3 + (2θ₂−1)²/3 + 100/3 is at most 8/3.
+func TestLBFGSKappaAtRest(t *testing.T) {
+	set := table(t, data.Regress, []float64{1, 0, 1}, []float64{0, 2, 1}, []float64{0, 0, 10})
+	for _, start := range []float32{3, 0.9, 0.7, 17} {
+		o := Options{Optimizer: LBFGS, Epochs: 50, Monitor: &Monitor{}}
+		mustRun(t, linear(t, 1, start, -2), set, o)
+		if got := o.Monitor.Descent.MaxKappa; !(got <= 8./3*1.05) {
+			t.Errorf("from θ₁ = %v: largest κ: got %v, want at most 8/3", start, got)
+		}
+	}
+}
+
 // TestLBFGSSchedule: a λ that grows takes what was learned along: every epoch of the
 // walk ends near its own minimum.
 func TestLBFGSSchedule(t *testing.T) {

@@ -140,6 +140,11 @@ func (f *trainFlags) options(a *app) (train.Options, error) {
 	if err := f.optimize(&o); err != nil {
 		return o, usage(err)
 	}
+	switch o.Loss {
+	case "", train.CrossEntropy, train.SquaredHinge, train.SquaredError:
+	default:
+		return o, usage(fmt.Errorf("--loss: got %q, want cross-entropy, squared-hinge or squared-error", f.loss))
+	}
 	switch f.decay {
 	case "constant", "":
 	case "cosine":
@@ -203,6 +208,9 @@ func (f *trainFlags) optimize(o *train.Options) error {
 		o.Optimizer = train.LBFGS
 	default:
 		return fmt.Errorf("--optimizer: got %q, want sgd, momentum, nesterov, adam, adamw or lbfgs", f.optimizer)
+	}
+	if o.Momentum > 0 && (o.Optimizer == train.Adam || o.Optimizer == train.LBFGS) {
+		return fmt.Errorf("--momentum: of no meaning to %s, want sgd, momentum or nesterov", f.optimizer)
 	}
 	if o.Momentum == 0 && (f.optimizer == "momentum" || f.optimizer == "nesterov") {
 		o.Momentum = 0.9
