@@ -64,7 +64,9 @@ func (a *app) trainCommand() *cobra.Command {
 		Long: `Train a small network and write it as ONNX.
 
 Penalties are added to the mean loss, over all weights, biases included, and applied
-as exact proximal steps, stable for every λ. As λ grows the weights are pulled towards
+as exact proximal steps, stable for every λ. sgd, momentum, nesterov and lbfgs come to
+rest at minima of loss plus penalty; with adam the penalty is decoupled from the step
+(which makes it adamw), and the rest is another point. As λ grows the weights are pulled towards
 the boundary, the network whose weights are all zero; "boundary" says how near they
 came, "lyapunov" whether the descent was one: some of the steps are measured on their
 own batch before and after.
