@@ -287,12 +287,13 @@ func walkFolder(t testing.TB, spoil func(*walkResult, map[string][]byte)) string
 	}
 	origin := data.Origin{Source: file}.Describe(src.Train)
 	r := walkResult{Kind: "l2", Data: &origin}
+	measured := make(map[string]float64) // ‖θ‖²
 	files := make(map[string][]byte)
 	for name, lambda := range map[string]float64{"t-0.5.onnx": 1, "t-0.75.onnx": 3, "t-0.9.onnx": 9} {
 		a, b := 1/(1+2*lambda), 4/(4+2*lambda) // y = (1, 2) ± ¼
 		r.Minimisers = append(r.Minimisers, ClaimedMinimiser{T: num(lambda / (1 + lambda)), Lambda: num(lambda), File: name,
 			Loss: num(((1-a)*(1-a)+(2-2*b)*(2-2*b))/2 + 0.0625), Penalty: num(a*a + b*b)})
-		files[name] = mustEncode(t, linear(t, 1, float32(a), float32(b)))
+		files[name], measured[name] = mustEncode(t, linear(t, 1, float32(a), float32(b))), a*a+b*b
 	}
 	if spoil != nil {
 		spoil(&r, files)
@@ -314,7 +315,10 @@ func walkFolder(t testing.TB, spoil func(*walkResult, map[string][]byte)) string
 		}
 	}
 	if err == nil {
-		err = errors.Join(f.Point(WalkPoint{T: 0.5}), f.Finish())
+		for _, m := range r.Minimisers {
+			err = errors.Join(err, f.Point(WalkPoint{T: m.T, Param: m.Lambda, Norm: num(math.Sqrt(measured[m.File]))}))
+		}
+		err = errors.Join(err, f.Finish())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -333,6 +337,19 @@ func TestWalkFolder(t *testing.T) {
 	check(t, claims["row2"], compactify.Verified, near, map[string]float64{"lambda": 1})
 	moved := mustOpen(t, walkFolder(t, func(_ *walkResult, files map[string][]byte) { files["t-0.75.onnx"] = mustEncode(t, linear(t, 1, 1, 1)) }))
 	check(t, judged(t, moved)["row11"], compactify.Refuted, 0, nil)
+	// A model and what result.json says of it agree, and the measured points do not.
+	other := mustOpen(t, walkFolder(t, func(r *walkResult, files map[string][]byte) {
+		for i, m := range r.Minimisers {
+			if m.File == "t-0.75.onnx" {
+				a, b := 0.1, 0.5
+				r.Minimisers[i].Loss, r.Minimisers[i].Penalty = num(((1-a)*(1-a)+(2-2*b)*(2-2*b))/2+0.0625), num(a*a+b*b)
+				files[m.File] = mustEncode(t, linear(t, 1, float32(a), float32(b)))
+			}
+		}
+	}))
+	if c := judged(t, other)["row11"]; c.Verdict != compactify.Refuted || !noted(c, "the points are those of other models") {
+		t.Errorf("points of other models: got %s, %v", c.Verdict, c.Notes)
+	}
 	if _, err := Open(walkFolder(t, func(r *walkResult, _ map[string][]byte) { r.Alpha = -1 }), Source{}); err == nil {
 		t.Error("alpha -1: got no error")
 	}

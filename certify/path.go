@@ -75,10 +75,32 @@ func (j *judge) recomputed(ctx context.Context, c *Claim) ([]compactify.Minimise
 		points[i].Loss, points[i].Penalty = loss, penalty
 	}
 	c.add("computed_again", float64(models))
+	j.measured(c)
 	if off > 0 {
 		c.refute(resultFile, "%d of %d recorded points do not come out again", off, models)
 	}
 	return points, at, nil
+}
+
+// measured holds the norms of the measured points against the models that are kept of
+// them.
+func (j *judge) measured(c *Claim) {
+	for _, m := range j.s.Walk.Claimed {
+		g := j.place(m)
+		if g == nil || math.IsNaN(g.T) || len(j.s.Walk.Points) == 0 {
+			continue
+		}
+		size, said := g.Model.Norm(), math.NaN()
+		for _, p := range j.s.Walk.Points {
+			if p.T == m.T {
+				said = float64(p.Norm)
+			}
+		}
+		if !(math.Abs(size-said) <= consistent*(size+lossTolerance)) {
+			c.refute(pointsFile, "%s: ‖θ‖ is %.9g, measured was %.9g: the points are those of other models", g.File, size, said)
+			return
+		}
+	}
 }
 
 // place is the model of a claimed point, nil if the folder does not have it.

@@ -69,6 +69,7 @@ const (
 	rejectedFile    = "model.rejected.onnx"
 	resultFile      = "result.json"
 	certificateFile = "certificate.json"
+	pointsFile      = "points.jsonl"
 )
 
 // The largest files that are read.

@@ -68,7 +68,7 @@ func (f *folder) walked(s *Subject, from Source) error {
 	for i, line := range f.Points {
 		var p WalkPoint
 		if err := json.Unmarshal(line, &p); err != nil {
-			return fmt.Errorf("points.jsonl: line %d: %w", i+1, err)
+			return fmt.Errorf(pointsFile+": line %d: %w", i+1, err)
 		}
 		w.Points = append(w.Points, p)
 	}
