@@ -10,6 +10,7 @@ package published
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -146,7 +147,7 @@ func (r Row) train(ctx context.Context, source data.Source, s Setting, seed uint
 	if err != nil {
 		return fail(err)
 	}
-	run := Run{Seed: seed, Error: 100 * (1 - mean(outcome.Score)), Epoch: len(epochs), Epochs: len(epochs)}
+	run := Run{Seed: seed, Error: wrong(mean(outcome.Score)), Epoch: len(epochs), Epochs: len(epochs)}
 	if r.Held {
 		best := 0
 		for k, e := range epochs {
@@ -154,7 +155,7 @@ func (r Row) train(ctx context.Context, source data.Source, s Setting, seed uint
 				best = k
 			}
 		}
-		run.Epoch, run.Valid = best+1, 100*(1-epochs[best].ValidMetric)
+		run.Epoch, run.Valid = best+1, wrong(epochs[best].ValidMetric)
 	}
 	run.Seconds = time.Since(start).Seconds()
 	return run, outcome.Score, nil
@@ -201,6 +202,9 @@ func Best(results []Result) Result {
 		return 0
 	})
 }
+
+// wrong is an accuracy as an error in percent, without the digits that are rounding.
+func wrong(accuracy float64) float64 { return math.Round(1e11*(1-accuracy)) / 1e9 }
 
 func mean(x []float64) float64 {
 	sum := 0.0
