@@ -10,7 +10,9 @@ import (
 // constant is θ of the model that gives the best constant answer to all training
 // examples: zero but for the bias of the last layer, which holds the logarithms of the
 // shares of the classes, or the mean of the targets. A class without examples has
-// probability 2^−126 instead of 0. Without a last bias all is zero.
+// probability 2^−126 instead of 0. What all columns have in common does not change the
+// answers: it is taken off, which leaves the shortest such bias. Without a last bias all
+// is zero.
 //
 // Cross-entropy: the mean of −log q over labels is Σ share·(−log q), least for q =
 // share. Squared error: least for the mean.
@@ -39,8 +41,13 @@ func (l *ladder) bestConstant(n int) []float64 {
 	for i := range set.Len() {
 		best[set.Label(i)]++
 	}
+	mean := 0.0
 	for k, count := range best {
 		best[k] = math.Log(max(count/float64(set.Len()), leastScale))
+		mean += best[k] / float64(n)
+	}
+	for k := range best {
+		best[k] -= mean
 	}
 	return best
 }

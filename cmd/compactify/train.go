@@ -117,7 +117,7 @@ bytes of a run that was not interrupted. certify checks the folder's claims.`,
 	flags.StringVar(&f.augment, "augment", "", "change images anew in every epoch: shift:PIXELS, flip, elastic:ALPHA, with commas between them")
 	flags.Float64Var(&f.smoothing, "label-smoothing", 0, "share of each target that is spread over all classes")
 	flags.StringVar(&f.optimizer, "optimizer", "adam", "sgd, momentum, nesterov, adam, adamw or lbfgs")
-	flags.StringVar(&f.rate, "rate", "0", "SCHED of the step size (default 0.001 for adam and adamw, 0.05 otherwise)")
+	flags.StringVar(&f.rate, "rate", "", "SCHED of the step size (default 0.001 for adam and adamw, 0.05 otherwise)")
 	flags.StringVar(&f.decay, "decay", "constant", "how the step size falls within the run: constant or cosine")
 	flags.Float64Var(&f.momentum, "momentum", 0, "momentum, in [0, 1) (default 0.9 for momentum and nesterov)")
 	flags.IntVar(&f.batch, "batch", 0, "examples per step (default: 128, or 16 if there are fewer than 1,000 examples)")
@@ -331,6 +331,11 @@ func (f *trainFlags) alone() error {
 	for _, name := range []string{"optimizer", "rate", "decay", "momentum", "batch", "dropout", "dropout-input", "drop-connect", "label-smoothing", "augment", "patience", "monitor", "resume", "loss"} {
 		if f.flow.on && f.command.Flags().Changed(name) {
 			return fmt.Errorf("--flow: --%s has no meaning for a flow", name)
+		}
+	}
+	for _, name := range []string{"l1", "elastic", "group", "maxnorm"} {
+		if f.flow.on && f.command.Flags().Changed(name) {
+			return fmt.Errorf("--flow: --%s has no gradient everywhere: want --l2", name)
 		}
 	}
 	return nil
