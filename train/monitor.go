@@ -333,25 +333,26 @@ func (w *watch) sumRange(_, lo, hi int) {
 		from, to := k*sumChunk, min((k+1)*sumChunk, len(w.sumOf))
 		now := w.sumOf[from:to]
 		was, grad := w.sumWas[from:to][:len(now)], w.sumGrad[from:to][:len(now)]
-		var a, b stepSums
-		for j := 0; j+1 < len(now); j += 2 {
-			a.add(now[j], was[j], grad[j])
-			b.add(now[j+1], was[j+1], grad[j+1])
+		// Scalars, and two of each: the compiler keeps them in registers, and none waits
+		// for the last addition.
+		var gd0, gd1, dd0, dd1, gg0, gg1, nn0, nn1 float64
+		j := 0
+		for ; j+1 < len(now); j += 2 {
+			x0, x1 := float64(now[j]), float64(now[j+1])
+			g0, g1 := float64(grad[j]), float64(grad[j+1])
+			d0, d1 := x0-float64(was[j]), x1-float64(was[j+1])
+			gd0, gd1 = gd0+g0*d0, gd1+g1*d1
+			dd0, dd1 = dd0+d0*d0, dd1+d1*d1
+			gg0, gg1 = gg0+g0*g0, gg1+g1*g1
+			nn0, nn1 = nn0+x0*x0, nn1+x1*x1
 		}
-		if n := len(now); n%2 == 1 {
-			a.add(now[n-1], was[n-1], grad[n-1])
+		for ; j < len(now); j++ {
+			x, g := float64(now[j]), float64(grad[j])
+			d := x - float64(was[j])
+			gd0, dd0, gg0, nn0 = gd0+g*d, dd0+d*d, gg0+g*g, nn0+x*x
 		}
-		w.sums[k] = stepSums{a.gd + b.gd, a.dd + b.dd, a.gg + b.gg, a.nn + b.nn}
+		w.sums[k] = stepSums{gd0 + gd1, dd0 + dd1, gg0 + gg1, nn0 + nn1}
 	}
-}
-
-func (s *stepSums) add(now, was, grad float32) {
-	x, g := float64(now), float64(grad)
-	d := x - float64(was)
-	s.gd += g * d
-	s.dd += d * d
-	s.gg += g * g
-	s.nn += x * x
 }
 
 // maxSamples bounds what is kept of a long run.
