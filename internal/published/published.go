@@ -96,20 +96,24 @@ func (e Experiment) Run(ctx context.Context, source data.Source, rows []Row, s S
 		return fmt.Errorf("reproduce %s: want training and test examples", e.Name)
 	}
 	seeds := max(1, e.Seeds[s.Length])
-	total := float64(len(rows) * seeds)
-	for i, row := range rows {
+	total, before := 0.0, 0.0 // epochs
+	for _, row := range rows {
+		total += float64(row.epochs(s.Length) * seeds)
+	}
+	for _, row := range rows {
 		r := Result{Row: row, Examples: source.Test.Len()}
 		for k := range seeds {
-			before := float64(i*seeds + k)
+			epochs := float64(row.epochs(s.Length))
 			progress := func(done float64) {
 				if s.Progress != nil {
-					s.Progress(row.Name, (before+done)/total)
+					s.Progress(row.Name, (before+done*epochs)/total)
 				}
 			}
 			run, right, err := row.train(ctx, source, s, s.Seed+uint64(k), progress)
 			if err != nil {
 				return fmt.Errorf("reproduce %s: %s: %w", e.Name, row.Name, err)
 			}
+			before += epochs
 			r.Runs, r.Right = append(r.Runs, run), append(r.Right, right...)
 		}
 		if err := s.Done(r); err != nil {
@@ -117,6 +121,12 @@ func (e Experiment) Run(ctx context.Context, source data.Source, rows []Row, s S
 		}
 	}
 	return nil
+}
+
+// epochs is how many a network trains.
+func (r Row) epochs(l Length) int {
+	_, o := r.Recipe(l)
+	return o.Epochs
 }
 
 // train trains one network and tests it.
