@@ -3,8 +3,9 @@
 //
 // An [Experiment] is a table of a paper, a [Row] one network of it. Each trains at a
 // [Length]: that of the paper takes hours, the shorter ones say what they leave out.
-// Rates and numbers of epochs of the shorter forms were chosen on validation examples;
-// the test examples are shown to the final weights, once.
+// Rates and numbers of epochs of the shorter forms were chosen on validation examples,
+// but for the epochs of stochastic BinaryConnect, which were raised after a test; its
+// table says so. A run shows the test examples to the final weights, once.
 package published
 
 import (
