@@ -66,10 +66,10 @@ func (a *app) trainCommand() *cobra.Command {
 Penalties are added to the mean loss, over all weights, biases included, and applied
 as exact proximal steps, stable for every λ. sgd, momentum, nesterov and lbfgs come to
 rest at minima of loss plus penalty; with adam the penalty is decoupled from the step
-(which makes it adamw), and the rest is another point. As λ grows the weights are pulled towards
-the boundary, the network whose weights are all zero; "boundary" says how near they
-came, "lyapunov" whether the descent was one: some of the steps are measured on their
-own batch before and after.
+(which makes it adamw), and the rest is another point. As λ grows the weights are
+pulled towards the boundary, the network whose weights are all zero; "boundary" says
+how near they came, "lyapunov" whether the descent was one: some of the steps are
+measured on their own batch before and after.
 
 Schedules (SCHED) run over the epochs, ends included:
     1e-4             the same in every epoch
@@ -307,7 +307,8 @@ func (f *trainFlags) train(ctx context.Context, set *data.Set, seed uint64, o tr
 		}
 	}
 	if f.flow.on {
-		return t, f.follow(ctx, &t, model, set, o)
+		err = f.follow(ctx, &t, model, set, o)
+		return t, err
 	}
 	t.Result, err = train.Towards(ctx, model, set, f.threshold, o)
 	return t, err

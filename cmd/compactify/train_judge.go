@@ -80,8 +80,7 @@ const (
 
 // sharp measures the top of the Hessian's spectrum at a model.
 func (t *training) sharp(ctx context.Context, epoch int, g *graph.Graph) (sharpness, error) {
-	epochs, _ := schedule(t.o.Epochs, t.o.Batch, t.set.Len())
-	n := min(max(leastSharpness, min(mostSharpness, t.set.Len()*epochs/sharpnessShare)), t.set.Len())
+	n := min(max(leastSharpness, min(mostSharpness, t.set.Len()*t.o.Epochs/sharpnessShare)), t.set.Len())
 	f, err := train.NewObjective(g, firstOf(t.set, n), train.ObjectiveOptions{Pool: t.pool, Batch: n})
 	if err != nil {
 		return sharpness{}, err

@@ -24,42 +24,28 @@ import (
 
 // trainResult is the JSON object of train.
 type trainResult struct {
-	Arch       string        `json:"arch"`
-	Params     int           `json:"params"`
-	Epochs     []epochResult `json:"epochs"`
-	Metric     jsonnum.Float `json:"metric"` // on the held-out examples
-	MetricName string        `json:"metric_name"`
-	Loss       jsonnum.Float `json:"loss"`
-	HeldOut    int           `json:"held_out"`
-	Lyapunov   lyapunov      `json:"lyapunov"`
-	Boundary   boundary      `json:"boundary"`
-	Bounds     []normBound   `json:"bounds"`
-	Recomputed *recomputed   `json:"recomputed,omitempty"`
-	Diverged   string        `json:"diverged,omitempty"` // why the run ended early
-	Notes      []string      `json:"notes,omitempty"`
-	Files      trainFiles    `json:"files"`
-	Bytes      int           `json:"bytes"`
-	Seed       uint64        `json:"seed"`
-	Seconds    float64       `json:"seconds"`
+	Arch       string              `json:"arch"`
+	Params     int                 `json:"params"`
+	Epochs     []train.EpochRecord `json:"epochs"`
+	Metric     jsonnum.Float       `json:"metric"` // on the held-out examples
+	MetricName string              `json:"metric_name"`
+	Loss       jsonnum.Float       `json:"loss"`
+	HeldOut    int                 `json:"held_out"`
+	Lyapunov   lyapunov            `json:"lyapunov"`
+	Boundary   boundary            `json:"boundary"`
+	Bounds     []normBound         `json:"bounds"`
+	Recomputed *recomputed         `json:"recomputed,omitempty"`
+	Diverged   string              `json:"diverged,omitempty"` // why the run ended early
+	Notes      []string            `json:"notes,omitempty"`
+	Files      trainFiles          `json:"files"`
+	Bytes      int                 `json:"bytes"`
+	Seed       uint64              `json:"seed"`
+	Seconds    float64             `json:"seconds"`
 
 	record train.Record
 	unit   string // of the loss
 
 	lossName string
-}
-
-// epochResult is one epoch.
-type epochResult struct {
-	Loss         jsonnum.Float `json:"loss"`
-	Metric       jsonnum.Float `json:"metric"`
-	Norm         jsonnum.Float `json:"norm"`
-	Lambda       jsonnum.Float `json:"lambda"`
-	Rate         jsonnum.Float `json:"rate"`
-	Penalty      jsonnum.Float `json:"penalty"`
-	ScheduleTerm jsonnum.Float `json:"schedule_term"`
-	Zeros        int           `json:"zeros"`
-	ValidLoss    jsonnum.Float `json:"valid_loss"`
-	ValidMetric  jsonnum.Float `json:"valid_metric"`
 }
 
 // lyapunov holds what is known of the descent; NaN is what was not measured.
@@ -98,7 +84,7 @@ type trainFiles struct {
 
 func newTrainResult(t *training, done trained) *trainResult {
 	nan := jsonnum.Float(math.NaN())
-	r := &trainResult{Arch: t.f.architecture.Name, Params: done.Model.NumParams(), Seed: t.seed, Epochs: []epochResult{}, Bounds: []normBound{}, Recomputed: t.twice,
+	r := &trainResult{Arch: t.f.architecture.Name, Params: done.Model.NumParams(), Seed: t.seed, Bounds: []normBound{}, Recomputed: t.twice,
 		Metric: nan, Loss: nan}
 	if t.o.Loss == "" || t.o.Loss == train.CrossEntropy {
 		r.unit = " (nats)"
@@ -107,9 +93,7 @@ func newTrainResult(t *training, done trained) *trainResult {
 	}
 	r.lossName = t.f.loss
 	r.record = t.newRecord(done)
-	for _, e := range r.record.Epochs {
-		r.Epochs = append(r.Epochs, epochResult{e.Loss, e.Metric, e.Norm, e.Lambda, e.Rate, e.Penalty, e.Schedule, e.Zeros, e.ValidLoss, e.ValidMetric})
-	}
+	r.Epochs = r.record.Epochs
 	steps := done.steps
 	if t.o.From != nil {
 		steps += t.o.From.Steps
@@ -166,7 +150,7 @@ func zerosOf(g *graph.Graph) int {
 func (t *training) newRecord(done trained) train.Record {
 	rec := train.Record{Arch: t.f.architecture.Name, Seed: t.seed, Data: t.origin, Optimizer: t.f.optimizer, Momentum: jsonnum.Float(t.o.Momentum), Batch: t.o.Batch,
 		Rate: t.f.rate, Loss: t.o.Loss, Augment: t.f.augment, Penalties: []train.PenaltyRecord{}, Dropout: t.o.Dropout, Smoothing: jsonnum.Float(t.o.Smoothing), Epochs: []train.EpochRecord{}}
-	rec.Planned, rec.Batch = schedule(t.o.Epochs, t.o.Batch, t.set.Len())
+	rec.Planned = t.o.Epochs
 	switch {
 	case done.flow != nil:
 		rec.Optimizer, rec.Rate = "flow", "0"
@@ -320,7 +304,7 @@ func (r *trainResult) summary() web.TrainingSummary {
 const maxRows = 20
 
 func (r *trainResult) text(w io.Writer) {
-	penalised := slices.ContainsFunc(r.Epochs, func(e epochResult) bool { return e.Lambda != 0 })
+	penalised := slices.ContainsFunc(r.Epochs, func(e train.EpochRecord) bool { return e.Lambda != 0 })
 	rows := [][]string{{"epoch", "training loss" + r.unit, "training accuracy", "‖θ‖"}}
 	if penalised {
 		rows[0] = append(rows[0], "λ", "zeros")

@@ -98,6 +98,7 @@ func (t *training) open() error {
 		t.origin.Cuts = append(t.origin.Cuts, cut)
 	}
 	t.origin = t.origin.Describe(t.set)
+	t.o.Epochs, t.o.Batch = schedule(t.o.Epochs, t.o.Batch, t.set.Len())
 	return nil
 }
 
@@ -188,8 +189,7 @@ const checkpointEvery = 2 * time.Second
 
 // save writes a checkpoint.
 func (t *training) save(s *train.State) error {
-	epochs, _ := schedule(t.o.Epochs, t.o.Batch, t.set.Len())
-	if t.folder == nil || len(s.Epochs) < epochs && time.Since(t.saved) < checkpointEvery {
+	if t.folder == nil || len(s.Epochs) < t.o.Epochs && time.Since(t.saved) < checkpointEvery {
 		return nil
 	}
 	t.saved = time.Now()
@@ -201,19 +201,15 @@ func (t *training) save(s *train.State) error {
 // unsettled are flags that do not change what is trained.
 var unsettled = map[string]bool{"resume": true, "threshold": true, "sharpness": true, "eval": true, "help": true}
 
-// everywhere are flags of all commands that do.
-var everywhere = []string{"seed"}
-
-// settled calls visit with every flag that a checkpoint settles.
+// settled calls visit with every flag that a checkpoint settles, of those of all
+// commands the seed.
 func settled(c *cobra.Command, visit func(*pflag.Flag)) {
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if !unsettled[f.Name] {
 			visit(f)
 		}
 	})
-	for _, name := range everywhere {
-		visit(c.Flags().Lookup(name))
-	}
+	visit(c.Flags().Lookup("seed"))
 }
 
 // checkpoint reads what --resume names, if it is given, and takes the settings from it
