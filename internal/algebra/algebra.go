@@ -1,0 +1,2 @@
+// Package algebra is small dense linear algebra in double precision.
+package algebra

@@ -1,0 +1,2 @@
+// Package rational is exact linear algebra over the rational numbers.
+package rational
