@@ -135,16 +135,24 @@ func (l *lattice) round(w []float64, scale []int, digits int) []*big.Int {
 		largest = max(largest, math.Abs(x))
 	}
 	_, top := math.Frexp(largest)
+	rounded := make([]float64, len(w))
+	for j, x := range w {
+		rounded[j] = math.RoundToEven(math.Ldexp(x, digits-top))
+	}
+	return l.integers(rounded, scale)
+}
+
+// integers is the direction of the doubles w_j·2^−scale[j].
+func (l *lattice) integers(w []float64, scale []int) []*big.Int {
 	out := make([]*big.Int, len(w))
 	low := math.MaxInt
 	shift := make([]int, len(w))
 	for j, x := range w {
 		out[j] = new(big.Int)
-		m := math.RoundToEven(math.Ldexp(x, digits-top))
-		if m == 0 {
+		if x == 0 {
 			continue
 		}
-		odd, e := dyadic(m)
+		odd, e := dyadic(x)
 		out[j].SetInt64(odd)
 		shift[j] = e + l.exp[j] - scale[j]
 		low = min(low, shift[j])
