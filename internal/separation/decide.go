@@ -15,8 +15,9 @@ import (
 type decision struct {
 	lattice
 	ctx     context.Context
-	largest []int // exponents of the coordinates in double precision
-	work    float64
+	largest []int   // exponents of the coordinates in double precision
+	budget  float64 // of products of words
+	work    float64 // of it that is left
 
 	direction []*big.Int // nil: none yet
 	tied      []int
@@ -24,7 +25,7 @@ type decision struct {
 
 func newDecision(ctx context.Context, p *Points, o Options) *decision {
 	largest, least := p.exponents()
-	d := &decision{lattice: lattice{p, least}, ctx: ctx, largest: largest, work: o.Work, tied: make([]int, len(p.Rows))}
+	d := &decision{lattice: lattice{p, least}, ctx: ctx, largest: largest, budget: o.Work, work: o.Work, tied: make([]int, len(p.Rows))}
 	for i := range d.tied {
 		d.tied[i] = i
 	}
@@ -35,7 +36,7 @@ func newDecision(ctx context.Context, p *Points, o Options) *decision {
 var errBudget = errors.New("the arithmetic of integers would take too long")
 
 func (d *decision) limit() rational.Limit {
-	return rational.Limit{Work: d.work, Check: d.ctx.Err}
+	return rational.Limit{Work: d.budget, Check: d.ctx.Err}
 }
 
 // decide looks for a direction with all rows on its right side, and if there is none

@@ -64,12 +64,12 @@ var ErrNotFinite = errors.New("not a finite number")
 
 // Options bound the work.
 type Options struct {
-	// Work is how many word operations the arithmetic of integers may take; 0 means
-	// 1e10, some tens of seconds at most.
+	// Work is how many products of words the arithmetic of integers may take, by an
+	// estimate made before each step; 0 means 2e10, which is half a minute's.
 	Work float64
 }
 
-const defaultWork = 1e10
+const defaultWork = 2e10
 
 // Result is a decision with its proof.
 type Result struct {
