@@ -135,7 +135,7 @@ func TestSeparableSparse(t *testing.T) {
 		binary[2] = []float64{1, 0, 0, 0, 1}
 		for _, p := range []Problem{classed(t, Multinomial, rows...), classed(t, Binomial, binary...)} {
 			q := p
-			q.X = compressed(t, p.X)
+			q.X = inColumns(t, p.X)
 			a, b := separated1(t, p, DefaultOptions()), separated1(t, q, DefaultOptions())
 			if a.Kind != b.Kind || a.Separated != b.Separated {
 				t.Fatalf("dense %+v, sparse %+v", a, b)
@@ -144,7 +144,7 @@ func TestSeparableSparse(t *testing.T) {
 	}
 }
 
-func compressed(t testing.TB, m *Matrix) *Matrix {
+func inColumns(t testing.TB, m *Matrix) *Matrix {
 	t.Helper()
 	start, row, value := []int{0}, []int32{}, []float64{}
 	for j := range m.cols {
