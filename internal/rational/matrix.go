@@ -62,8 +62,8 @@ func (m *Matrix) Transpose() *Matrix {
 	return t
 }
 
-// bits is the length of the longest element.
-func (m *Matrix) bits() int {
+// Bits is the length of the longest element.
+func (m *Matrix) Bits() int {
 	longest := 0
 	for _, v := range m.a {
 		longest = max(longest, v.BitLen())

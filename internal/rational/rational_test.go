@@ -299,7 +299,7 @@ func BenchmarkSolve(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(SolveWork(n, a.bits())/(b.Elapsed().Seconds()/float64(b.N)), "work/s")
+			b.ReportMetric(SolveWork(n, a.Bits())/(b.Elapsed().Seconds()/float64(b.N)), "work/s")
 		})
 	}
 }

@@ -94,19 +94,26 @@ func dependence(a, core *Matrix, rows, cols []int, failed int, limit Limit) (Fra
 
 // Rank is the rank of A.
 func Rank(a *Matrix, limit Limit) (int, error) {
+	basis, err := Independent(a, limit)
+	return len(basis), err
+}
+
+// Independent are columns of A, ascending, that are independent and of which all others
+// are combinations.
+func Independent(a *Matrix, limit Limit) ([]int, error) {
 	work := float64(a.rows) * float64(a.cols) * float64(min(a.rows, a.cols))
 	if err := limit.allow(fmt.Sprintf("rank of [%d, %d]", a.rows, a.cols), work); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, p := range primes(attempts) {
 		k := field{p}
 		rows, cols, _ := k.echelon(a.residues(k), a.rows, a.cols)
 		ok, err := spans(a, rows, cols, limit)
 		if ok || err != nil {
-			return len(rows), err
+			return cols, err
 		}
 	}
-	return 0, fmt.Errorf("rational: rank of [%d, %d]: %w", a.rows, a.cols, errUnlucky)
+	return nil, fmt.Errorf("rational: rank of [%d, %d]: %w", a.rows, a.cols, errUnlucky)
 }
 
 // spans reports whether all rows are combinations of the given ones, whose submatrix
@@ -148,8 +155,8 @@ func Determinant(a *Matrix, limit Limit) (*big.Int, error) {
 	length, _ := a.hadamard()
 	count := (length+1)/digitBits + 1
 	n := float64(a.rows)
-	what := fmt.Sprintf("determinant of %d rows with numbers of %d bits", a.rows, a.bits())
-	if err := limit.allow(what, float64(count)*n*n*(n+float64(a.bits()/64+1))); err != nil {
+	what := fmt.Sprintf("determinant of %d rows with numbers of %d bits", a.rows, a.Bits())
+	if err := limit.allow(what, float64(count)*n*n*(n+float64(a.Bits()/64+1))); err != nil {
 		return nil, err
 	}
 	det, modulus := new(big.Int), big.NewInt(1)

@@ -35,8 +35,8 @@ func NewSolver(a *Matrix, limit Limit) (*Solver, error) {
 		return nil, fmt.Errorf("rational: solve [%d, %d]: want a square matrix", a.rows, a.cols)
 	}
 	n := a.rows
-	what := fmt.Sprintf("solve %d equations with numbers of %d bits", n, a.bits())
-	if err := limit.allow(what, SolveWork(n, a.bits())); err != nil {
+	what := fmt.Sprintf("solve %d equations with numbers of %d bits", n, a.Bits())
+	if err := limit.allow(what, SolveWork(n, a.Bits())); err != nil {
 		return nil, err
 	}
 	s := &Solver{a: a, n: n, limit: limit}
@@ -96,7 +96,7 @@ func (m *Matrix) hadamard() (determinant, thinnest int) {
 }
 
 func (m *Matrix) planes() [][]uint64 {
-	words := m.bits()/64 + 1
+	words := m.Bits()/64 + 1
 	planes := make([][]uint64, words)
 	for w := range planes {
 		planes[w] = make([]uint64, len(m.a))

@@ -1,0 +1,440 @@
+package linear
+
+import (
+	"math"
+	"slices"
+
+	"github.com/compactify/compactify/internal/rational"
+)
+
+// floatLasso is a lasso in double precision.
+type floatLasso struct {
+	*task
+	target   []float64 // less offsets, and its mean if there is an intercept
+	mean     float64
+	size     float64 // λ_max: what small numbers are compared with
+	now      float64 // λ at which the next line begins
+	least    float64 // λ at which to stop
+	nullLoss float64
+	active   activeFactor
+}
+
+const (
+	// tieTolerance is the relative difference of two λ, or of two rates of change, that
+	// may be rounding.
+	tieTolerance = 1e-11
+	// nothingLeft is the share of λ_max below which there is nothing but rounding.
+	nothingLeft = 0x1p-40
+)
+
+func newFloatLasso(t *task, least float64) *floatLasso {
+	m := &floatLasso{task: t, least: least, now: math.Inf(1), target: slices.Clone(t.y)}
+	m.active = activeFactor{m: m, columns: map[int][]float64{}}
+	for i, o := range t.offset {
+		m.target[i] -= o
+	}
+	if !t.intercept {
+		return m
+	}
+	for i, w := range t.weights {
+		m.mean += w * m.target[i]
+	}
+	for i := range m.target {
+		m.target[i] -= m.mean
+	}
+	return m
+}
+
+// floatLine is a line of a float lasso: θ = a − λb, c = p + λq.
+type floatLine struct {
+	m        *floatLasso
+	members  []member
+	a, b     []float64
+	p, q     []float64 // nil once the lower end is known
+	top, low float64
+	end      Breakpoint
+}
+
+// penalised reports whether a column can be in or out.
+func (m *floatLasso) penalised(j int) bool {
+	return m.task.factor[j] > 0 && !math.IsInf(m.task.factor[j], 1)
+}
+
+func (m *floatLasso) null() (line, error) {
+	var support []member
+	for j, f := range m.task.factor {
+		if f != 0 {
+			continue
+		}
+		// One that depends on those before adds nothing.
+		with := append(slices.Clone(support), member{column: j})
+		if err := m.active.set(with); err == nil {
+			support = with
+		}
+	}
+	made, err := m.line(support)
+	if err != nil {
+		return nil, err
+	}
+	l := made.(*floatLine)
+	rest := m.residual(support, l.a)
+	for i, r := range rest {
+		m.nullLoss += m.weights[i] * r * r / 2
+	}
+	for j, p := range l.p {
+		if m.penalised(j) {
+			m.size = max(m.size, math.Abs(p)/m.task.factor[j])
+		}
+	}
+	return l, nil
+}
+
+// line solves for a and b, each refined by its residual over the examples, so that the
+// error is that of the columns rather than of their Gram matrix.
+func (m *floatLasso) line(support []member) (line, error) {
+	if err := m.active.set(support); err != nil {
+		return nil, err
+	}
+	size := len(support)
+	l := &floatLine{m: m, members: support, top: m.now, a: make([]float64, size), b: make([]float64, size)}
+	slope := make([]float64, size)
+	for k, a := range support {
+		slope[k] = float64(a.sign) * m.task.factor[a.column]
+	}
+	const refinements = 2
+	for range 1 + refinements {
+		rest := m.weighted(m.residual(support, l.a))
+		fit := m.weighted(m.fitted(support, l.b))
+		c, d := make([]float64, size), make([]float64, size)
+		for k, a := range support {
+			x := m.active.columns[a.column]
+			for i := range x {
+				c[k] += x[i] * rest[i]
+				d[k] -= x[i] * fit[i]
+			}
+			d[k] += slope[k]
+		}
+		m.active.solve(support, c)
+		m.active.solve(support, d)
+		for k := range support {
+			l.a[k] += c[k]
+			l.b[k] += d[k]
+		}
+	}
+	l.p, l.q = m.correlations(m.residual(support, l.a)), m.correlations(m.fitted(support, l.b))
+	return l, nil
+}
+
+// fitted is Σ_k v_k x̃_k over a support.
+func (m *floatLasso) fitted(support []member, v []float64) []float64 {
+	out := make([]float64, m.rows)
+	for k, a := range support {
+		for i, x := range m.active.columns[a.column] {
+			out[i] += v[k] * x
+		}
+	}
+	return out
+}
+
+func (m *floatLasso) residual(support []member, v []float64) []float64 {
+	out := m.fitted(support, v)
+	for i := range out {
+		out[i] = m.target[i] - out[i]
+	}
+	return out
+}
+
+func (m *floatLasso) weighted(v []float64) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = m.weights[i] * x
+	}
+	return out
+}
+
+// correlations are X̃ᵀWv.
+func (m *floatLasso) correlations(v []float64) []float64 {
+	out := make([]float64, m.cols)
+	w, sum := m.weighted(v), 0.0
+	for _, x := range w {
+		sum += x
+	}
+	m.correlate([][]float64{out}, nil, [][]float64{w}, []float64{sum})
+	return out
+}
+
+func (l *floatLine) support() []member { return l.members }
+
+func (l *floatLine) heads(k int) int {
+	largest := 0.0
+	for _, b := range l.b {
+		largest = max(largest, math.Abs(b))
+	}
+	return signOf(float64(l.members[k].sign)*l.b[k], tieTolerance*largest)
+}
+
+func (l *floatLine) slack(m member) int {
+	f, q := l.m.task.factor[m.column], float64(m.sign)*l.q[m.column]
+	return signOf(q-f, tieTolerance*(f+math.Abs(q)))
+}
+
+// signOf is 0 for numbers within the tolerance.
+func signOf(x, tolerance float64) int {
+	switch {
+	case x > tolerance:
+		return 1
+	case x < -tolerance:
+		return -1
+	}
+	return 0
+}
+
+func (l *floatLine) descend(tied []member) (event, error) {
+	type crossing struct {
+		at   float64
+		who  member
+		zero bool
+	}
+	var list []crossing
+	skip := make(map[member]bool, len(tied))
+	for _, m := range tied {
+		skip[m] = true
+	}
+	in := make(map[int]bool, len(l.members))
+	for k, m := range l.members {
+		in[m.column] = true
+		if l.heads(k) < 0 && l.a[k]/l.b[k] > 0 {
+			list = append(list, crossing{l.a[k] / l.b[k], m, true})
+		}
+	}
+	for j := range l.p {
+		if in[j] || !l.m.penalised(j) {
+			continue
+		}
+		for _, sign := range []int{1, -1} {
+			s := float64(sign)
+			p, rate := s*l.p[j], l.m.task.factor[j]-s*l.q[j]
+			if p > 0 && rate > 0 && !skip[member{j, sign}] {
+				list = append(list, crossing{p / rate, member{j, sign}, false})
+			}
+		}
+	}
+	low := 0.0
+	for _, c := range list {
+		low = max(low, c.at)
+	}
+	low = min(low, l.top)
+	e := event{end: low <= max(l.m.least, l.m.size*nothingLeft)}
+	if e.end {
+		low = l.m.least
+	}
+	for _, c := range list {
+		switch {
+		case e.end || c.at < low*(1-tieTolerance):
+		case c.zero:
+			e.zeros = append(e.zeros, c.who)
+		default:
+			e.hits = append(e.hits, c.who)
+		}
+	}
+	for _, m := range tied {
+		if !in[m.column] && l.slack(m) == 0 {
+			e.idle = append(e.idle, m)
+		}
+	}
+	l.finish(low, e)
+	return e, nil
+}
+
+// finish makes the breakpoint and forgets what is long.
+func (l *floatLine) finish(low float64, e event) {
+	l.low, l.m.now = low, low
+	for j := range l.p {
+		l.p[j] += low * l.q[j]
+	}
+	l.end = Breakpoint{Point: l.point(low, l.p, e.zeros)}
+	l.p, l.q = nil, nil
+}
+
+func (l *floatLine) lower() Breakpoint { return l.end }
+
+func (l *floatLine) reaches(lambda float64) bool { return lambda >= l.low }
+
+func (l *floatLine) at(lambda float64) Point {
+	theta := l.theta(lambda)
+	return l.point(lambda, l.m.correlations(l.m.residual(l.members, theta)), nil)
+}
+
+func (l *floatLine) theta(lambda float64) []float64 {
+	out := make([]float64, len(l.members))
+	for k := range out {
+		out[k] = l.a[k] - lambda*l.b[k]
+	}
+	return out
+}
+
+// point is the model at λ; c are the correlations there, zeros coefficients that are 0
+// but for rounding.
+func (l *floatLine) point(lambda float64, c []float64, zeros []member) Point {
+	m, theta := l.m, l.theta(lambda)
+	for k, a := range l.members {
+		// Beyond 0 by rounding, next to where the coefficient begins or ends.
+		if a.sign != 0 && theta[k]*float64(a.sign) < 0 || slices.Contains(zeros, a) {
+			theta[k] = 0
+		}
+	}
+	f := fitted{lambda: lambda, intercept: []float64{m.mean}}
+	for k, a := range l.members {
+		if theta[k] != 0 {
+			f.index, f.value = append(f.index, a.column), append(f.value, theta[k])
+			f.penalty += m.task.factor[a.column] * math.Abs(theta[k])
+		}
+	}
+	for i, r := range m.residual(l.members, theta) {
+		f.loss += m.weights[i] * r * r / 2
+	}
+	f.gap, f.kkt = m.certificate(&f, c)
+	return m.task.point(f, m.nullLoss)
+}
+
+// certificate bounds the gap by the dual point s·W·residual, s ≤ 1 such that it is
+// feasible. Correlations that ought to be 0, of columns without a penalty and of all
+// columns at λ = 0, are rounding of a solution refined by its residual, and taken to
+// be 0.
+func (m *floatLasso) certificate(f *fitted, c []float64) (gap, kkt float64) {
+	share, theta := 1.0, make(map[int]float64, len(f.index))
+	for i, j := range f.index {
+		theta[j] = f.value[i]
+	}
+	for j, v := range c {
+		if math.IsInf(m.task.factor[j], 1) {
+			continue
+		}
+		h := m.term(j, f.lambda)
+		kkt = max(kkt, h.violation(theta[j], v))
+		if h.a > 0 && math.Abs(v) > h.a {
+			share = min(share, h.a/math.Abs(v))
+		}
+	}
+	gap = (1 - share) * (1 - share) * f.loss
+	for i, j := range f.index {
+		if h := m.term(j, f.lambda); h.a > 0 {
+			gap += max(0, h.a*math.Abs(f.value[i])-share*c[j]*f.value[i])
+		}
+	}
+	return gap, kkt
+}
+
+// followFloat finds the path in double precision.
+func (b *Breakpoints) followFloat(f *follower, t *task, o HomotopyOptions) error {
+	lines, err := f.follow(newFloatLasso(t, o.MinLambda))
+	if err != nil {
+		return err
+	}
+	b.finish(lines)
+	points := make([]Point, len(b.Points))
+	for i := range points {
+		points[i] = b.Points[i].Point
+	}
+	b.Checks = checkPath(points)
+	return nil
+}
+
+// activeFactor is the Cholesky factor of the Gram matrix of a support that changes.
+type activeFactor struct {
+	m       *floatLasso
+	order   []int             // the columns in the order of the factor
+	lower   [][]float64       // L, row k of length k+1
+	columns map[int][]float64 // x̃_j of every column that was ever in
+}
+
+// set brings the factor to a support. The error wraps rational.ErrSingular.
+func (f *activeFactor) set(support []member) error {
+	for k := len(f.order) - 1; k >= 0; k-- {
+		if !slices.ContainsFunc(support, func(a member) bool { return a.column == f.order[k] }) {
+			f.remove(k)
+		}
+	}
+	for _, a := range support {
+		if !slices.Contains(f.order, a.column) && !f.append(a.column) {
+			return rational.ErrSingular
+		}
+	}
+	return nil
+}
+
+// dependent is the share of a column's norm that must be left outside of the span of
+// the others, squared.
+const dependent = 1e-13
+
+func (f *activeFactor) append(j int) bool {
+	x := f.columns[j]
+	if x == nil {
+		x = make([]float64, f.m.rows)
+		shift := f.m.axpy(j, 1, x)
+		for i := range x {
+			x[i] += shift
+		}
+		f.columns[j] = x
+	}
+	w := f.m.weighted(x)
+	row := make([]float64, len(f.order)+1)
+	left := 0.0
+	for i := range x {
+		left += w[i] * x[i]
+	}
+	square := left
+	for k, col := range f.order {
+		sum := 0.0
+		for i, v := range f.columns[col] {
+			sum += w[i] * v
+		}
+		for i := range k {
+			sum -= row[i] * f.lower[k][i]
+		}
+		row[k] = sum / f.lower[k][k]
+		left -= row[k] * row[k]
+	}
+	if !(left > dependent*square) {
+		return false
+	}
+	row[len(f.order)] = math.Sqrt(left)
+	f.order, f.lower = append(f.order, j), append(f.lower, row)
+	return true
+}
+
+// remove takes out row k; rotations bring the rows below back to triangular form.
+func (f *activeFactor) remove(k int) {
+	f.order = slices.Delete(f.order, k, k+1)
+	f.lower = slices.Delete(f.lower, k, k+1)
+	for r := k; r < len(f.lower); r++ {
+		a, b := f.lower[r][r], f.lower[r][r+1]
+		norm := math.Hypot(a, b)
+		c, s := a/norm, b/norm
+		for _, row := range f.lower[r:] {
+			x, y := row[r], row[r+1]
+			row[r], row[r+1] = c*x+s*y, c*y-s*x
+		}
+		f.lower[r] = f.lower[r][:r+1]
+	}
+}
+
+// solve solves with the Gram matrix, in place and in the order of the support.
+func (f *activeFactor) solve(support []member, v []float64) {
+	at := make([]int, len(f.order)) // where in v
+	for k, col := range f.order {
+		at[k] = slices.IndexFunc(support, func(a member) bool { return a.column == col })
+	}
+	for k, row := range f.lower {
+		for i := range k {
+			v[at[k]] -= row[i] * v[at[i]]
+		}
+		v[at[k]] /= row[k]
+	}
+	for k := len(f.lower) - 1; k >= 0; k-- {
+		v[at[k]] /= f.lower[k][k]
+		for i := range k {
+			v[at[i]] -= f.lower[k][i] * v[at[k]]
+		}
+	}
+}
