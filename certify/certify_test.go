@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/compactify/compactify"
@@ -234,7 +235,20 @@ func TestSeparable(t *testing.T) {
 	// Oracle 30: y·x = (1, 0), (0, 1), (−1, −1): the minimiser is 0.
 	mixed := table(t, data.Classify, []float64{1, 0, 0}, []float64{0, 1, 0}, []float64{-1, -1, 0}, []float64{-1, 0, 1}, []float64{0, -1, 1}, []float64{1, 1, 1})
 	c = judged(t, penalised(t, linear(t, 2, 0.1, 0, 0, 0), mixed, train.L2, 0))["row7"]
-	check(t, c, compactify.Inconclusive, 0, nil)
+	check(t, c, compactify.Verified, 0, map[string]float64{"inequalities": 6, "tied": 6})
+	if !strings.Contains(c.Statement, "finite minimiser") {
+		t.Errorf("got %q", c.Statement)
+	}
+	// A model that is wrong on separable data, and data where one example is tied.
+	c = judged(t, penalised(t, linear(t, 2, -3, 3, -2, 2), apart, train.L2, 0))["row7"]
+	if check(t, c, compactify.Verified, 0, map[string]float64{"tied": 0}); !strings.Contains(c.Statement, "no minimiser") {
+		t.Errorf("got %q", c.Statement)
+	}
+	touching := table(t, data.Classify, []float64{0, 1, 0}, []float64{0, 1, 1}, []float64{2, 1, 1})
+	c = judged(t, penalised(t, linear(t, 2, 1, 0, 0, 0), touching, train.L2, 0))["row7"]
+	if check(t, c, compactify.Verified, 0, map[string]float64{"tied": 2}); !strings.Contains(c.Statement, "quasi-separable") {
+		t.Errorf("got %q", c.Statement)
+	}
 }
 
 // TestScaleInvariance: oracle 10: where a normalisation follows the batch, θ → 0 leaves
