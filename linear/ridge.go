@@ -1,8 +1,6 @@
 package linear
 
-import (
-	"math"
-)
+import "math"
 
 // ridge solves a gaussian problem with a quadratic penalty only, in closed form for
 // all λ from one decomposition. With A = diag(√w) X̃ diag(1/√f) of the penalised
@@ -16,11 +14,7 @@ import (
 // columns, so that memory stays within 1.3 times the data where one side is at least
 // four times the other.
 type ridge struct {
-	*task
-	root      []float64 // √w
-	target    []float64 // √w ∘ (y − o − mean)
-	mean      float64   // of y − o if there is an intercept
-	free      *projection
+	*leastSquares
 	penalised []int32 // columns
 	spectrum  *spectrum
 }
@@ -30,58 +24,19 @@ type ridge struct {
 const ridgeSide = 1 << 13
 
 func newRidge(t *task) (solver, error) {
-	s := &ridge{task: t, root: make([]float64, t.rows)}
-	for i, w := range t.weights {
-		s.root[i] = math.Sqrt(w)
-	}
-	var free []int32
-	if t.intercept {
-		free = append(free, interceptColumn)
-	}
+	var free, penalised []int32
 	for j, f := range t.factor {
 		switch {
 		case f == 0:
 			free = append(free, int32(j))
 		case !math.IsInf(f, 1):
-			s.penalised = append(s.penalised, int32(j))
+			penalised = append(penalised, int32(j))
 		}
 	}
-	if min(len(s.penalised), t.rows) > ridgeSide {
+	if min(len(penalised), t.rows) > ridgeSide {
 		return newQuadratic(t)
 	}
-	s.setTarget()
-	s.free = newProjection(free, t.rows, s.rooted)
-	return s, nil
-}
-
-func (s *ridge) setTarget() {
-	s.target = make([]float64, s.rows)
-	copy(s.target, s.y)
-	for i, o := range s.offset {
-		s.target[i] -= o
-	}
-	if s.intercept {
-		s.mean, _, _, _ = denseMoments(s.target, s.weights) // exact for equal targets
-	}
-	for i := range s.target {
-		s.target[i] = s.root[i] * (s.target[i] - s.mean)
-	}
-}
-
-// interceptColumn stands for the column of ones.
-const interceptColumn int32 = -1
-
-// rooted sets dst to √w ∘ x̃_j.
-func (s *ridge) rooted(j int32, dst []float64) {
-	if j == interceptColumn {
-		copy(dst, s.root)
-		return
-	}
-	clear(dst)
-	shift := s.axpy(int(j), 1, dst)
-	for i := range dst {
-		dst[i] = s.root[i] * (dst[i] + shift)
-	}
+	return &ridge{leastSquares: newLeastSquares(t, free), penalised: penalised}, nil
 }
 
 func (s *ridge) null() (fitted, float64, error) {
@@ -96,7 +51,7 @@ func (s *ridge) null() (fitted, float64, error) {
 func (s *ridge) path(lambdas []float64, check func() error, emit func(fitted)) error {
 	if len(s.penalised) > 0 {
 		var err error
-		if s.spectrum, err = s.decompose(check); err != nil {
+		if s.spectrum, err = s.decompose(s.penalised, check); err != nil {
 			return err
 		}
 	}
@@ -161,16 +116,6 @@ func (s *ridge) coefficients(v []float64) []float64 {
 	return theta
 }
 
-// multiplyRoot multiplies by √w in place and returns the sum.
-func (s *ridge) multiplyRoot(v []float64) float64 {
-	sum := 0.0
-	for i := range v {
-		v[i] *= s.root[i]
-		sum += v[i]
-	}
-	return sum
-}
-
 // at is the solution with these coefficients of the penalised columns, nil meaning
 // zeros, and its certificate; the correlations of all columns, and √w ∘ residual less
 // what unpenalised columns could still do.
@@ -179,45 +124,12 @@ func (s *ridge) at(lambda float64, theta []float64) (f fitted, c, rest []float64
 	for i, v := range theta {
 		all[s.penalised[i]] = v
 	}
-	f = fitted{lambda: lambda, intercept: []float64{s.mean}}
-	rest = s.residual(all, 0)
-	for i, v := range s.free.solve(rest) {
-		if j := s.free.cols[i]; j == interceptColumn {
-			f.intercept[0] += v
-		} else {
-			all[j] = v
-		}
-	}
-	rest = s.residual(all, f.intercept[0]-s.mean)
-	for j, v := range all {
-		if v != 0 {
-			f.index = append(f.index, j)
-			f.value = append(f.value, v)
-			if s.factor[j] > 0 {
-				f.penalty += s.factor[j] / 2 * v * v
-			}
-		}
-	}
-	for _, r := range rest {
-		f.loss += r * r / 2
+	f, rest = s.complete(lambda, all)
+	for _, j := range s.penalised {
+		f.penalty += s.factor[j] / 2 * all[j] * all[j]
 	}
 	c = s.certify(&f, all, rest)
 	return f, c, rest
-}
-
-// residual is √w ∘ (y − o − mean − b − X̃θ).
-func (s *ridge) residual(theta []float64, b float64) []float64 {
-	eta := make([]float64, s.rows)
-	shift := b
-	for j, v := range theta {
-		if v != 0 {
-			shift += s.axpy(j, v, eta)
-		}
-	}
-	for i := range eta {
-		eta[i] = s.target[i] - s.root[i]*(eta[i]+shift)
-	}
-	return eta
 }
 
 // certify sets the gap of f to the dual point that is the residual less its parts along
@@ -267,17 +179,3 @@ func (s *ridge) gradient(c, rest []float64) []float64 {
 	}
 	return g
 }
-
-// rounding says that a residual is no more than what rounding leaves of a perfect fit.
-func (s *ridge) rounding(theta, rest []float64) bool {
-	const ulps = 8
-	_, size := norms(s.target)
-	size += math.Abs(s.mean)
-	for j, v := range theta {
-		size += math.Abs(v) * math.Sqrt(s.squares[j])
-	}
-	_, norm := norms(rest)
-	return norm <= ulps*epsilon*size
-}
-
-const epsilon = 0x1p-52

@@ -129,15 +129,15 @@ func (s *spectrum) within(v []float64) float64 {
 	return sum
 }
 
-// decompose turns the rows of A, or of Aᵀ if that is the longer side, block by block
-// into a triangle, and that by rotations into the singular value decomposition. The
+// decompose turns the rows of A = diag(√w) X̃ diag(1/√f), of some columns and less what
+// free ones explain, or of Aᵀ if that is the longer side, block by block into a triangle, and that by rotations into the singular value decomposition. The
 // triangle of a tall matrix is of [A z], so that the condition is never squared.
 //
 // Source: T. F. Chan, "An improved algorithm for computing the singular value
 // decomposition", ACM TOMS 8 (1982), 72–83; Z. Drmač and K. Veselić, "New fast and
 // accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29 (2008), 1322–1362.
-func (s *ridge) decompose(check func() error) (*spectrum, error) {
-	n, p := s.rows, len(s.penalised)
+func (s *leastSquares) decompose(cols []int32, check func() error) (*spectrum, error) {
+	n, p := s.rows, len(cols)
 	out := &spectrum{wide: p > n, side: min(n, p)}
 	width, length := out.side, max(n, p)
 	z := append([]float64(nil), s.target...)
@@ -147,16 +147,16 @@ func (s *ridge) decompose(check func() error) (*spectrum, error) {
 	}
 	t := &triangle{side: out.side, width: width, r: make([]float64, out.side*width), each: s.each}
 	block := make([]float64, width*blockRows)
-	taken := s.explained()
+	taken := s.explained(cols)
 	for lo := 0; lo < length; lo += blockRows {
 		if err := check(); err != nil {
 			return nil, err
 		}
 		hi := min(lo+blockRows, length)
 		if out.wide {
-			s.fillColumns(block, lo, hi)
+			s.fillColumns(block, cols[lo:hi])
 		} else {
-			s.fillRows(block, lo, hi, taken)
+			s.fillRows(block, cols, lo, hi, taken)
 			copy(block[(width-1)*(hi-lo):], z[lo:hi])
 		}
 		t.absorb(block[:width*(hi-lo)], hi-lo)
@@ -170,26 +170,26 @@ func (s *ridge) decompose(check func() error) (*spectrum, error) {
 
 const blockRows = 256
 
-// explained are the coefficients of every penalised column in the free ones, of a tall
-// matrix only.
-func (s *ridge) explained() [][]float64 {
-	if len(s.penalised) > s.rows {
+// explained are the coefficients of every column in the free ones, of a tall matrix
+// only.
+func (s *leastSquares) explained(cols []int32) [][]float64 {
+	if len(cols) > s.rows {
 		return nil
 	}
-	out := make([][]float64, len(s.penalised))
+	out := make([][]float64, len(cols))
 	s.each(len(out), func(i int) {
 		v := make([]float64, s.rows)
-		s.rooted(s.penalised[i], v)
+		s.rooted(cols[i], v)
 		out[i] = s.free.coefficients(v)
 	})
 	return out
 }
 
 // fillRows sets block to rows [lo, hi) of A by columns.
-func (s *ridge) fillRows(block []float64, lo, hi int, taken [][]float64) {
+func (s *leastSquares) fillRows(block []float64, cols []int32, lo, hi int, taken [][]float64) {
 	m := hi - lo
-	s.each(len(s.penalised), func(i int) {
-		j := int(s.penalised[i])
+	s.each(len(cols), func(i int) {
+		j := int(cols[i])
 		dst := block[i*m : (i+1)*m]
 		s.Matrix.copyRows(j, lo, dst)
 		root := math.Sqrt(s.factor[j])
@@ -220,11 +220,11 @@ func (m *Matrix) copyRows(j, lo int, dst []float64) {
 	}
 }
 
-// fillColumns sets block to columns [lo, hi) of A, transposed.
-func (s *ridge) fillColumns(block []float64, lo, hi int) {
-	m := hi - lo
+// fillColumns sets block to columns of A, transposed.
+func (s *leastSquares) fillColumns(block []float64, cols []int32) {
+	m := len(cols)
 	s.each(m, func(i int) {
-		j := s.penalised[lo+i]
+		j := cols[i]
 		v := make([]float64, s.rows)
 		s.rooted(j, v)
 		s.free.coefficients(v)
