@@ -99,7 +99,13 @@ func (h *hard) solve() (*Margin, error) {
 		}
 		h.restart(gamma)
 	}
-	return h.certify()
+	w := slices.Clone(h.search.rest[:h.Dim])
+	norm := length(w)
+	for j := range w {
+		w[j] /= -norm
+	}
+	support, alpha := h.search.support()
+	return h.certify(w, support, alpha, euclid, euclid)
 }
 
 // vectors are y_i (x_i − center) in a range that double precision likes.
@@ -204,14 +210,9 @@ func (h *hard) margin() float64 {
 	return length(h.search.rest[:h.Dim]) / sum
 }
 
-// certify computes both bounds from the doubles of the search.
-func (h *hard) certify() (*Margin, error) {
-	w := slices.Clone(h.search.rest[:h.Dim])
-	norm := length(w)
-	for j := range w {
-		w[j] /= -norm
-	}
-	rows, alpha := h.search.support()
+// certify computes both bounds from the doubles of a direction and of weights of rows:
+// own measures directions, dual points.
+func (h *hard) certify(w []float64, rows []int, alpha []float64, own, dual norm) (*Margin, error) {
 	m := &Margin{Direction: w}
 	for _, k := range sortedBy(rows) {
 		if alpha[k] > 0 {
@@ -222,8 +223,8 @@ func (h *hard) certify() (*Margin, error) {
 	plain := *h.Points
 	plain.Intercept = false
 	l := lattice{&plain, least[:h.Dim]}
-	h.upper(&l, m)
-	h.lower(&l, m)
+	h.upper(&l, m, dual)
+	h.lower(&l, m, own)
 	if !(m.Low > 0) {
 		return nil, ErrNotSeparated
 	}
@@ -240,7 +241,7 @@ func sortedBy(rows []int) []int {
 }
 
 // upper makes the weights a convex combination and sets High from its norm.
-func (h *hard) upper(l *lattice, m *Margin) {
+func (h *hard) upper(l *lattice, m *Margin, size norm) {
 	weights, _, _ := rational.Integers(m.Weights)
 	sums := map[int8]*big.Int{1: new(big.Int), -1: new(big.Int)}
 	side := func(k int) int8 {
@@ -273,21 +274,49 @@ func (h *hard) upper(l *lattice, m *Margin) {
 		})
 		m.Weights[k] = rational.Quotient(weights[k], sums[side(k)])
 	}
-	m.High = up(quotient(norm(total, l.exp), denominator))
+	m.High = up(quotient(size(total, l.exp), denominator))
 }
 
 // precision of the square roots, in bits: what is lost is far below a double's.
 const precision = 240
 
-// norm is the root of Σ (v_j 2^exp[j])².
-func norm(v []*big.Int, exp []int) *big.Float {
+// norm is one of the vector v_j 2^exp[j].
+type norm func(v []*big.Int, exp []int) *big.Float
+
+// euclid is the root of the sum of squares.
+func euclid(v []*big.Int, exp []int) *big.Float {
 	sum := new(big.Float).SetPrec(precision)
 	for j, x := range v {
-		f := new(big.Float).SetPrec(precision).SetInt(x)
-		f.SetMantExp(f, exp[j])
+		f := component(x, exp[j])
 		sum.Add(sum, f.Mul(f, f))
 	}
 	return sum.Sqrt(sum)
+}
+
+// taxicab is the sum of magnitudes.
+func taxicab(v []*big.Int, exp []int) *big.Float {
+	sum := new(big.Float).SetPrec(precision)
+	for j, x := range v {
+		f := component(x, exp[j])
+		sum.Add(sum, f.Abs(f))
+	}
+	return sum
+}
+
+// largest is the largest magnitude.
+func largest(v []*big.Int, exp []int) *big.Float {
+	most := new(big.Float).SetPrec(precision)
+	for j, x := range v {
+		if f := component(x, exp[j]); f.Abs(f).Cmp(most) > 0 {
+			most = f
+		}
+	}
+	return most
+}
+
+func component(x *big.Int, exp int) *big.Float {
+	f := new(big.Float).SetPrec(precision).SetInt(x)
+	return f.SetMantExp(f, exp)
 }
 
 func quotient(a *big.Float, b *big.Int) *big.Float {
@@ -305,7 +334,7 @@ func down(x *big.Float) float64 {
 }
 
 // lower sets the intercept and Low from the rows that are nearest to the hyperplane.
-func (h *hard) lower(l *lattice, m *Margin) {
+func (h *hard) lower(l *lattice, m *Margin, size norm) {
 	v := l.integers(m.Direction, make([]int, h.Dim))
 	all := make([]int, len(h.Rows))
 	for i := range all {
@@ -313,7 +342,7 @@ func (h *hard) lower(l *lattice, m *Margin) {
 	}
 	// n_i·v = 2^low z_i·w
 	low := h.power(l, m.Direction)
-	length := norm(v, negated(l.exp))
+	length := size(v, negated(l.exp))
 	var twice *big.Int
 	if h.Intercept {
 		classes := map[int8][]int{}
