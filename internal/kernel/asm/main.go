@@ -28,6 +28,7 @@ var families = map[string]func(){
 	"int8":      integers,     // 8-bit integers
 	"functions": functions,    // of real numbers
 	"grids":     grids,        // of levels for weights
+	"products":  products,     // of columns in float64
 	"rows":      rowKernels,   // extremes and normalisation
 }
 

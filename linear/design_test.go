@@ -1,0 +1,188 @@
+package linear
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/compactify/compactify/internal/kernel"
+)
+
+// testMatrices are the same random numbers, two in three of them 0, dense and
+// compressed.
+func testMatrices(t *testing.T, rows, cols int) (dense, sparse *Matrix) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, uint64(rows*cols)))
+	x := make([]float64, rows*cols)
+	start := []int{0}
+	var row []int32
+	var value []float64
+	for j := range cols {
+		for i := range rows {
+			if r.IntN(3) == 0 {
+				x[j*rows+i] = r.NormFloat64() + float64(j)
+				row, value = append(row, int32(i)), append(value, x[j*rows+i])
+			}
+		}
+		start = append(start, len(row))
+	}
+	dense, err := NewDense(rows, cols, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sparse, err = NewSparse(rows, cols, start, row, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dense, sparse
+}
+
+func testDesign(t *testing.T, m *Matrix, o Options) *design {
+	t.Helper()
+	w, err := normalized(randomNumbers(m.rows, 3, func(v float64) float64 { return v * v }), m.rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDesign(m, w, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func randomNumbers(n int, seed uint64, f func(float64) float64) []float64 {
+	r := rand.New(rand.NewPCG(2, seed))
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = f(r.NormFloat64())
+	}
+	return out
+}
+
+func same(v float64) float64 { return v }
+
+// explicit is the standardised matrix itself, by columns.
+func (d *design) explicit() [][]float64 {
+	out := make([][]float64, d.cols)
+	for j := range out {
+		out[j] = make([]float64, d.rows)
+		if d.dense != nil {
+			copy(out[j], d.column(j))
+		} else {
+			row, value := d.entries(j)
+			for k, i := range row {
+				out[j][i] = value[k]
+			}
+		}
+		for i := range out[j] {
+			out[j][i] = (out[j][i] - d.center[j]) / d.scale[j]
+		}
+	}
+	return out
+}
+
+func naiveDot(x, v []float64) float64 {
+	s := 0.0
+	for i := range x {
+		s += x[i] * v[i]
+	}
+	return s
+}
+
+func nearly(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// TestDesign compares products through standardisation with those of the
+// standardised matrix, dense and compressed, with and without means.
+func TestDesign(t *testing.T) {
+	pool := kernel.NewPool(2, kernel.Best())
+	defer pool.Close()
+	dense, sparse := testMatrices(t, 50, 37)
+	for _, m := range []*Matrix{dense, sparse} {
+		for _, o := range []Options{{}, {Intercept: true}, {Standardize: true}, {Intercept: true, Standardize: true}, {Intercept: true, Standardize: true, Pool: pool}} {
+			t.Run(fmt.Sprintf("sparse=%v,intercept=%v,standardize=%v,pool=%v", m.Sparse(), o.Intercept, o.Standardize, o.Pool != nil), func(t *testing.T) {
+				checkDesign(t, testDesign(t, m, o))
+			})
+		}
+	}
+}
+
+func checkDesign(t *testing.T, d *design) {
+	const tolerance = 1e-12 // sums of 50 numbers around 1
+	x := d.explicit()
+	var v [][]float64
+	var sums []float64
+	dst := make([][]float64, 5)
+	for k := range dst {
+		v = append(v, randomNumbers(d.rows, uint64(k), same))
+		sums = append(sums, naiveDot(v[k], ones(d.rows)))
+		dst[k] = make([]float64, d.cols)
+	}
+	cols := []int32{5, 30, 2, 3, 4, 17}
+	d.correlate(dst, nil, v, sums)
+	for j := range d.cols {
+		for k := range v {
+			nearly(t, fmt.Sprintf("column %d, vector %d", j, k), dst[k][j], naiveDot(x[j], v[k]), tolerance*float64(j+1))
+			if one := d.dot(j, v[k], sums[k]); one != dst[k][j] {
+				t.Errorf("column %d, vector %d: got %v alone, %v among others", j, k, one, dst[k][j])
+			}
+		}
+		y := make([]float64, d.rows)
+		shift := d.axpy(j, 1.5, y)
+		for i := range y {
+			nearly(t, fmt.Sprintf("multiple of column %d, row %d", j, i), y[i]+shift, 1.5*x[j][i], tolerance)
+		}
+		nearly(t, fmt.Sprintf("square of column %d", j), d.squares[j], weightedDot(d.weights, x[j], x[j]), tolerance*float64(1+j*j))
+	}
+	all := make([]float64, d.cols)
+	copy(all, dst[3])
+	d.correlate(dst, cols, v, sums)
+	for i, j := range cols {
+		if dst[3][i] != all[j] {
+			t.Errorf("column %d: got %v in a list, %v among all", j, dst[3][i], all[j])
+		}
+	}
+	checkGram(t, d, x)
+}
+
+func checkGram(t *testing.T, d *design, x [][]float64) {
+	rows, cols := []int32{0, 9, 4, 30, 31}, []int32{1, 2, 9, 30, 36, 35, 4}
+	h := randomNumbers(d.rows, 8, math.Abs)
+	for _, weights := range [][]float64{nil, h} {
+		used := weights
+		if used == nil {
+			used = d.weights
+		}
+		for _, other := range [][]int32{cols, rows} {
+			got := make([]float64, len(rows)*len(other))
+			d.gram(got, rows, other, weights)
+			for a, j := range rows {
+				for c, k := range other {
+					want := weightedDot(used, x[j], x[k])
+					nearly(t, fmt.Sprintf("gram of columns %d and %d", j, k), got[a*len(other)+c], want, 1e-9)
+				}
+			}
+		}
+	}
+}
+
+func weightedDot(w, x, y []float64) float64 {
+	s := 0.0
+	for i := range x {
+		s += w[i] * x[i] * y[i]
+	}
+	return s
+}
+
+func ones(n int) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = 1
+	}
+	return out
+}
