@@ -16,6 +16,12 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "linear" {
+		if err := linearPath(os.Args[2:]); err != nil {
+			fail(err)
+		}
+		return
+	}
 	work := flag.String("work", "sgemm", "sgemm (GFLOP/s); mlp, lenet5, lenet5-caffe, resnet20 (training, images/s); hvp-lenet5,\nhvp-lenet5-caffe (gradients per Hessian-vector product); infer (runs/s);\nint8, int8-mse, int4-block, prune (all weights of a layer [size, size]; millions of weights/s);\ncalibrate (ResNet-20 on size examples; MB resident at most);\nmonitor-NET, dropout-NET for lenet-300-100 and lenet5 (training on --data without and with it, in turn:\nmedian seconds of both, ratio);\nprofile (a table of --model's steps);\nbandwidth (GB/s); cost (multiply-adds and bytes of weights of --model or a training step of --arch)")
 	arch := flag.String("arch", "", "cost: the architecture whose training step is meant")
 	size := flag.Int("size", 1024, "rows of the matrices, or images per batch")
