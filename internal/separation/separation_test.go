@@ -385,3 +385,49 @@ func FuzzDecide(f *testing.F) {
 		}
 	})
 }
+
+// TestStructured: indicators, decimals and thirds, with ties by construction: labels
+// are the sides of a hyperplane with small integer coefficients, a few of them wrong.
+// Every answer brings its proof.
+func TestStructured(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	kinds := map[Kind]int{}
+	values := []func() float64{
+		func() float64 { return float64(r.IntN(2)) },
+		func() float64 { return float64(r.IntN(3) - 1) },
+		func() float64 { return math.Round(r.NormFloat64()*8) / 8 },
+		func() float64 { return float64(r.IntN(10)) * 0.1 },
+		func() float64 { return float64(r.IntN(4)) / 3 },
+	}
+	for n := range 500 {
+		p := Points{Dim: 1 + r.IntN(12), Intercept: r.IntN(2) == 0}
+		value, w := values[n%len(values)], make([]float64, p.Dim)
+		for j := range w {
+			w[j] = float64(r.IntN(7) - 3)
+		}
+		for range 2 + r.IntN(60) {
+			x, s := make([]float64, p.Dim), 0.0
+			for j := range x {
+				x[j] = value()
+				s += w[j] * x[j]
+			}
+			y := int8(1)
+			if s < 0 || s == 0 && r.IntN(2) == 0 || r.IntN(40) == 0 {
+				y = -1
+			}
+			p.Rows, p.Sign = append(p.Rows, Vector{Value: x}), append(p.Sign, y)
+		}
+		kinds[decided(t, p).Kind]++
+	}
+	if kinds[Separable] < 50 || kinds[QuasiSeparable] < 25 || kinds[Overlapping] < 50 {
+		t.Errorf("kinds met: %v", kinds)
+	}
+}
+
+// TestBudget: what takes too long is undecided, and says what was reached.
+func TestBudget(t *testing.T) {
+	r, err := Decide(context.Background(), svm(t, "libsvm/heart_scale", "+1"), Options{Work: 1000})
+	if err != nil || r.Kind != Undecided || r.Reached == "" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
