@@ -25,7 +25,8 @@ type Separability struct {
 	// Direction are coefficients of the columns as given, k·p + j for class k of a
 	// multinomial problem: along them no example's loss rises and the loss of Separated
 	// examples tends to 0. Of strictly separable binomial data it is the direction of
-	// the largest margin, of norm 1. Nil for overlapping classes.
+	// the largest margin, of norm 1. They are the nearest doubles to the rational numbers
+	// of the proof, up to a positive factor. Nil for overlapping classes.
 	Direction []float64 `json:"direction,omitempty"`
 	Intercept []float64 `json:"intercept,omitempty"` // [Responses]; nil without an intercept
 	// Margin encloses the largest margin, the distance of the hyperplane to the nearest

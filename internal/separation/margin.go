@@ -86,15 +86,16 @@ func (h *hard) solve() (*Margin, error) {
 		return nil, err
 	}
 	for range 4 {
-		if zero, err := h.search.run(); zero || err != nil {
-			return nil, errors.Join(err, map[bool]error{true: ErrNotSeparated}[zero])
+		zero, err := h.search.run()
+		if err != nil {
+			return nil, err
 		}
 		gamma := h.margin()
 		const far = 8 // the penalty on Σα: the nearer to γ, the less rounding counts
-		if h.search.extra < far*gamma && gamma < far*h.search.extra {
+		if !zero && h.search.extra < far*gamma && gamma < far*h.search.extra {
 			break
 		}
-		if !(gamma > 0) {
+		if zero || !(gamma > 0) {
 			return nil, ErrNotSeparated
 		}
 		h.restart(gamma)

@@ -1,6 +1,7 @@
 package separation
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -37,8 +38,7 @@ type nonnegative struct {
 	// enough ends the work early; products are a_i·r of all rows without the extra
 	// coordinate. Nil: never.
 	enough func(products []float64) bool
-	// count of columns that came in, to bound the work
-	steps int
+	steps  int // columns that came in
 }
 
 const (
@@ -90,7 +90,7 @@ func (l *nonnegative) accumulate(v []float64, i int, c float64) {
 	}
 }
 
-// shift and slope turn a product into the derivative along α_i: shift + slope·f_i is
+// level is what turns a product into the derivative along α_i: shift + slope·f_i is
 // added.
 func (l *nonnegative) level() (shift, slope float64) {
 	if l.extra != 0 {
@@ -102,6 +102,7 @@ func (l *nonnegative) level() (shift, slope float64) {
 	return shift, slope
 }
 
+// gain is minus the derivative of half the square of the distance along α_i.
 func (l *nonnegative) gain(i int, product, shift, slope float64) float64 {
 	if l.side != nil {
 		shift += slope * float64(l.side[i])
@@ -150,32 +151,23 @@ func (l *nonnegative) candidates(products []float64) []int {
 		row  int
 		gain float64
 	}
+	better := func(a, b candidate) int { return cmp.Or(cmp.Compare(b.gain, a.gain), a.row-b.row) }
 	var best []candidate
 	shift, slope := l.level()
 	least := steepness * length(l.rest)
 	for i, p := range products {
 		g := l.gain(i, p, shift, slope)
-		if l.in[i] || i == l.anchor || !(g > least) {
+		if l.in[i] || !(g > least) {
 			continue
 		}
 		best = append(best, candidate{i, g})
 		if len(best) == 2*batch {
-			slices.SortFunc(best, func(a, b candidate) int {
-				if a.gain != b.gain {
-					return map[bool]int{true: -1, false: 1}[a.gain > b.gain]
-				}
-				return a.row - b.row
-			})
+			slices.SortFunc(best, better)
 			best = best[:batch]
 			least = best[batch-1].gain
 		}
 	}
-	slices.SortFunc(best, func(a, b candidate) int {
-		if a.gain != b.gain {
-			return map[bool]int{true: -1, false: 1}[a.gain > b.gain]
-		}
-		return a.row - b.row
-	})
+	slices.SortFunc(best, better)
 	out := make([]int, 0, batch)
 	for _, c := range best[:min(batch, len(best))] {
 		out = append(out, c.row)
@@ -229,6 +221,9 @@ func (l *nonnegative) remove(k int) {
 // advance goes from α towards x until something becomes 0, and takes that out; it
 // reports whether x was reached.
 func (l *nonnegative) advance(x []float64) bool {
+	if len(x) == 0 {
+		return true
+	}
 	t, at := 1.0, -1
 	for k, a := range l.alpha {
 		if x[k] <= 0 {
