@@ -29,28 +29,42 @@ func newDesign(m *Matrix, weights []float64, o Options) (*design, error) {
 	if o.Pool != nil {
 		d.set = o.Pool.Set()
 	}
-	for j := range m.cols {
-		mean, variance, constant, err := m.moments(j, weights)
+	positive := 0
+	for _, w := range weights {
+		if w > 0 {
+			positive++
+		}
+	}
+	constant := make([]bool, m.cols)
+	failed := make([]error, m.cols)
+	d.each(m.cols, func(j int) { constant[j], failed[j] = d.standardise(j, positive, o) })
+	for j, err := range failed {
 		if err != nil {
 			return nil, fmt.Errorf("column %d: %w", j+1, err)
 		}
-		if constant {
+		if constant[j] {
 			d.constant = append(d.constant, j)
-		}
-		d.scale[j] = 1
-		if o.Standardize && !constant {
-			d.scale[j] = math.Sqrt(variance)
-		}
-		if o.Intercept {
-			d.center[j] = mean
-		} else {
-			variance += mean * mean
-		}
-		if !constant || !o.Intercept && !o.Standardize {
-			d.squares[j] = variance / (d.scale[j] * d.scale[j])
 		}
 	}
 	return d, nil
+}
+
+// standardise settles how column j is seen.
+func (d *design) standardise(j, positive int, o Options) (constant bool, err error) {
+	mean, variance, constant, err := d.moments(d.set, j, d.weights, positive)
+	d.scale[j] = 1
+	if o.Standardize && !constant {
+		d.scale[j] = math.Sqrt(variance)
+	}
+	if o.Intercept {
+		d.center[j] = mean
+	} else {
+		variance += mean * mean
+	}
+	if !constant || !o.Intercept && !o.Standardize {
+		d.squares[j] = variance / (d.scale[j] * d.scale[j])
+	}
+	return constant, err
 }
 
 // dot is Σ_i x̃_ij v_i; sum is Σ_i v_i.

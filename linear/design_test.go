@@ -186,3 +186,39 @@ func ones(n int) []float64 {
 	}
 	return out
 }
+
+// TestMoments: means and variances where sums of squares would cancel, and columns
+// that do not vary.
+func TestMoments(t *testing.T) {
+	w := []float64{0.25, 0.25, 0.25, 0.25, 0}
+	for _, c := range []struct {
+		name           string
+		x              []float64
+		mean, variance float64
+		constant       bool
+	}{
+		{"plain", []float64{1, 2, 3, 6, 9}, 3, 3.5, false},
+		{"far from zero", []float64{1e9 + 1, 1e9 + 2, 1e9 + 3, 1e9 + 6, 0}, 1e9 + 3, 3.5, false},
+		{"equal", []float64{0.1, 0.1, 0.1, 0.1, 0.1}, 0.1, 0, true},
+		{"equal where it counts", []float64{7, 7, 7, 7, -1}, 7, 0, true},
+		{"squares underflow", []float64{1e-200, 0, 0, 0, 0}, 2.5e-201, 0, true},
+	} {
+		for set := kernel.Portable; set <= kernel.Best(); set++ {
+			mean, variance, constant, err := denseMoments(set, c.x, w)
+			if err != nil || constant != c.constant {
+				t.Errorf("%s: got constant = %v, error %v, want %v, no error", c.name, constant, err, c.constant)
+			}
+			nearly(t, c.name+": mean", mean, c.mean, 1e-15*math.Abs(c.mean))
+			nearly(t, c.name+": variance", variance, c.variance, 1e-15*c.variance)
+		}
+	}
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e200} {
+		for i := range w {
+			x := []float64{1, 2, 3, 4, 5}
+			x[i] = bad
+			if _, _, _, err := denseMoments(kernel.Best(), x, w); err == nil && (bad != 1e200 || w[i] > 0) {
+				t.Errorf("%v in row %d: got no error", bad, i+1)
+			}
+		}
+	}
+}

@@ -33,7 +33,7 @@ func (s *leastSquares) setTarget() {
 		s.target[i] -= o
 	}
 	if s.intercept {
-		s.mean, _, _, _ = denseMoments(s.target, s.weights) // exact for equal targets
+		s.mean, _, _, _ = denseMoments(s.set, s.target, s.weights) // exact for equal targets
 	}
 	for i := range s.target {
 		s.target[i] = s.root[i] * (s.target[i] - s.mean)

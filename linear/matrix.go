@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/compactify/compactify/internal/kernel"
 )
 
 // ErrNotFinite is a value that is NaN or infinite.
@@ -76,37 +78,43 @@ func (m *Matrix) entries(j int) (row []int32, value []float64) {
 }
 
 // moments are Σ w x, Σ w (x − mean)² of a column, and whether all its values of
-// positive weight are equal. The weights sum to 1.
-func (m *Matrix) moments(j int, w []float64) (mean, variance float64, constant bool, err error) {
+// positive weight are equal. The weights sum to 1; positive is how many are > 0.
+func (m *Matrix) moments(set kernel.Set, j int, w []float64, positive int) (mean, variance float64, constant bool, err error) {
 	if m.dense != nil {
-		return denseMoments(m.column(j), w)
+		return denseMoments(set, m.column(j), w)
 	}
 	row, value := m.entries(j)
-	return sparseMoments(row, value, w)
+	return sparseMoments(row, value, w, positive)
 }
 
-func denseMoments(x, w []float64) (mean, variance float64, constant bool, err error) {
-	first, constant := math.NaN(), true
+// denseMoments takes the deviations from a first mean for both a better one and the
+// variance about it.
+func denseMoments(set kernel.Set, x, w []float64) (mean, variance float64, constant bool, err error) {
+	mean = kernel.Dot64(set, w, x)
+	if math.IsNaN(mean) || math.IsInf(mean, 0) { // so if any value is, at any weight
+		return 0, 0, false, errors.Join(notFinite(x), overflow(mean))
+	}
+	first, second := kernel.WeightedMoments64(set, w, x, mean)
+	mean, variance = mean+first, max(0, second-first*first)
+	if value, ok := onlyValue(x, w); ok {
+		return value, 0, true, nil
+	}
+	return mean, variance, variance == 0, overflow(variance) // squares may underflow
+}
+
+// onlyValue is the value that all examples of positive weight have, if they do.
+func onlyValue(x, w []float64) (value float64, ok bool) {
+	value = math.NaN()
 	for i, v := range x {
-		mean += w[i] * v
-		if w[i] > 0 && v != first {
-			constant = constant && math.IsNaN(first)
-			first = v
+		switch {
+		case w[i] <= 0 || v == value:
+		case math.IsNaN(value):
+			value = v
+		default:
+			return 0, false
 		}
 	}
-	if math.IsNaN(mean) || math.IsInf(mean, 0) {
-		return 0, 0, false, notFinite(x)
-	}
-	for i, v := range x {
-		variance += w[i] * (v - mean) * (v - mean)
-	}
-	if err := notFinite(x); err != nil || math.IsInf(variance, 0) {
-		return 0, 0, false, errors.Join(err, overflow(variance))
-	}
-	if constant && !math.IsNaN(first) {
-		mean, variance = first, 0
-	}
-	return mean, variance, constant, nil
+	return value, !math.IsNaN(value)
 }
 
 // notFinite names the first value that is not finite; nil if all are.
@@ -127,7 +135,7 @@ func overflow(x float64) error {
 }
 
 // sparseMoments is denseMoments with the zeros that are not stored.
-func sparseMoments(row []int32, value, w []float64) (mean, variance float64, constant bool, err error) {
+func sparseMoments(row []int32, value, w []float64, positive int) (mean, variance float64, constant bool, err error) {
 	if err := notFinite(value); err != nil {
 		return 0, 0, false, err
 	}
@@ -143,17 +151,11 @@ func sparseMoments(row []int32, value, w []float64) (mean, variance float64, con
 	if err := overflow(variance); err != nil {
 		return 0, 0, false, err
 	}
-	return sparseConstant(row, value, w, mean, variance, stored)
+	return sparseConstant(row, value, w, positive, mean, variance)
 }
 
 // sparseConstant decides whether a compressed column varies.
-func sparseConstant(row []int32, value, w []float64, mean, variance, stored float64) (float64, float64, bool, error) {
-	total := 0
-	for _, v := range w {
-		if v > 0 {
-			total++
-		}
-	}
+func sparseConstant(row []int32, value, w []float64, positive int, mean, variance float64) (float64, float64, bool, error) {
 	seen, first := 0, math.NaN()
 	for k, i := range row {
 		if w[i] <= 0 {
@@ -168,7 +170,7 @@ func sparseConstant(row []int32, value, w []float64, mean, variance, stored floa
 	switch {
 	case seen == 0 || first == 0:
 		return 0, 0, true, nil
-	case seen == total:
+	case seen == positive:
 		return first, 0, true, nil
 	}
 	return mean, variance, false, nil
