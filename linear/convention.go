@@ -1,6 +1,10 @@
 package linear
 
-import "math"
+import (
+	"math"
+
+	"github.com/compactify/compactify/internal/kernel"
+)
 
 // Other programs minimise the same kind of objective with another scale of λ. The
 // functions of this file turn a penalty of theirs into (λ, α) of ours at which the
@@ -49,7 +53,7 @@ func GlmnetSpread(p Problem, intercept bool) (float64, error) {
 			y[i] -= p.Offset[i]
 		}
 	}
-	mean, square, _, err := denseMoments(y, weights)
+	mean, square, _, err := denseMoments(kernel.Best(), y, weights)
 	if !intercept {
 		square += mean * mean
 	}
