@@ -9,6 +9,7 @@ import (
 	"sort"
 
 	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/internal/rational"
 )
 
 // HomotopyOptions say how the breakpoints of a lasso path are found. Of Options only
@@ -136,15 +137,59 @@ func Homotopy(ctx context.Context, problem Problem, penalty Penalty, o HomotopyO
 	}
 	f := follower{check: ctx.Err, steps: steps}
 	b := &Breakpoints{Features: t.cols, Exact: o.Exact, Constant: t.constant}
-	if o.Exact {
-		err = b.followExact(&f, t, problem, o)
-	} else {
-		err = b.followFloat(&f, t, o)
+	rough, err := f.follow(newFloatLasso(t, o.MinLambda))
+	switch {
+	case o.Exact:
+		err = b.followExact(&f, t, problem, o, rough)
+	case err == nil:
+		err = b.followFloat(rough, t, problem, o, ctx.Err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lasso homotopy: %w", err)
 	}
 	return b, nil
+}
+
+// followFloat makes the path of lines in double precision, and checks it if asked to.
+func (b *Breakpoints) followFloat(lines []line, t *task, problem Problem, o HomotopyOptions, check func() error) error {
+	b.finish(lines)
+	points := make([]Point, len(b.Points))
+	for i := range points {
+		points[i] = b.Points[i].Point
+	}
+	b.Checks = checkPath(points)
+	if !o.Verify {
+		return nil
+	}
+	return b.verify(t, problem, o, check)
+}
+
+// followExact finds the path in rational numbers. A path in double precision, if there
+// is one, tells beforehand how much work that is.
+func (b *Breakpoints) followExact(f *follower, t *task, problem Problem, o HomotopyOptions, rough []line) error {
+	m, err := newIntegerLasso(t, problem, o, f.check)
+	if err != nil {
+		return err
+	}
+	if work := m.estimate(rough); work > m.rule.Work {
+		return fmt.Errorf("[%d, %d] values, %d segments: %w: it takes about %.2g products of words, and %.2g are allowed",
+			t.rows, t.cols, len(rough), rational.ErrTooLarge, work, m.rule.Work)
+	}
+	lines, err := f.follow(m)
+	if err != nil {
+		return err
+	}
+	b.finish(lines)
+	b.Checks = checkExact(b.Points)
+	b.Verdict, b.Reason = compactify.Verified, "every segment was computed and compared in rational numbers"
+	return nil
+}
+
+// finish makes the result of the lines.
+func (b *Breakpoints) finish(lines []line) {
+	b.record(lines)
+	b.null = lines[0].at(b.LambdaMax)
+	b.null.Lambda = math.Inf(1)
 }
 
 func prepareHomotopy(problem Problem, penalty Penalty, o HomotopyOptions) (*task, error) {

@@ -60,31 +60,46 @@ func (m *integerLasso) null() (line, error) {
 
 // line solves for a and b.
 func (m *integerLasso) line(support []member) (line, error) {
-	l := &exactLine{m: m, members: support, outside: map[int]correlation{}}
-	size := len(support)
-	k, h, s := make([]*big.Int, 0, size*size), make([]*big.Int, size), make([]*big.Int, size)
-	for i, a := range support {
-		g, err := m.correlations(a.column)
-		if err != nil {
-			return nil, err
-		}
-		l.columns = append(l.columns, g)
-		for _, b := range support {
-			k = append(k, g.exact[b.column])
-		}
-		h[i] = m.h[a.column]
-		s[i] = new(big.Int).Mul(m.phi[a.column], big.NewInt(int64(a.sign)))
-	}
-	solutions, err := m.solve(k, h, s)
+	l, k, err := m.newLine(support)
 	if err != nil {
 		return nil, err
 	}
-	a, b := solutions[0], solutions[1]
+	h, slope := make([]*big.Int, len(support)), make([]*big.Int, len(support))
+	for i, a := range support {
+		h[i], slope[i] = m.h[a.column], m.bound(a)
+	}
+	x, err := m.solve(k, h, slope)
+	if err != nil {
+		return nil, err
+	}
+	a, b := x[0], x[1]
 	// Both over one denominator.
 	g := new(big.Int).GCD(nil, nil, a.Den, b.Den)
 	l.d = new(big.Int).Mul(a.Den, new(big.Int).Quo(b.Den, g))
 	l.a, l.b = times(a.Num, new(big.Int).Quo(b.Den, g)), times(b.Num, new(big.Int).Quo(a.Den, g))
 	return l, nil
+}
+
+// newLine is a line without a and b yet, and the support's part of K by rows.
+func (m *integerLasso) newLine(support []member) (*exactLine, []*big.Int, error) {
+	l := &exactLine{m: m, members: support, outside: map[int]correlation{}}
+	k := make([]*big.Int, 0, len(support)*len(support))
+	for _, a := range support {
+		g, err := m.correlations(a.column)
+		if err != nil {
+			return nil, nil, err
+		}
+		l.columns = append(l.columns, g)
+		for _, b := range support {
+			k = append(k, g.exact[b.column])
+		}
+	}
+	return l, k, nil
+}
+
+// bound is sφ_j.
+func (m *integerLasso) bound(a member) *big.Int {
+	return new(big.Int).Mul(m.phi[a.column], big.NewInt(int64(a.sign)))
 }
 
 // solve solves K x = r for each r.
@@ -167,7 +182,7 @@ func (c crossing) compare(mu *big.Rat) int {
 func (l *exactLine) descend(tied []member) (event, error) {
 	var e event
 	best := l.zeros()
-	left := l.candidates()
+	left := l.others()
 	guess := l.guess(left, best, tied)
 	for {
 		if err := l.m.rule.Check(); err != nil {
@@ -247,8 +262,8 @@ func (l *exactLine) hits(j int, tied []member) (out []crossing) {
 	return out
 }
 
-// candidates are the columns outside of the support that might come in.
-func (l *exactLine) candidates() []int {
+// others are the columns outside of the support that might come in.
+func (l *exactLine) others() []int {
 	in := make(map[int]bool, len(l.members))
 	for _, m := range l.members {
 		in[m.column] = true
@@ -263,7 +278,7 @@ func (l *exactLine) candidates() []int {
 }
 
 // guess is a μ a little below the next event, probably.
-func (l *exactLine) guess(candidates []int, zeros []crossing, tied []member) float64 {
+func (l *exactLine) guess(others []int, zeros []crossing, tied []member) float64 {
 	skip := make(map[member]bool, len(tied))
 	for _, m := range tied {
 		skip[m] = true
@@ -273,7 +288,7 @@ func (l *exactLine) guess(candidates []int, zeros []crossing, tied []member) flo
 		a[k], b[k] = rational.Quotient(l.a[k], l.d), rational.Quotient(l.b[k], l.d)
 	}
 	best := below(zeros)
-	for _, j := range candidates {
+	for _, j := range others {
 		p, q, phi := l.m.rough.h[j], 0.0, l.m.rough.phi[j]
 		for k, g := range l.columns {
 			p -= g.rough[j] * a[k]

@@ -292,7 +292,7 @@ func (m *integerLasso) correlations(j int) (*gramColumn, error) {
 	if g := m.gram[j]; g != nil {
 		return g, nil
 	}
-	if err := m.spend("one more column", 2*float64(m.t.rows)*float64(m.t.cols)); err != nil {
+	if err := m.spend("one more column", m.columnWork()); err != nil {
 		return nil, err
 	}
 	g := &gramColumn{make([]*big.Int, m.t.cols), make([]float64, m.t.cols)}
@@ -317,3 +317,26 @@ func (m *integerLasso) spend(what string, work float64) error {
 	m.rule.Work -= work
 	return m.rule.Check()
 }
+
+// estimate is the work of a path with the supports of the given lines.
+func (m *integerLasso) estimate(lines []line) float64 {
+	work, length := 0.0, 0
+	seen := map[int]bool{}
+	for _, l := range lines {
+		for _, a := range l.support() {
+			if !seen[a.column] {
+				seen[a.column] = true
+				c := &m.columns[a.column]
+				length = max(length, m.inner(c, m.weigh(c), c).BitLen())
+				work += m.columnWork()
+			}
+		}
+	}
+	for _, l := range lines {
+		work += 2 * rational.SolveWork(len(l.support()), length)
+	}
+	return work
+}
+
+// columnWork is that of one column of K.
+func (m *integerLasso) columnWork() float64 { return 2 * float64(m.t.rows) * float64(m.t.cols) }

@@ -1,7 +1,6 @@
 package linear
 
 import (
-	"math"
 	"math/big"
 
 	"github.com/compactify/compactify"
@@ -170,27 +169,4 @@ func checkExact(points []Breakpoint) compactify.Minimality {
 		r.Concave = r.Concave && rise.compare(small.times(step)) >= 0 && rise.compare(large.times(step)) <= 0
 	}
 	return r
-}
-
-// followExact finds the path in rational numbers.
-func (b *Breakpoints) followExact(f *follower, t *task, problem Problem, o HomotopyOptions) error {
-	m, err := newIntegerLasso(t, problem, o, f.check)
-	if err != nil {
-		return err
-	}
-	lines, err := f.follow(m)
-	if err != nil {
-		return err
-	}
-	b.finish(lines)
-	b.Checks = checkExact(b.Points)
-	b.Verdict, b.Reason = compactify.Verified, "every segment was computed and compared in rational numbers"
-	return nil
-}
-
-// finish makes the result of the lines.
-func (b *Breakpoints) finish(lines []line) {
-	b.record(lines)
-	b.null = lines[0].at(b.LambdaMax)
-	b.null.Lambda = math.Inf(1)
 }
