@@ -10,7 +10,7 @@ type floatLasso struct {
 	*task
 	target   []float64 // less offsets, and its mean if there is an intercept
 	mean     float64
-	size     float64 // λ_max: what small numbers are compared with
+	floor    float64 // below this λ there is nothing but rounding
 	now      float64 // λ at which the next line begins
 	least    float64 // λ at which to stop
 	nullLoss float64
@@ -21,8 +21,10 @@ const (
 	// tieTolerance is the relative difference of two λ, or of two rates of change, that
 	// may be rounding.
 	tieTolerance = 1e-11
-	// nothingLeft is the share of λ_max below which there is nothing but rounding.
+	// nothingLeft is the share of λ_max below which the path is not followed.
 	nothingLeft = 0x1p-40
+	// noise is the error of a correlation as a share of the norms of both vectors.
+	noise = 0x1p-48
 )
 
 func newFloatLasso(t *task, least float64) *floatLasso {
@@ -79,12 +81,26 @@ func (m *floatLasso) null() (line, error) {
 	for i, r := range rest {
 		m.nullLoss += m.weights[i] * r * r / 2
 	}
-	for j, p := range l.p {
-		if m.penalised(j) {
-			m.size = max(m.size, math.Abs(p)/m.task.factor[j])
-		}
-	}
+	m.floor = m.lost(l.p)
 	return l, nil
+}
+
+// lost is the λ below which correlations are rounding, c being those of the model
+// without penalised columns: a share of the largest, and what the products of columns
+// and targets as they are, means included, leave of their last digits.
+func (m *floatLasso) lost(c []float64) float64 {
+	target, floor := 0.0, 0.0
+	for i, y := range m.target {
+		target += m.weights[i] * (y + m.mean) * (y + m.mean)
+	}
+	for j := range c {
+		if !m.penalised(j) {
+			continue
+		}
+		floor = max(floor, nothingLeft*math.Abs(c[j])/m.task.factor[j],
+			noise*math.Hypot(math.Sqrt(m.squares[j]), m.center[j]/m.scale[j])*math.Sqrt(target)/m.task.factor[j])
+	}
+	return floor
 }
 
 // line solves for a and b, each refined by its residual over the examples, so that the
@@ -222,9 +238,10 @@ func (l *floatLine) descend(tied []member) (event, error) {
 		low = max(low, c.at)
 	}
 	low = min(low, l.top)
-	e := event{end: low <= max(l.m.least, l.m.size*nothingLeft)}
+	e := event{end: low <= max(l.m.least, l.m.floor)}
 	if e.end {
 		low = l.m.least
+		e.zeros = l.vanishing(low)
 	}
 	for _, c := range list {
 		switch {
@@ -242,6 +259,21 @@ func (l *floatLine) descend(tied []member) (event, error) {
 	}
 	l.finish(low, e)
 	return e, nil
+}
+
+// vanishing are the members whose part of the fit is rounding at λ.
+func (l *floatLine) vanishing(lambda float64) (out []member) {
+	theta, largest := l.theta(lambda), 0.0
+	for k, a := range l.members {
+		theta[k] = math.Abs(theta[k]) * math.Sqrt(l.m.squares[a.column])
+		largest = max(largest, theta[k])
+	}
+	for k, a := range l.members {
+		if a.sign != 0 && theta[k] <= tieTolerance*largest {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // finish makes the breakpoint and forgets what is long.

@@ -58,14 +58,29 @@ type gramColumn struct {
 
 // newIntegerLasso takes the numbers of the problem as they are.
 func newIntegerLasso(t *task, p Problem, o HomotopyOptions, check func() error) (*integerLasso, error) {
-	m := &integerLasso{t: t, rule: rational.Limit{Work: o.Work, Check: check}, gram: map[int]*gramColumn{}}
-	if m.rule.Work == 0 {
+	m, err := newIntegers(t, p, rational.Limit{Work: o.Work, Check: check})
+	if err != nil {
+		return nil, err
+	}
+	m.gram = map[int]*gramColumn{}
+	m.h = make([]*big.Int, t.cols)
+	heavy := m.weigh(&m.target)
+	for j := range m.h {
+		m.h[j] = m.inner(&m.target, heavy, &m.columns[j])
+	}
+	m.total = m.inner(&m.target, heavy, &m.target)
+	return m, m.setUnits(o.MinLambda)
+}
+
+// newIntegers is a lasso as far as its weights, columns and targets go.
+func newIntegers(t *task, p Problem, rule rational.Limit) (*integerLasso, error) {
+	m := &integerLasso{t: t, rule: rule}
+	if rule.Work == 0 {
 		m.rule.Work = rational.DefaultWork
 	}
-	// One pass over all pairs of a column and the targets is the least there is to do.
-	if work := 20 * float64(t.rows) * float64(t.cols); work > m.rule.Work {
-		return nil, fmt.Errorf("[%d, %d] values: %w: got about %.2g products of words for the numbers alone, want at most %.2g",
-			t.rows, t.cols, rational.ErrTooLarge, work, m.rule.Work)
+	// Every column meets the targets at least once.
+	if err := m.spend(fmt.Sprintf("[%d, %d] values", t.rows, t.cols), 20*float64(t.rows)*float64(t.cols)); err != nil {
+		return nil, err
 	}
 	if err := m.setWeights(p.Weights); err != nil {
 		return nil, err
@@ -73,10 +88,7 @@ func newIntegerLasso(t *task, p Problem, o HomotopyOptions, check func() error) 
 	if err := m.setColumns(); err != nil {
 		return nil, err
 	}
-	if err := m.setTarget(); err != nil {
-		return nil, err
-	}
-	return m, m.setUnits(o.MinLambda)
+	return m, m.setTarget()
 }
 
 func (m *integerLasso) setWeights(w []float64) error {
@@ -106,6 +118,10 @@ func (m *integerLasso) setColumns() error {
 				buffer[i] = value[k]
 			}
 		}
+		if short, exp, ok := rational.Short(values); ok {
+			m.columns[j] = integerColumn{short: short, exp: exp, sum: m.sumShort(short)}
+			continue
+		}
 		num, exp, err := rational.Integers(values)
 		if err != nil {
 			return fmt.Errorf("column %d: %w", j+1, err)
@@ -113,6 +129,24 @@ func (m *integerLasso) setColumns() error {
 		m.columns[j] = m.newColumn(num, exp)
 	}
 	return nil
+}
+
+// sumShort is Σ W_i X_i.
+func (m *integerLasso) sumShort(x []int64) *big.Int {
+	if m.weight == nil {
+		ones := make([]int64, len(x))
+		for i := range ones {
+			ones[i] = 1
+		}
+		return dotShort(ones, x)
+	}
+	sum, product := new(big.Int), new(big.Int)
+	for i, v := range x {
+		if v != 0 {
+			sum.Add(sum, product.Mul(product.SetInt64(v), m.weight[i]))
+		}
+	}
+	return sum
 }
 
 // setTarget takes the offsets off, which is exact.
@@ -129,12 +163,6 @@ func (m *integerLasso) setTarget() error {
 		}
 	}
 	m.target = m.newColumn(num[:m.t.rows], exp)
-	m.h = make([]*big.Int, m.t.cols)
-	heavy := m.weigh(&m.target)
-	for j := range m.h {
-		m.h[j] = m.inner(&m.target, heavy, &m.columns[j])
-	}
-	m.total = m.inner(&m.target, heavy, &m.target)
 	return nil
 }
 

@@ -105,6 +105,37 @@ func Integers(x []float64) (out []*big.Int, exp int, err error) {
 	return out, exp, nil
 }
 
+// Short is [Integers] for numbers that come out shorter than 2^62 in magnitude; ok is
+// false if one does not, or is not finite.
+func Short(x []float64) (out []int64, exp int, ok bool) {
+	exp = math.MaxInt
+	top := math.MinInt
+	for _, v := range x {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, 0, false
+		}
+		if v != 0 {
+			m, e := split(v)
+			exp = min(exp, e)
+			top = max(top, e+bits.Len64(uint64(max(m, -m))))
+		}
+	}
+	if exp == math.MaxInt {
+		return make([]int64, len(x)), 0, true
+	}
+	if top-exp > 62 {
+		return nil, 0, false
+	}
+	out = make([]int64, len(x))
+	for i, v := range x {
+		if v != 0 {
+			m, e := split(v)
+			out[i] = m << (e - exp)
+		}
+	}
+	return out, exp, true
+}
+
 // split is x = m·2^e with m odd, for finite x ≠ 0.
 func split(x float64) (m int64, e int) {
 	frac, e := math.Frexp(x)

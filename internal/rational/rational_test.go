@@ -47,7 +47,7 @@ func randomMatrix(r *rand.Rand, rows, cols, bits int) *Matrix {
 
 func TestIntegers(t *testing.T) {
 	tiny := math.SmallestNonzeroFloat64
-	for _, x := range [][]float64{{}, {0, 0}, {1, -3, 0.5}, {6, -12}, {0.1, 1e300}, {tiny, 2 * tiny, -math.MaxFloat64}} {
+	for _, x := range [][]float64{{}, {0, 0}, {1, -3, 0.5}, {6, -12}, {0.1, 1e300}, {0x1p-61, -1}, {0x1p-62, 1}, {0.3, 2.5e3, -17}, {tiny, 2 * tiny, -math.MaxFloat64}} {
 		num, exp, err := Integers(x)
 		if err != nil {
 			t.Fatal(err)
@@ -56,6 +56,19 @@ func TestIntegers(t *testing.T) {
 			want, _ := FromFloat(v)
 			if got := Scale(new(big.Rat).SetInt(num[i]), exp); got.Cmp(want) != 0 {
 				t.Errorf("%v: number %d: got %v·2^%d", x, i, num[i], exp)
+			}
+		}
+		fits := true
+		for _, v := range num {
+			fits = fits && v.BitLen() <= 62
+		}
+		short, e, ok := Short(x)
+		if ok != fits || ok && e != exp {
+			t.Errorf("%v: short: got %v, exponent %d, want %v, %d", x, ok, e, fits, exp)
+		}
+		for i, v := range short {
+			if v != num[i].Int64() {
+				t.Errorf("%v: short number %d: got %d, want %v", x, i, v, num[i])
 			}
 		}
 	}
