@@ -19,6 +19,7 @@ type table struct {
 	width    int       // predictors per row
 	cells    []string  // label of each row; nil without labels
 	features []string  // names of the predictors; nil without a header
+	label    int       // the column of labels, counted from 1; 0 without
 }
 
 // openCSV reads one example per row. The separator is the first of comma,
@@ -48,7 +49,7 @@ func openCSV(path string, o Options, unlabeled bool) (Source, error) {
 		return Source{}, err
 	}
 	set.features = t.features
-	return Source{Train: set, Table: true}, nil
+	return Source{Train: set, Table: true, label: t.label}, nil
 }
 
 // readCSV reads a table. label is the label column by name or number from 1,
@@ -77,7 +78,7 @@ func readCSV(r io.Reader, label string, unlabeled bool, limit int64) (*table, er
 	if err != nil {
 		return nil, err
 	}
-	t := &table{width: len(first)}
+	t := &table{width: len(first), label: column + 1}
 	if column >= 0 {
 		t.width--
 	}

@@ -12,6 +12,12 @@ func checkFinite(rows store) error {
 		return firstNonFinite(d.data, d.size)
 	case dense[float64]:
 		return firstNonFinite(d.data, d.size)
+	case byColumn:
+		for k, v := range d.data {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return fmt.Errorf("value %d of example %d: got %v, want a finite number", k/d.count+1, k%d.count+1, v)
+			}
+		}
 	}
 	return nil
 }

@@ -209,7 +209,7 @@ func TestNPYFortran3D(t *testing.T) {
 			}
 		}
 	}
-	a, err := readNPY(bytes.NewReader(npyBytes(1, "<f4", true, "(2, 3, 4)", binary.LittleEndian, data)))
+	a, err := readNPY(bytes.NewReader(npyBytes(1, "<f4", true, "(2, 3, 4)", binary.LittleEndian, data)), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func FuzzNPY(f *testing.F) {
 	f.Add(npyBytes(1, "<u8", false, "(99999999, 99999999, 99999999)", le, []byte{}))
 	f.Add(npyBytes(1, "<u2", true, "(0, 70000000000000)", le, []byte{}))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		a, err := readNPY(bytes.NewReader(in))
+		a, err := readNPY(bytes.NewReader(in), false)
 		if err != nil {
 			return
 		}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/compactify/compactify/tensor"
 )
 
 // npyArray is an n-d array from a NumPy file, in C order.
@@ -18,13 +20,16 @@ type npyArray struct {
 	order binary.ByteOrder
 	dims  []int
 	raw   []byte
+
+	fortran bool // raw is in Fortran order all the same
 }
 
 // readNPY reads format versions 1 to 3 and requires the input to end with the
-// array. Structured and object arrays are errors.
+// array. Structured and object arrays are errors. A matrix of doubles in Fortran order
+// stays as it is if byColumns is set.
 //
 // Source: NumPy documentation, numpy.lib.format, "Format Version 1.0" to "3.0".
-func readNPY(r io.Reader) (npyArray, error) {
+func readNPY(r io.Reader, byColumns bool) (npyArray, error) {
 	header, err := readNPYHeader(r)
 	if err != nil {
 		return npyArray{}, err
@@ -49,7 +54,10 @@ func readNPY(r io.Reader) (npyArray, error) {
 	} else if err != io.EOF {
 		return npyArray{}, err // a checksum at the end, for one
 	}
-	if fortran {
+	switch {
+	case fortran && byColumns && len(a.dims) == 2 && a.kind == 'f' && a.size == 8:
+		a.fortran = true
+	case fortran:
 		a.raw = cOrder(a.raw, a.dims, a.size)
 	}
 	return a, nil
@@ -183,7 +191,11 @@ func (a npyArray) rows(size int) (store, error) {
 	case "f4":
 		return dense[float32]{decode(a.raw, 4, func(b []byte) float32 { return math.Float32frombits(bo.Uint32(b)) }), size}, nil
 	default: // parseNPYHeader admits no other type than f8
-		return dense[float64]{decode(a.raw, 8, func(b []byte) float64 { return math.Float64frombits(bo.Uint64(b)) }), size}, nil
+		values := tensor.Data[float64](a.tensor())
+		if a.fortran {
+			return byColumn{values, a.dims[0]}, nil
+		}
+		return dense[float64]{values, size}, nil
 	}
 }
 

@@ -108,7 +108,7 @@ func (r npzReader) array(key string) (npyArray, error) {
 	}
 	defer in.Close()
 	limit := r.o.maxBytes()
-	return readNPY(bufio.NewReader(&limited{r: in, left: limit, limit: limit}))
+	return readNPY(bufio.NewReader(&limited{r: in, left: limit, limit: limit}), r.o.byColumns)
 }
 
 func (r npzReader) labels(key string, count int, like *Set) (labels, error) {

@@ -33,6 +33,8 @@ type Options struct {
 	// decompressed, in bytes. Beyond it Open fails instead of filling memory.
 	// 0 means 4 GiB.
 	MaxBytes int64
+
+	byColumns bool // the reader is OpenColumns
 }
 
 const defaultMaxBytes = 4 << 30
@@ -57,6 +59,8 @@ type Source struct {
 	Table bool
 	// Note is one more thing a user should know, or empty.
 	Note string
+
+	label int // the label column of a table, counted from 1; 0 if there is none
 }
 
 // Eval is the set to measure on when the whole source serves evaluation: the
