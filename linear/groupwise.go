@@ -29,7 +29,10 @@ type groupwise struct {
 	groups []group // those with a penalty and a column that varies
 	theta  []float64
 	rest   []float64 // √w ∘ residual, less what free columns explain
-	dual   []float64 // scratch: √w ∘ rest
+	dual   []float64 // √w ∘ rest
+	delta  []float64 // scratch
+	// freeColumns: more than the intercept is without a penalty.
+	freeColumns bool
 }
 
 // group is one of the penalised groups.
@@ -55,7 +58,8 @@ func newGroupwise(t *task) (solver, error) {
 			members[g] = append(members[g], int32(j))
 		}
 	}
-	s := &groupwise{leastSquares: newLeastSquares(t, free), theta: make([]float64, t.cols), dual: make([]float64, t.rows)}
+	s := &groupwise{leastSquares: newLeastSquares(t, free), theta: make([]float64, t.cols),
+		dual: make([]float64, t.rows), delta: make([]float64, t.rows), freeColumns: len(free) > 0}
 	for g, cols := range members {
 		if len(cols) == 0 {
 			continue

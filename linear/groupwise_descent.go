@@ -3,6 +3,8 @@ package linear
 import (
 	"math"
 	"slices"
+
+	"github.com/compactify/compactify/internal/kernel"
 )
 
 // basis is an orthonormal basis v_i of what coefficients of a group can do, with the
@@ -81,7 +83,7 @@ func (b *basis) step(c []float64, a, d float64) {
 // enough.
 func (s *groupwise) descend(lambda float64, work []int32, gap float64, check func() error) error {
 	const passes, most = 5, 2000 // between two looks at the gap; looks
-	history := newExtrapolation(passes)
+	history := newExtrapolation(s.set, passes)
 	for range most {
 		history.begin(s.gather(work))
 		for range passes {
@@ -175,14 +177,12 @@ func (s *groupwise) move(g *group, lambda float64, check func() error) error {
 	}
 	u := make([]float64, len(g.basis.v))
 	for i, v := range g.basis.v {
-		u[i] = inner(v, c) + g.basis.square[i]*inner(v, theta)
+		u[i] = kernel.Dot64(s.set, v, c) + g.basis.square[i]*kernel.Dot64(s.set, v, theta)
 	}
 	g.basis.step(u, a, d)
 	after := make([]float64, len(theta))
 	for i, v := range g.basis.v {
-		for k := range after {
-			after[k] += u[i] * v[k]
-		}
+		kernel.Axpy64(s.set, after, u[i], v)
 	}
 	s.shift(g, theta, after)
 	return nil
@@ -190,22 +190,24 @@ func (s *groupwise) move(g *group, lambda float64, check func() error) error {
 
 // shift moves a group's coefficients and brings rest and dual up to date.
 func (s *groupwise) shift(g *group, before, after []float64) {
-	delta := make([]float64, s.rows)
+	clear(s.delta)
 	constant, changed := 0.0, false
 	for i, j := range g.cols {
 		s.theta[j] = after[i]
 		if d := after[i] - before[i]; d != 0 {
-			constant += s.axpy(int(j), d, delta)
+			constant += s.axpy(int(j), d, s.delta)
 			changed = true
 		}
 	}
 	if !changed {
 		return
 	}
-	for i, d := range delta {
+	for i, d := range s.delta {
 		s.rest[i] -= s.root[i] * (d + constant)
 	}
-	s.free.remove(s.rest)
+	if s.freeColumns { // what moved is centred, so that the intercept stays
+		s.free.remove(s.rest)
+	}
 	s.setDual()
 }
 
@@ -214,11 +216,14 @@ func (s *groupwise) shift(g *group, before, after []float64) {
 // Source: Q. Bertrand and M. Massias, "Anderson acceleration of coordinate descent",
 // AISTATS 2021, algorithm 1.
 type extrapolation struct {
+	set    kernel.Set
 	depth  int
 	points [][]float64
 }
 
-func newExtrapolation(depth int) *extrapolation { return &extrapolation{depth: depth} }
+func newExtrapolation(set kernel.Set, depth int) *extrapolation {
+	return &extrapolation{set: set, depth: depth}
+}
 
 func (e *extrapolation) begin(x []float64) { e.points = append(e.points[:0], x) }
 
@@ -234,7 +239,7 @@ func (e *extrapolation) limit() []float64 {
 			steps[k][i] = e.points[k+1][i] - e.points[k][i]
 		}
 	}
-	weights := shortest(steps)
+	weights := shortest(e.set, steps)
 	if weights == nil {
 		return nil
 	}
@@ -249,14 +254,14 @@ func (e *extrapolation) limit() []float64 {
 
 // shortest are weights of sum 1 that minimise the norm of Σ w_k x_k: the solution of
 // XᵀX w = 1, scaled; nil if that is singular.
-func shortest(x [][]float64) []float64 {
+func shortest(set kernel.Set, x [][]float64) []float64 {
 	k := len(x)
 	gram := make([][]float64, k)
 	trace := 0.0
 	for i := range gram {
 		gram[i] = make([]float64, k+1)
 		for j := range k {
-			gram[i][j] = inner(x[i], x[j])
+			gram[i][j] = kernel.Dot64(set, x[i], x[j])
 		}
 		gram[i][k] = 1
 		trace += gram[i][i]

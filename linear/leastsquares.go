@@ -22,7 +22,7 @@ func newLeastSquares(t *task, free []int32) *leastSquares {
 		free = append([]int32{interceptColumn}, free...)
 	}
 	s.setTarget()
-	s.free = newProjection(free, t.rows, s.rooted)
+	s.free = newProjection(t.set, free, t.rows, s.rooted)
 	return s
 }
 

@@ -3,10 +3,13 @@ package linear
 import (
 	"math"
 	"sort"
+
+	"github.com/compactify/compactify/internal/kernel"
 )
 
 // projection takes off a vector what some columns can explain.
 type projection struct {
+	set  kernel.Set
 	cols []int32     // those that are not explained by the ones before them
 	q    [][]float64 // an orthonormal basis of their span
 	r    [][]float64 // r[i] are the coefficients of column i in q[:i+1]
@@ -17,8 +20,8 @@ type projection struct {
 //
 // Source: L. Giraud et al., "Rounding error analysis of the classical Gram–Schmidt
 // orthogonalization process", Numer. Math. 101 (2005), 87–100: twice is enough.
-func newProjection(cols []int32, n int, column func(j int32, dst []float64)) *projection {
-	p := &projection{}
+func newProjection(set kernel.Set, cols []int32, n int, column func(j int32, dst []float64)) *projection {
+	p := &projection{set: set}
 	for _, j := range cols {
 		v := make([]float64, n)
 		column(j, v)
@@ -41,11 +44,9 @@ func (p *projection) coefficients(v []float64) []float64 {
 	out := make([]float64, len(p.q))
 	for range 2 {
 		for i, q := range p.q {
-			a := inner(q, v)
+			a := kernel.Dot64(p.set, q, v)
 			out[i] += a
-			for k := range v {
-				v[k] -= a * q[k]
-			}
+			kernel.Axpy64(p.set, v, -a, q)
 		}
 	}
 	return out
@@ -72,16 +73,9 @@ func (p *projection) solve(v []float64) []float64 {
 	return x
 }
 
-func inner(a, b []float64) float64 {
-	s := 0.0
-	for i, x := range a {
-		s += x * b[i]
-	}
-	return s
-}
-
 // spectrum is the singular value decomposition of a matrix [n, p], on its smaller side.
 type spectrum struct {
+	set  kernel.Set
 	wide bool // p > n: what is solved for are vectors over rows, else over columns
 	side int
 	m    [][]float64 // σ_i times the singular vector of the smaller side, of σ_i > floor
@@ -94,9 +88,7 @@ func (s *spectrum) solve(lambda float64) []float64 {
 	out := make([]float64, s.side)
 	for i, m := range s.m {
 		a := s.answer[i] / (s.square[i] + lambda)
-		for k := range out {
-			out[k] += a * m[k]
-		}
+		kernel.Axpy64(s.set, out, a, m)
 	}
 	return out
 }
@@ -106,10 +98,8 @@ func (s *spectrum) solve(lambda float64) []float64 {
 func (s *spectrum) correct(v []float64, lambda float64) []float64 {
 	out := make([]float64, s.side)
 	for i, m := range s.m {
-		a := inner(m, v) / (s.square[i] * (s.square[i] + lambda))
-		for k := range out {
-			out[k] += a * m[k]
-		}
+		a := kernel.Dot64(s.set, m, v) / (s.square[i] * (s.square[i] + lambda))
+		kernel.Axpy64(s.set, out, a, m)
 	}
 	return out
 }
@@ -120,7 +110,7 @@ func (s *spectrum) correct(v []float64, lambda float64) []float64 {
 func (s *spectrum) within(v []float64) float64 {
 	sum := 0.0
 	for i, m := range s.m {
-		a := inner(m, v) / math.Sqrt(s.square[i])
+		a := kernel.Dot64(s.set, m, v) / math.Sqrt(s.square[i])
 		if !s.wide {
 			a /= math.Sqrt(s.square[i])
 		}
@@ -138,14 +128,14 @@ func (s *spectrum) within(v []float64) float64 {
 // accurate Jacobi SVD algorithm", SIAM J. Matrix Anal. Appl. 29 (2008), 1322–1362.
 func (s *leastSquares) decompose(cols []int32, check func() error) (*spectrum, error) {
 	n, p := s.rows, len(cols)
-	out := &spectrum{wide: p > n, side: min(n, p)}
+	out := &spectrum{set: s.set, wide: p > n, side: min(n, p)}
 	width, length := out.side, max(n, p)
 	z := append([]float64(nil), s.target...)
 	s.free.remove(z)
 	if !out.wide {
 		width++
 	}
-	t := &triangle{side: out.side, width: width, r: make([]float64, out.side*width), each: s.each}
+	t := &triangle{set: s.set, side: out.side, width: width, r: make([]float64, out.side*width), each: s.each}
 	block := make([]float64, width*blockRows)
 	taken := s.explained(cols)
 	for lo := 0; lo < length; lo += blockRows {
@@ -240,7 +230,7 @@ func (s *spectrum) take(t *triangle, z []float64, relative float64) {
 	top := 0.0
 	squares := make([]float64, t.side)
 	for i := range squares {
-		squares[i] = inner(t.row(i), t.row(i))
+		squares[i] = t.product(i, i)
 		top = max(top, squares[i])
 	}
 	for i, square := range squares {
@@ -250,7 +240,7 @@ func (s *spectrum) take(t *triangle, z []float64, relative float64) {
 		m := t.row(i)
 		answer := t.last(i)
 		if s.wide {
-			answer = inner(m, z) / square
+			answer = kernel.Dot64(s.set, m, z) / square
 		}
 		s.m, s.square, s.answer = append(s.m, m), append(s.square, square), append(s.answer, answer)
 	}
@@ -259,6 +249,7 @@ func (s *spectrum) take(t *triangle, z []float64, relative float64) {
 // triangle is R of a QR decomposition whose rows come in blocks, [side, width]: width
 // is side, or side + 1 if a right-hand side goes with the matrix.
 type triangle struct {
+	set         kernel.Set
 	side, width int
 	r           []float64 // by rows
 	each        func(n int, body func(i int))
@@ -266,6 +257,8 @@ type triangle struct {
 
 // row is row i without the right-hand side.
 func (t *triangle) row(i int) []float64 { return t.r[i*t.width : i*t.width+t.side : i*t.width+t.side] }
+
+func (t *triangle) product(i, k int) float64 { return kernel.Dot64(t.set, t.row(i), t.row(k)) }
 
 // last is the right-hand side of row i.
 func (t *triangle) last(i int) float64 { return t.r[(i+1)*t.width-1] }
@@ -292,11 +285,9 @@ func (t *triangle) absorb(block []float64, m int) {
 		t.each(t.width-j-1, func(i int) {
 			c := j + 1 + i
 			x := block[c*m : (c+1)*m]
-			a := tau * (row[c] + inner(v, x))
+			a := tau * (row[c] + kernel.Dot64(t.set, v, x))
 			row[c] -= a
-			for k := range x {
-				x[k] -= a * v[k]
-			}
+			kernel.Axpy64(t.set, x, -a, v)
 		})
 	}
 }
@@ -309,7 +300,7 @@ func (t *triangle) diagonalise(check func() error) error {
 	for range sweeps {
 		top := 0.0
 		for i := range squares {
-			squares[i] = inner(t.row(i), t.row(i))
+			squares[i] = t.product(i, i)
 			top = max(top, squares[i])
 		}
 		turned := false
@@ -334,7 +325,7 @@ func (t *triangle) rotate(i, k int, squares []float64, top float64) bool {
 	if min(squares[i], squares[k]) <= epsilon*epsilon*top {
 		return false
 	}
-	c := inner(t.row(i), t.row(k))
+	c := t.product(i, k)
 	if math.Abs(c) <= tolerance*math.Sqrt(squares[i])*math.Sqrt(squares[k]) {
 		return false
 	}
@@ -343,10 +334,11 @@ func (t *triangle) rotate(i, k int, squares []float64, top float64) bool {
 	cos := 1 / math.Hypot(1, tan)
 	sin := cos * tan
 	a, b := t.r[i*t.width:(i+1)*t.width], t.r[k*t.width:(k+1)*t.width]
-	for l, x := range a {
-		y := b[l]
-		a[l], b[l] = cos*x-sin*y, sin*x+cos*y
-	}
+	// A rotation by an angle, at most π/4, is three shears.
+	half := sin / (1 + cos)
+	kernel.Axpy64(t.set, a, -half, b)
+	kernel.Axpy64(t.set, b, sin, a)
+	kernel.Axpy64(t.set, a, -half, b)
 	squares[i] -= tan * c
 	squares[k] += tan * c
 	return true
