@@ -27,7 +27,7 @@ type Separability struct {
 	// examples tends to 0. Of strictly separable binomial data it is the direction of
 	// the largest margin, of norm 1. They are the nearest doubles to the rational numbers
 	// of the proof, up to a positive factor. Nil for overlapping classes.
-	Direction []float64 `json:"direction,omitempty"`
+	Direction []float64 `json:"direction"`
 	Intercept []float64 `json:"intercept,omitempty"` // [Responses]; nil without an intercept
 	// Margin encloses the largest margin, the distance of the hyperplane to the nearest
 	// example; nil if it was not computed.
