@@ -260,6 +260,10 @@ func (s *separated) widen(ctx context.Context, p separation.Points, out *Separab
 		out.Note += "; the margin is too small for double precision to find the largest"
 		return nil
 	}
+	if errors.Is(err, separation.ErrTooLarge) {
+		out.Note += "; the largest margin would take too long"
+		return nil
+	}
 	if err != nil {
 		return err
 	}

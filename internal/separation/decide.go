@@ -3,6 +3,7 @@ package separation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"slices"
@@ -32,9 +33,6 @@ func newDecision(ctx context.Context, p *Points, o Options) *decision {
 	return d
 }
 
-// errBudget ends the work without a decision.
-var errBudget = errors.New("the arithmetic of integers would take too long")
-
 func (d *decision) limit() rational.Limit {
 	return rational.Limit{Work: d.budget, Check: d.ctx.Err}
 }
@@ -44,8 +42,13 @@ func (d *decision) limit() rational.Limit {
 // that there are no more.
 func (d *decision) decide() (*Result, error) {
 	found, err := d.strict()
-	if found || err != nil {
-		return d.result(nil, nil), err
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return d.undecided(err), nil
+	case err != nil:
+		return nil, err
+	case found:
+		return d.result(nil, nil), nil
 	}
 	for {
 		if err := d.ctx.Err(); err != nil {
@@ -55,7 +58,7 @@ func (d *decision) decide() (*Result, error) {
 			continue
 		}
 		extra, weights, v, err := d.alternative()
-		if errors.Is(err, rational.ErrTooLarge) || errors.Is(err, errBudget) {
+		if errors.Is(err, rational.ErrTooLarge) || errors.Is(err, ErrTooLarge) {
 			return d.undecided(err), nil
 		}
 		if err != nil {
@@ -165,7 +168,7 @@ func (d *decision) follow(v []*big.Int) error {
 			return nil
 		}
 	}
-	return errBudget
+	return fmt.Errorf("a sum of directions: %w", ErrTooLarge)
 }
 
 // alternative is either weights ≥ 0 of some tied rows that, added to 1 for all of them,

@@ -2,6 +2,7 @@ package separation
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -38,7 +39,8 @@ type nonnegative struct {
 	// enough ends the work early; products are a_i·r of all rows without the extra
 	// coordinate. Nil: never.
 	enough func(products []float64) bool
-	steps  int // columns that came in
+	steps  int     // columns that came in
+	work   float64 // multiplications so far
 }
 
 const (
@@ -46,6 +48,9 @@ const (
 	vanishing = 1e-11 // of the target: a residual that is taken for 0
 	batch     = 32    // columns tried between two looks at all rows
 	patience  = 30    // steps per dimension, and a few
+
+	// maxSearch bounds the multiplications: about ten seconds'.
+	maxSearch = 1.5e10
 )
 
 func newNonnegative(rows []Vector, dim int, extra float64, target []float64, check func() error) *nonnegative {
@@ -110,13 +115,21 @@ func (l *nonnegative) gain(i int, product, shift, slope float64) float64 {
 	return product + shift
 }
 
-// run solves; it reports whether the residual vanished.
+// run solves; it reports whether the residual vanished. The error is that of check, or
+// wraps [ErrTooLarge].
 func (l *nonnegative) run() (zero bool, err error) {
 	whole := length(l.target)
 	products := make([]float64, len(l.rows))
+	stored := 0
+	for _, a := range l.rows {
+		stored += len(a.Value)
+	}
 	for l.steps < patience*(len(l.target)+10) {
 		if err := l.check(); err != nil {
 			return false, err
+		}
+		if l.work += float64(stored); l.work > maxSearch {
+			return false, fmt.Errorf("least squares with %d active rows of %d: %w", len(l.passive), len(l.rows), ErrTooLarge)
 		}
 		for i, a := range l.rows {
 			products[i] = product(a, l.rest)
@@ -179,6 +192,7 @@ func (l *nonnegative) candidates(products []float64) []int {
 // false if rounding hides that i is a way down.
 func (l *nonnegative) enter(i int) bool {
 	l.steps++
+	l.work += 4 * float64(len(l.passive)+1) * float64(len(l.target))
 	if !l.push(i) {
 		return false
 	}
@@ -211,6 +225,7 @@ func (l *nonnegative) push(i int) bool {
 }
 
 func (l *nonnegative) remove(k int) {
+	l.work += 8 * float64(len(l.passive)) * float64(len(l.target))
 	l.in[l.passive[k]] = false
 	l.qr.drop(k)
 	l.passive = slices.Delete(l.passive, k, k+1)

@@ -62,6 +62,9 @@ type Points struct {
 // ErrNotFinite is a coordinate that is NaN or infinite.
 var ErrNotFinite = errors.New("not a finite number")
 
+// ErrTooLarge is a problem that takes too long.
+var ErrTooLarge = errors.New("too large")
+
 // Options bound the work.
 type Options struct {
 	// Work is how many products of words the arithmetic of integers may take, by an

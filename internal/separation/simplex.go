@@ -85,7 +85,7 @@ func (s *simplex) spend() error {
 	}
 	s.work -= rational.SolveWork(k, longest) + float64(k)*float64(k)*float64(size)
 	if s.work < 0 {
-		return errBudget
+		return fmt.Errorf("a system of %d equations in integers: %w", k, ErrTooLarge)
 	}
 	return nil
 }

@@ -8,9 +8,6 @@ import (
 	"slices"
 )
 
-// ErrTooLarge is a problem that takes too long.
-var ErrTooLarge = errors.New("too large")
-
 // maxTaxicab bounds the multiplications of one step of [MaxMarginL1].
 const maxTaxicab = 2e9
 
