@@ -3,13 +3,15 @@ package linear
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify/internal/kernel"
 )
 
 // design is a matrix seen through standardisation: column j is
-// x̃_ij = (x_ij − center_j)/scale_j. Nothing is copied; every product is one with
-// the stored column and a correction by sums.
+// x̃_ij = (x_ij − center_j)/scale_j. Products are those with the stored column and a
+// correction by sums; nothing is copied but dense columns so far from zero that the
+// two would cancel.
 type design struct {
 	*Matrix
 	pool          *kernel.Pool
@@ -18,7 +20,13 @@ type design struct {
 	center, scale []float64
 	squares       []float64 // Σ_i w_i x̃_ij²; 0 for a column that must stay out
 	constant      []int
+	centred       [][]float64  // x_j − center_j of columns far from zero, else nil; nil if there are none
+	gemm          *kernel.Pool // pool, or one of its own
 }
+
+// farFromZero is the |center|/scale from which on a dense column is copied: products
+// by sums lose as many digits.
+const farFromZero = 1e4
 
 // newDesign takes the means off if there is an intercept, and divides by standard
 // deviations if asked to. A constant column is left out where an intercept can do
@@ -26,8 +34,10 @@ type design struct {
 func newDesign(m *Matrix, weights []float64, o Options) (*design, error) {
 	d := &design{Matrix: m, pool: o.Pool, set: kernel.Best(), weights: weights,
 		center: make([]float64, m.cols), scale: make([]float64, m.cols), squares: make([]float64, m.cols)}
-	if o.Pool != nil {
+	if d.gemm = o.Pool; o.Pool != nil {
 		d.set = o.Pool.Set()
+	} else {
+		d.gemm = kernel.NewPool(1, d.set)
 	}
 	positive := 0
 	for _, w := range weights {
@@ -46,8 +56,31 @@ func newDesign(m *Matrix, weights []float64, o Options) (*design, error) {
 			d.constant = append(d.constant, j)
 		}
 	}
+	d.centreFar()
 	return d, nil
 }
+
+// centreFar copies the columns that are far from zero.
+func (d *design) centreFar() {
+	if d.dense == nil {
+		return
+	}
+	one := []float64(nil)
+	for j, c := range d.center {
+		if !(math.Abs(c) > farFromZero*d.scale[j]) || d.squares[j] == 0 {
+			continue
+		}
+		if d.centred == nil {
+			d.centred = make([][]float64, d.cols)
+			one = slices.Repeat([]float64{1}, d.rows)
+		}
+		d.centred[j] = make([]float64, d.rows)
+		kernel.WeightedCentre64(d.set, d.centred[j], d.column(j), c, 1, one)
+	}
+}
+
+// isCentred reports whether column j was copied.
+func (d *design) isCentred(j int) bool { return d.centred != nil && d.centred[j] != nil }
 
 // standardise settles how column j is seen.
 func (d *design) standardise(j, positive int, o Options) (constant bool, err error) {
@@ -69,6 +102,9 @@ func (d *design) standardise(j, positive int, o Options) (constant bool, err err
 
 // dot is Σ_i x̃_ij v_i; sum is Σ_i v_i.
 func (d *design) dot(j int, v []float64, sum float64) float64 {
+	if d.isCentred(j) {
+		return kernel.Dot64(d.set, d.centred[j], v) / d.scale[j]
+	}
 	return (d.product(j, v) - d.center[j]*sum) / d.scale[j]
 }
 
@@ -85,6 +121,10 @@ func (d *design) product(j int, v []float64) float64 {
 // returns: v + shift is the whole.
 func (d *design) axpy(j int, a float64, v []float64) (shift float64) {
 	a /= d.scale[j]
+	if d.isCentred(j) {
+		kernel.Axpy64(d.set, v, a, d.centred[j])
+		return 0
+	}
 	if d.dense != nil {
 		kernel.Axpy64(d.set, v, a, d.column(j))
 	} else {
@@ -105,7 +145,7 @@ func (d *design) correlate(dst [][]float64, cols []int32, v [][]float64, sums []
 		d.correlatePart(dst, cols, v, sums, 0, n)
 		return
 	}
-	d.spread(n, func(lo, hi int) { d.correlatePart(dst, cols, v, sums, lo, hi) })
+	d.spread(n, columnGrain, func(lo, hi int) { d.correlatePart(dst, cols, v, sums, lo, hi) })
 }
 
 // correlatePart does the columns at positions [lo, hi).
@@ -130,18 +170,25 @@ func (d *design) correlatePart(dst [][]float64, cols []int32, v [][]float64, sum
 	for k, sum := range sums[:len(v)] {
 		for i := lo; i < hi; i++ {
 			j := at(i)
+			if d.isCentred(j) {
+				dst[k][i] = d.dot(j, v[k], sum)
+				continue
+			}
 			dst[k][i] = (dst[k][i] - d.center[j]*sum) / d.scale[j]
 		}
 	}
 }
 
-// spread runs body on parts of [0, n) on the pool; where they begin must not matter.
-func (d *design) spread(n int, body func(lo, hi int)) {
+// columnGrain is how many columns a thread takes at least.
+const columnGrain = 16
+
+// spread runs body on parts of [0, n) on the pool, of at least grain each; where they
+// begin must not matter.
+func (d *design) spread(n, grain int, body func(lo, hi int)) {
 	if d.pool == nil {
 		body(0, n)
 		return
 	}
-	const grain = 16 // columns
 	if err := d.pool.For(n, grain, func(_, lo, hi int) { body(lo, hi) }); err != nil {
 		panic(err) // a bug in a body: Fit's caller sees it as one
 	}
@@ -149,35 +196,9 @@ func (d *design) spread(n int, body func(lo, hi int)) {
 
 // each runs body for 0 ≤ i < n on the pool; the order must not matter.
 func (d *design) each(n int, body func(i int)) {
-	d.spread(n, func(lo, hi int) {
+	d.spread(n, columnGrain, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			body(i)
 		}
 	})
-}
-
-// gram sets dst[a·len(b)+c] to Σ_i h_i x̃_ij x̃_ik for j = rows[a], k = cols[c]: h are
-// weights of the examples, nil meaning the problem's own.
-func (d *design) gram(dst []float64, rows, cols []int32, h []float64) {
-	if h == nil {
-		h = d.weights
-	}
-	d.spread(len(rows), func(lo, hi int) {
-		for a := lo; a < hi; a++ {
-			d.gramRow(dst[a*len(cols):][:len(cols)], int(rows[a]), cols, h)
-		}
-	})
-}
-
-func (d *design) gramRow(dst []float64, j int, cols []int32, h []float64) {
-	column := make([]float64, d.rows)
-	shift := d.axpy(j, 1, column)
-	sum := 0.0
-	for i := range column {
-		column[i] = (column[i] + shift) * h[i]
-		sum += column[i]
-	}
-	for c, k := range cols {
-		dst[c] = d.dot(int(k), column, sum)
-	}
 }

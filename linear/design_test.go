@@ -151,23 +151,143 @@ func checkDesign(t *testing.T, d *design) {
 }
 
 func checkGram(t *testing.T, d *design, x [][]float64) {
-	rows, cols := []int32{0, 9, 4, 30, 31}, []int32{1, 2, 9, 30, 36, 35, 4}
+	lists := [][]int32{{0, 9, 4, 30, 31}, {1, 2, 9, 30, 36, 35, 4, 3, 8, 7, 6}, {12, 11, 10, 9, 8, 7, 6, 5, 4}}
 	h := randomNumbers(d.rows, 8, math.Abs)
 	for _, weights := range [][]float64{nil, h} {
 		used := weights
 		if used == nil {
 			used = d.weights
 		}
-		for _, other := range [][]int32{cols, rows} {
-			got := make([]float64, len(rows)*len(other))
-			d.gram(got, rows, other, weights)
-			for a, j := range rows {
-				for c, k := range other {
-					want := weightedDot(used, x[j], x[k])
-					nearly(t, fmt.Sprintf("gram of columns %d and %d", j, k), got[a*len(other)+c], want, 1e-9)
+		for _, rows := range lists {
+			for _, cols := range lists {
+				got := make([]float64, len(rows)*len(cols))
+				d.gram(got, rows, cols, weights)
+				for a, j := range rows {
+					for c, k := range cols {
+						want := weightedDot(used, x[j], x[k])
+						nearly(t, fmt.Sprintf("gram of columns %d and %d", j, k), got[a*len(cols)+c], want, 1e-9)
+					}
 				}
 			}
 		}
+	}
+}
+
+// TestGramBlocks has more examples and columns than a block, and the same bits on two
+// threads. Both ways of a compressed matrix are taken.
+func TestGramBlocks(t *testing.T) {
+	pool := kernel.NewPool(2, kernel.Best())
+	defer pool.Close()
+	dense, sparse := testMatrices(t, gramDepth+90, gramWidth+70)
+	all := make([]int32, dense.cols)
+	for j := range all {
+		all[j] = int32(j)
+	}
+	some := all[3:40]
+	o := Options{Intercept: true, Standardize: true}
+	want := make([]float64, len(all)*len(all))
+	d := testDesign(t, dense, o)
+	for a, x := range d.explicit() {
+		v := make([]float64, d.rows)
+		kernel.WeightedCentre64(d.set, v, x, 0, 1, d.weights)
+		sum := naiveDot(v, ones(d.rows))
+		for c := range all {
+			want[a*len(all)+c] = d.dot(c, v, sum)
+		}
+	}
+	byRows := func(d *design, dst []float64, rows []int32) {
+		d.gramByRows(dst, rows, all, d.weights, len(rows) == len(all))
+		if len(rows) == len(all) {
+			mirror(dst, len(all))
+		}
+	}
+	for _, m := range []*Matrix{dense, sparse} {
+		one := testDesign(t, m, o)
+		o.Pool = pool
+		two := testDesign(t, m, o)
+		o.Pool = nil
+		for name, gram := range map[string]func(d *design, dst []float64, rows []int32){
+			"blocks": func(d *design, dst []float64, rows []int32) { d.gram(dst, rows, all, nil) },
+			"rows":   byRows,
+		} {
+			for _, rows := range [][]int32{all, some} {
+				got, again := make([]float64, len(rows)*len(all)), make([]float64, len(rows)*len(all))
+				gram(one, got, rows)
+				gram(two, again, rows)
+				for i := range got {
+					if got[i] != again[i] {
+						t.Fatalf("%s, sparse %v: element %d: got %v on one thread, %v on two", name, m.Sparse(), i, got[i], again[i])
+					}
+					nearly(t, fmt.Sprintf("%s, sparse %v: element %d", name, m.Sparse(), i), got[i], want[i+int(rows[0])*len(all)], 1e-10)
+				}
+			}
+		}
+	}
+}
+
+// TestFarFromZero: products of a column with a mean of 1e9 deviations keep their
+// digits.
+func TestFarFromZero(t *testing.T) {
+	const n = 100
+	x := randomNumbers(2*n, 1, same)
+	for i := range n {
+		x[i] = math.Round(x[i]*1024)/1024 + (1 << 30)
+	}
+	m, err := NewDense(n, 2, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := testDesign(t, m, Options{Intercept: true, Standardize: true})
+	if !d.isCentred(0) || d.isCentred(1) {
+		t.Fatalf("got columns copied: %v, %v, want the first only", d.isCentred(0), d.isCentred(1))
+	}
+	explicit := d.explicit()
+	v := randomNumbers(n, 3, same)
+	sum := naiveDot(v, ones(n))
+	want := naiveDot(explicit[0], v)
+	nearly(t, "product", d.dot(0, v, sum), want, 1e-13)
+	dst := [][]float64{{0, 0}}
+	d.correlate(dst, nil, [][]float64{v}, []float64{sum})
+	nearly(t, "product among others", dst[0][0], want, 1e-13)
+	y := make([]float64, n)
+	shift := d.axpy(0, 1, y)
+	for i := range y {
+		nearly(t, "multiple", y[i]+shift, explicit[0][i], 1e-13)
+	}
+}
+
+func BenchmarkDesign(b *testing.B) {
+	for _, shape := range [][2]int{{20000, 200}, {1000, 5000}, {200, 20000}} {
+		n, p := shape[0], shape[1]
+		m, err := NewDense(n, p, randomNumbers(n*p, 1, same))
+		if err != nil {
+			b.Fatal(err)
+		}
+		w, _ := normalized(nil, n)
+		var d *design
+		name := fmt.Sprintf("%dx%d", n, p)
+		b.Run("new/"+name, func(b *testing.B) {
+			for b.Loop() {
+				if d, err = newDesign(m, w, DefaultOptions()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		all := make([]int32, min(p, 400))
+		for j := range all {
+			all[j] = int32(j)
+		}
+		dst := make([]float64, len(all)*len(all))
+		b.Run(fmt.Sprintf("gram/%s/%d", name, len(all)), func(b *testing.B) {
+			for b.Loop() {
+				d.gram(dst, all, all, nil)
+			}
+		})
+		b.Run("gram4/"+name, func(b *testing.B) {
+			for b.Loop() {
+				d.gram(dst, all[:4], all, nil)
+			}
+		})
 	}
 }
 

@@ -83,6 +83,16 @@ func WeightedAxpy64(set Set, dst []float64, a float64, w, x []float64) {
 	}
 }
 
+// WeightedCentre64 sets dst[i] to (x[i]−c)·a·w[i]. dst may be x. It panics if dst or
+// w is shorter than x.
+func WeightedCentre64(set Set, dst, x []float64, c, a float64, w []float64) {
+	checkLeast("dst", len(dst), len(x))
+	checkLeast("w", len(w), len(x))
+	if len(x) > 0 {
+		weightedCentrePart(set, dst[:len(x)], x, c, a, w[:len(x)])
+	}
+}
+
 // Columns64 are columns of one length, next to each other or a distance apart.
 type Columns64 struct {
 	Data         []float64

@@ -66,6 +66,17 @@ func weightedAxpyPart(set Set, dst []float64, a float64, w, x []float64) {
 	}
 }
 
+func weightedCentrePart(set Set, dst, x []float64, c, a float64, w []float64) {
+	switch set {
+	case AVX512:
+		weightedCentreAVX512(len(x), &dst[0], &x[0], c, a, &w[0])
+	case AVX2:
+		weightedCentreAVX2(len(x), &dst[0], &x[0], c, a, &w[0])
+	default:
+		weightedCentrePortable(dst, x, c, a, w)
+	}
+}
+
 // dotsPart adds rows [from, to) of inner products; see [Dots64].
 func dotsPart(set Set, dst [][]float64, x *Columns64, lo, hi int, v [][]float64, from, to int) {
 	switch {

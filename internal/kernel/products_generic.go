@@ -16,6 +16,10 @@ func weightedAxpyPart(_ Set, dst []float64, a float64, w, x []float64) {
 	weightedAxpyPortable(dst, a, w, x)
 }
 
+func weightedCentrePart(_ Set, dst, x []float64, c, a float64, w []float64) {
+	weightedCentrePortable(dst, x, c, a, w)
+}
+
 func dotsPart(_ Set, dst [][]float64, x *Columns64, lo, hi int, v [][]float64, from, to int) {
 	dotsPortable(dst, x, lo, hi, v, from, to)
 }

@@ -39,6 +39,11 @@ func axpy4AVX2(n int, dst *float64, a *float64, x0 *float64, x1 *float64, x2 *fl
 //go:noescape
 func weightedAxpyAVX2(n int, dst *float64, a float64, w *float64, x *float64)
 
+// weightedCentreAVX2 sets dst[i] to (x[i]−c)·a·w[i] for i < n.
+//
+//go:noescape
+func weightedCentreAVX2(n int, dst *float64, x *float64, c float64, a float64, w *float64)
+
 // dots1x1AVX512 sets out[c·1+k] to Σ_i xc[i]·vk[i] for i < n.
 //
 //go:noescape
@@ -83,3 +88,8 @@ func axpy4AVX512(n int, dst *float64, a *float64, x0 *float64, x1 *float64, x2 *
 //
 //go:noescape
 func weightedAxpyAVX512(n int, dst *float64, a float64, w *float64, x *float64)
+
+// weightedCentreAVX512 sets dst[i] to (x[i]−c)·a·w[i] for i < n.
+//
+//go:noescape
+func weightedCentreAVX512(n int, dst *float64, x *float64, c float64, a float64, w *float64)

@@ -810,6 +810,95 @@ done:
 	VZEROUPPER
 	RET
 
+// func weightedCentreAVX2(n int, dst *float64, x *float64, c float64, a float64, w *float64)
+// Requires: AVX
+TEXT ·weightedCentreAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         w+40(FP), DX
+	VBROADCASTSD c+24(FP), Y0
+	VBROADCASTSD a+32(FP), Y1
+	MOVQ         n+0(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x10, BX
+	JLT          rest
+
+loop:
+	VMOVUPD (CX)(SI*1), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMOVUPD (DX)(SI*1), Y3
+	VMULPD  Y3, Y2, Y2
+	VMOVUPD Y2, (AX)(SI*1)
+	VMOVUPD 32(CX)(SI*1), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMOVUPD 32(DX)(SI*1), Y3
+	VMULPD  Y3, Y2, Y2
+	VMOVUPD Y2, 32(AX)(SI*1)
+	VMOVUPD 64(CX)(SI*1), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMOVUPD 64(DX)(SI*1), Y3
+	VMULPD  Y3, Y2, Y2
+	VMOVUPD Y2, 64(AX)(SI*1)
+	VMOVUPD 96(CX)(SI*1), Y2
+	VSUBPD  Y0, Y2, Y2
+	VMULPD  Y1, Y2, Y2
+	VMOVUPD 96(DX)(SI*1), Y3
+	VMULPD  Y3, Y2, Y2
+	VMOVUPD Y2, 96(AX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x10, BX
+	JGE     loop
+
+rest:
+	ADDQ       $0x10, BX
+	JZ         done
+	LEAQ       productTail<>+0(SB), DI
+	NEGQ       BX
+	LEAQ       128(DI)(BX*8), DI
+	VMOVUPD    (DI), Y2
+	VMASKMOVPD (CX)(SI*1), Y2, Y2
+	VSUBPD     Y0, Y2, Y2
+	VMULPD     Y1, Y2, Y2
+	VMOVUPD    (DI), Y3
+	VMASKMOVPD (DX)(SI*1), Y3, Y3
+	VMULPD     Y3, Y2, Y2
+	VMOVUPD    (DI), Y3
+	VMASKMOVPD Y2, Y3, (AX)(SI*1)
+	VMOVUPD    32(DI), Y2
+	VMASKMOVPD 32(CX)(SI*1), Y2, Y2
+	VSUBPD     Y0, Y2, Y2
+	VMULPD     Y1, Y2, Y2
+	VMOVUPD    32(DI), Y3
+	VMASKMOVPD 32(DX)(SI*1), Y3, Y3
+	VMULPD     Y3, Y2, Y2
+	VMOVUPD    32(DI), Y3
+	VMASKMOVPD Y2, Y3, 32(AX)(SI*1)
+	VMOVUPD    64(DI), Y2
+	VMASKMOVPD 64(CX)(SI*1), Y2, Y2
+	VSUBPD     Y0, Y2, Y2
+	VMULPD     Y1, Y2, Y2
+	VMOVUPD    64(DI), Y3
+	VMASKMOVPD 64(DX)(SI*1), Y3, Y3
+	VMULPD     Y3, Y2, Y2
+	VMOVUPD    64(DI), Y3
+	VMASKMOVPD Y2, Y3, 64(AX)(SI*1)
+	VMOVUPD    96(DI), Y2
+	VMASKMOVPD 96(CX)(SI*1), Y2, Y2
+	VSUBPD     Y0, Y2, Y2
+	VMULPD     Y1, Y2, Y2
+	VMOVUPD    96(DI), Y0
+	VMASKMOVPD 96(DX)(SI*1), Y0, Y0
+	VMULPD     Y0, Y2, Y2
+	VMOVUPD    96(DI), Y0
+	VMASKMOVPD Y2, Y0, 96(AX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func dots1x1AVX512(n int, x0 *float64, v0 *float64, out *float64)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·dots1x1AVX512(SB), NOSPLIT, $0-32
@@ -1714,6 +1803,62 @@ rest:
 	VMOVUPD.Z 64(DX)(SI*1), K2, Z0
 	VMULPD    Z0, Z1, Z1
 	VADDPD    Z1, Z2, Z2
+	VMOVUPD   Z2, K2, 64(AX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
+// func weightedCentreAVX512(n int, dst *float64, x *float64, c float64, a float64, w *float64)
+// Requires: AVX, AVX512F
+TEXT ·weightedCentreAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), DX
+	MOVQ         w+40(FP), BX
+	VBROADCASTSD c+24(FP), Z0
+	VBROADCASTSD a+32(FP), Z1
+	MOVQ         n+0(FP), CX
+	XORQ         SI, SI
+	SUBQ         $0x10, CX
+	JLT          rest
+
+loop:
+	VMOVUPD (DX)(SI*1), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMOVUPD (BX)(SI*1), Z3
+	VMULPD  Z3, Z2, Z2
+	VMOVUPD Z2, (AX)(SI*1)
+	VMOVUPD 64(DX)(SI*1), Z2
+	VSUBPD  Z0, Z2, Z2
+	VMULPD  Z1, Z2, Z2
+	VMOVUPD 64(BX)(SI*1), Z3
+	VMULPD  Z3, Z2, Z2
+	VMOVUPD Z2, 64(AX)(SI*1)
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x10, CX
+	JGE     loop
+
+rest:
+	ADDQ      $0x10, CX
+	JZ        done
+	MOVQ      $0x00000001, DI
+	SHLQ      CL, DI
+	DECQ      DI
+	KMOVW     DI, K1
+	SHRQ      $0x08, DI
+	KMOVW     DI, K2
+	VMOVUPD.Z (DX)(SI*1), K1, Z2
+	VSUBPD    Z0, Z2, Z2
+	VMULPD    Z1, Z2, Z2
+	VMOVUPD.Z (BX)(SI*1), K1, Z3
+	VMULPD    Z3, Z2, Z2
+	VMOVUPD   Z2, K1, (AX)(SI*1)
+	VMOVUPD.Z 64(DX)(SI*1), K2, Z2
+	VSUBPD    Z0, Z2, Z2
+	VMULPD    Z1, Z2, Z2
+	VMOVUPD.Z 64(BX)(SI*1), K2, Z0
+	VMULPD    Z0, Z2, Z2
 	VMOVUPD   Z2, K2, 64(AX)(SI*1)
 
 done:

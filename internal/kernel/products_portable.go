@@ -71,6 +71,12 @@ func weightedAxpyPortable(dst []float64, a float64, w, x []float64) {
 	}
 }
 
+func weightedCentrePortable(dst, x []float64, c, a float64, w []float64) {
+	for i, v := range x {
+		dst[i] = float64((v-c)*a) * w[i]
+	}
+}
+
 func dotsPortable(dst [][]float64, x *Columns64, lo, hi int, v [][]float64, from, to int) {
 	for i := lo; i < hi; i++ {
 		column := x.part(i, from, to)

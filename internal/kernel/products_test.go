@@ -70,15 +70,17 @@ func TestProducts64(t *testing.T) {
 				f, s := WeightedMoments64(set, w, x, c)
 				check("first moment", f, first)
 				check("second moment", s, second)
-				sum, weightedSum := memory(4), memory(4)
+				sum, weightedSum, centred := memory(4), memory(4), memory(4)
+				WeightedCentre64(set, centred, x, c, a, w)
 				Axpy64(set, sum, a, x)
 				WeightedAxpy64(set, weightedSum, a, w, x)
 				for i, y := range memory(4) {
 					check("axpy", sum[i], y+float64(a*x[i]))
+					check("weighted and centred", centred[i], float64((x[i]-c)*a)*w[i])
 					check("weighted axpy", weightedSum[i], y+float64(float64(a*x[i])*w[i]))
 				}
 				for i := range 5 {
-					if !math.IsNaN(sum[:n+5][n+i]) || !math.IsNaN(weightedSum[:n+5][n+i]) {
+					if !math.IsNaN(sum[:n+5][n+i]) || !math.IsNaN(weightedSum[:n+5][n+i]) || !math.IsNaN(centred[:n+5][n+i]) {
 						t.Fatalf("axpy of %d, %v: wrote past the end", n, set)
 					}
 				}

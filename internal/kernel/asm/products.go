@@ -31,6 +31,7 @@ func products() {
 		addMultiples(v, 1)
 		addMultiples(v, 4)
 		addWeighted(v)
+		weightedCentre(v)
 	}
 }
 
@@ -353,6 +354,28 @@ func addWeighted(v isa) {
 		VMULPD(l.load(p[1]), x, x)
 		VADDPD(x, sum, sum)
 		l.store(sum, p[0])
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// weightedCentre emits dst ← ((x − c)·a)·w.
+func weightedCentre(v isa) {
+	name := "weightedCentre" + v.name
+	TEXT(name, NOSPLIT, "func(n int, dst, x *float64, c, a float64, w *float64)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s sets dst[i] to (x[i]−c)·a·w[i] for i < n.", name))
+	p := pointers("dst", "x", "w")
+	center, factor := v.register(), v.register()
+	VBROADCASTSD(paramMem("c"), center)
+	VBROADCASTSD(paramMem("a"), factor)
+	l := &columnLoop{isa: v}
+	l.run(func(int) {
+		x := l.load(p[1])
+		VSUBPD(center, x, x)
+		VMULPD(factor, x, x)
+		VMULPD(l.load(p[2]), x, x)
+		l.store(x, p[0])
 	})
 	VZEROUPPER()
 	RET()
