@@ -66,8 +66,9 @@ type Penalty struct {
 	// Lower ≤ 0 and Upper ≥ 0 bound the coefficients of the columns as given; nil
 	// means no bound, and single bounds may be infinite.
 	Lower, Upper []float64
-	// Groups gives every column its group, counted from 0. With it the ℓ1 norm is
-	// replaced by Σ_g w_g ‖θ_g‖₂, w_g = √|g|, times GroupFactors[g] if given.
+	// Groups gives every column its group, counted from 0. With it R is
+	// Σ_g w_g (α‖θ_g‖₂ + (1−α)/2 ‖θ_g‖₂²), w_g = √|g|, times GroupFactors[g] if given:
+	// a factor of 0 leaves a group without a penalty.
 	Groups       []int
 	GroupFactors []float64
 }
