@@ -4,15 +4,23 @@ import (
 	"math"
 	"slices"
 
+	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/rational"
 )
 
 // activeFactor is the Cholesky factor of the Gram matrix of a support that changes.
 type activeFactor struct {
 	m       *floatLasso
-	order   []int             // the columns in the order of the factor
-	lower   [][]float64       // L, row k of length k+1
-	columns map[int][]float64 // x̃_j of every column that was ever in
+	order   []int       // the columns in the order of the factor
+	lower   [][]float64 // L, row k of length k+1
+	columns map[int]activeColumn
+}
+
+// activeColumn is a column that was in a support once: x̃_j in full, so that no digits
+// are lost to its mean, and its correlation with the target.
+type activeColumn struct {
+	x      []float64
+	target float64
 }
 
 // set brings the factor to a support. The error wraps rational.ErrSingular.
@@ -35,30 +43,13 @@ func (f *activeFactor) set(support []member) error {
 const dependent = 1e-13
 
 func (f *activeFactor) append(j int) bool {
-	x := f.columns[j]
-	if x == nil {
-		x = make([]float64, f.m.rows)
-		shift := f.m.axpy(j, 1, x)
-		for i := range x {
-			x[i] += shift
-		}
-		f.columns[j] = x
-	}
+	x := f.column(j).x
 	w := f.m.weighted(x)
 	row := make([]float64, len(f.order)+1)
-	left := 0.0
-	for i := range x {
-		left += w[i] * x[i]
-	}
+	left := kernel.Dot64(f.m.set, w, x)
 	square := left
 	for k, col := range f.order {
-		sum := 0.0
-		for i, v := range f.columns[col] {
-			sum += w[i] * v
-		}
-		for i := range k {
-			sum -= row[i] * f.lower[k][i]
-		}
+		sum := kernel.Dot64(f.m.set, w, f.columns[col].x) - kernel.Dot64(f.m.set, row[:k], f.lower[k][:k])
 		row[k] = sum / f.lower[k][k]
 		left -= row[k] * row[k]
 	}
@@ -68,6 +59,20 @@ func (f *activeFactor) append(j int) bool {
 	row[len(f.order)] = math.Sqrt(left)
 	f.order, f.lower = append(f.order, j), append(f.lower, row)
 	return true
+}
+
+func (f *activeFactor) column(j int) activeColumn {
+	if c, ok := f.columns[j]; ok {
+		return c
+	}
+	x := make([]float64, f.m.rows)
+	shift := f.m.axpy(j, 1, x)
+	for i := range x {
+		x[i] += shift
+	}
+	c := activeColumn{x, kernel.Dot64(f.m.set, f.m.weighted(x), f.m.target)}
+	f.columns[j] = c
+	return c
 }
 
 // remove takes out row k; rotations bring the rows below back to triangular form.
@@ -88,20 +93,17 @@ func (f *activeFactor) remove(k int) {
 
 // solve solves with the Gram matrix, in place and in the order of the support.
 func (f *activeFactor) solve(support []member, v []float64) {
-	at := make([]int, len(f.order)) // where in v
-	for k, col := range f.order {
-		at[k] = slices.IndexFunc(support, func(a member) bool { return a.column == col })
+	u := make([]float64, len(f.order))
+	at := make(map[int]int, len(support))
+	for i, a := range support {
+		at[a.column] = i
 	}
 	for k, row := range f.lower {
-		for i := range k {
-			v[at[k]] -= row[i] * v[at[i]]
-		}
-		v[at[k]] /= row[k]
+		u[k] = (v[at[f.order[k]]] - kernel.Dot64(f.m.set, row[:k], u[:k])) / row[k]
 	}
 	for k := len(f.lower) - 1; k >= 0; k-- {
-		v[at[k]] /= f.lower[k][k]
-		for i := range k {
-			v[at[i]] -= f.lower[k][i] * v[at[k]]
-		}
+		u[k] /= f.lower[k][k]
+		kernel.Axpy64(f.m.set, u[:k], -u[k], f.lower[k][:k])
+		v[at[f.order[k]]] = u[k]
 	}
 }

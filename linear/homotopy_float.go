@@ -3,6 +3,8 @@ package linear
 import (
 	"math"
 	"slices"
+
+	"github.com/compactify/compactify/internal/kernel"
 )
 
 // floatLasso is a lasso in double precision.
@@ -29,7 +31,7 @@ const (
 
 func newFloatLasso(t *task, least float64) *floatLasso {
 	m := &floatLasso{task: t, least: least, now: math.Inf(1), target: slices.Clone(t.y)}
-	m.active = activeFactor{m: m, columns: map[int][]float64{}}
+	m.active = activeFactor{m: m, columns: map[int]activeColumn{}}
 	for i, o := range t.offset {
 		m.target[i] -= o
 	}
@@ -50,7 +52,9 @@ type floatLine struct {
 	m        *floatLasso
 	members  []member
 	a, b     []float64
-	p, q     []float64 // nil once the lower end is known
+	p, q     []float64 // nil once the lower end is known, and what follows, too
+	rest     []float64 // the residual y − X̃a
+	fit      []float64 // X̃b, such that the residual at λ is rest + λ·fit
 	top, low float64
 	end      Breakpoint
 }
@@ -77,8 +81,7 @@ func (m *floatLasso) null() (line, error) {
 		return nil, err
 	}
 	l := made.(*floatLine)
-	rest := m.residual(support, l.a)
-	for i, r := range rest {
+	for i, r := range l.rest {
 		m.nullLoss += m.weights[i] * r * r / 2
 	}
 	m.floor = m.lost(l.p)
@@ -103,49 +106,62 @@ func (m *floatLasso) lost(c []float64) float64 {
 	return floor
 }
 
-// line solves for a and b, each refined by its residual over the examples, so that the
-// error is that of the columns rather than of their Gram matrix.
+// line solves for a and b, each refined by its residual over the examples until that
+// changes little, so that the error is that of the columns rather than of their Gram
+// matrix.
 func (m *floatLasso) line(support []member) (line, error) {
 	if err := m.active.set(support); err != nil {
 		return nil, err
 	}
 	size := len(support)
 	l := &floatLine{m: m, members: support, top: m.now, a: make([]float64, size), b: make([]float64, size)}
-	slope := make([]float64, size)
 	for k, a := range support {
-		slope[k] = float64(a.sign) * m.task.factor[a.column]
+		l.a[k] = m.active.columns[a.column].target
+		l.b[k] = float64(a.sign) * m.task.factor[a.column]
 	}
-	const refinements = 2
-	for range 1 + refinements {
-		rest := m.weighted(m.residual(support, l.a))
-		fit := m.weighted(m.fitted(support, l.b))
-		c, d := make([]float64, size), make([]float64, size)
+	slope := slices.Clone(l.b)
+	m.active.solve(support, l.a)
+	m.active.solve(support, l.b)
+	const (
+		refinements = 4
+		little      = 1e-12
+	)
+	c, d := make([]float64, size), make([]float64, size)
+	for range refinements {
+		rest, fit := m.weighted(m.residual(support, l.a)), m.weighted(m.fitted(support, l.b))
 		for k, a := range support {
-			x := m.active.columns[a.column]
-			for i := range x {
-				c[k] += x[i] * rest[i]
-				d[k] -= x[i] * fit[i]
-			}
-			d[k] += slope[k]
+			x := m.active.columns[a.column].x
+			c[k], d[k] = kernel.Dot64(m.set, x, rest), slope[k]-kernel.Dot64(m.set, x, fit)
 		}
 		m.active.solve(support, c)
 		m.active.solve(support, d)
-		for k := range support {
-			l.a[k] += c[k]
-			l.b[k] += d[k]
+		if max(correct(l.a, c), correct(l.b, d)) <= little {
+			break
 		}
 	}
-	l.p, l.q = m.correlations(m.residual(support, l.a)), m.correlations(m.fitted(support, l.b))
+	l.rest, l.fit = m.residual(support, l.a), m.fitted(support, l.b)
+	l.p, l.q = m.correlations(l.rest, l.fit)
 	return l, nil
+}
+
+// correct adds d to v and returns how large it is against it.
+func correct(v, d []float64) float64 {
+	change, size := 0.0, 0.0
+	for k := range v {
+		v[k] += d[k]
+		change, size = max(change, math.Abs(d[k])), max(size, math.Abs(v[k]))
+	}
+	if change == 0 {
+		return 0
+	}
+	return change / size
 }
 
 // fitted is Σ_k v_k x̃_k over a support.
 func (m *floatLasso) fitted(support []member, v []float64) []float64 {
 	out := make([]float64, m.rows)
 	for k, a := range support {
-		for i, x := range m.active.columns[a.column] {
-			out[i] += v[k] * x
-		}
+		kernel.Axpy64(m.set, out, v[k], m.active.columns[a.column].x)
 	}
 	return out
 }
@@ -166,15 +182,17 @@ func (m *floatLasso) weighted(v []float64) []float64 {
 	return out
 }
 
-// correlations are X̃ᵀWv.
-func (m *floatLasso) correlations(v []float64) []float64 {
-	out := make([]float64, m.cols)
-	w, sum := m.weighted(v), 0.0
-	for _, x := range w {
-		sum += x
+// correlations are X̃ᵀWu and X̃ᵀWv.
+func (m *floatLasso) correlations(u, v []float64) (p, q []float64) {
+	p, q = make([]float64, m.cols), make([]float64, m.cols)
+	u, v = m.weighted(u), m.weighted(v)
+	sums := make([]float64, 2)
+	for i := range u {
+		sums[0] += u[i]
+		sums[1] += v[i]
 	}
-	m.correlate([][]float64{out}, nil, [][]float64{w}, []float64{sum})
-	return out
+	m.correlate([][]float64{p, q}, nil, [][]float64{u, v}, sums)
+	return p, q
 }
 
 func (l *floatLine) support() []member { return l.members }
@@ -279,11 +297,10 @@ func (l *floatLine) vanishing(lambda float64) (out []member) {
 // finish makes the breakpoint and forgets what is long.
 func (l *floatLine) finish(low float64, e event) {
 	l.low, l.m.now = low, low
-	for j := range l.p {
-		l.p[j] += low * l.q[j]
-	}
-	l.end = Breakpoint{Point: l.point(low, l.p, e.zeros)}
-	l.p, l.q = nil, nil
+	kernel.Axpy64(l.m.set, l.p, low, l.q)
+	kernel.Axpy64(l.m.set, l.rest, low, l.fit)
+	l.end = Breakpoint{Point: l.point(low, l.rest, l.p, e.zeros)}
+	l.p, l.q, l.rest, l.fit = nil, nil, nil, nil
 }
 
 func (l *floatLine) lower() Breakpoint { return l.end }
@@ -291,8 +308,9 @@ func (l *floatLine) lower() Breakpoint { return l.end }
 func (l *floatLine) reaches(lambda float64) bool { return lambda >= l.low }
 
 func (l *floatLine) at(lambda float64) Point {
-	theta := l.theta(lambda)
-	return l.point(lambda, l.m.correlations(l.m.residual(l.members, theta)), nil)
+	rest := l.m.residual(l.members, l.theta(lambda))
+	c, _ := l.m.correlations(rest, rest)
+	return l.point(lambda, rest, c, nil)
 }
 
 func (l *floatLine) theta(lambda float64) []float64 {
@@ -303,9 +321,9 @@ func (l *floatLine) theta(lambda float64) []float64 {
 	return out
 }
 
-// point is the model at λ; c are the correlations there, zeros coefficients that are 0
-// but for rounding.
-func (l *floatLine) point(lambda float64, c []float64, zeros []member) Point {
+// point is the model at λ; rest is the residual and c the correlations there, zeros are
+// coefficients that are 0 but for rounding.
+func (l *floatLine) point(lambda float64, rest, c []float64, zeros []member) Point {
 	m, theta := l.m, l.theta(lambda)
 	for k, a := range l.members {
 		// Beyond 0 by rounding, next to where the coefficient begins or ends.
@@ -320,7 +338,7 @@ func (l *floatLine) point(lambda float64, c []float64, zeros []member) Point {
 			f.penalty += m.task.factor[a.column] * math.Abs(theta[k])
 		}
 	}
-	for i, r := range m.residual(l.members, theta) {
+	for i, r := range rest {
 		f.loss += m.weights[i] * r * r / 2
 	}
 	f.gap, f.kkt = m.certificate(&f, c)
