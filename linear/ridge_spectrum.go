@@ -334,11 +334,7 @@ func (t *triangle) rotate(i, k int, squares []float64, top float64) bool {
 	cos := 1 / math.Hypot(1, tan)
 	sin := cos * tan
 	a, b := t.r[i*t.width:(i+1)*t.width], t.r[k*t.width:(k+1)*t.width]
-	// A rotation by an angle, at most π/4, is three shears.
-	half := sin / (1 + cos)
-	kernel.Axpy64(t.set, a, -half, b)
-	kernel.Axpy64(t.set, b, sin, a)
-	kernel.Axpy64(t.set, a, -half, b)
+	kernel.Rotate64(t.set, a, b, cos, sin)
 	squares[i] -= tan * c
 	squares[k] += tan * c
 	return true

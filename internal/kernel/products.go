@@ -93,6 +93,15 @@ func WeightedCentre64(set Set, dst, x []float64, c, a float64, w []float64) {
 	}
 }
 
+// Rotate64 sets a[i] and b[i] to cos·a[i] − sin·b[i] and cos·b[i] + sin·a[i]. It
+// panics if b is shorter than a.
+func Rotate64(set Set, a, b []float64, cos, sin float64) {
+	checkLeast("b", len(b), len(a))
+	if len(a) > 0 {
+		rotatePart(set, a, b[:len(a)], cos, sin)
+	}
+}
+
 // Columns64 are columns of one length, next to each other or a distance apart.
 type Columns64 struct {
 	Data         []float64

@@ -77,6 +77,17 @@ func weightedCentrePart(set Set, dst, x []float64, c, a float64, w []float64) {
 	}
 }
 
+func rotatePart(set Set, a, b []float64, cos, sin float64) {
+	switch set {
+	case AVX512:
+		rotateAVX512(len(a), &a[0], &b[0], cos, sin)
+	case AVX2:
+		rotateAVX2(len(a), &a[0], &b[0], cos, sin)
+	default:
+		rotatePortable(a, b, cos, sin)
+	}
+}
+
 // dotsPart adds rows [from, to) of inner products; see [Dots64].
 func dotsPart(set Set, dst [][]float64, x *Columns64, lo, hi int, v [][]float64, from, to int) {
 	switch {

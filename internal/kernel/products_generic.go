@@ -20,6 +20,8 @@ func weightedCentrePart(_ Set, dst, x []float64, c, a float64, w []float64) {
 	weightedCentrePortable(dst, x, c, a, w)
 }
 
+func rotatePart(_ Set, a, b []float64, cos, sin float64) { rotatePortable(a, b, cos, sin) }
+
 func dotsPart(_ Set, dst [][]float64, x *Columns64, lo, hi int, v [][]float64, from, to int) {
 	dotsPortable(dst, x, lo, hi, v, from, to)
 }

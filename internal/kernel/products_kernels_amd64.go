@@ -44,6 +44,11 @@ func weightedAxpyAVX2(n int, dst *float64, a float64, w *float64, x *float64)
 //go:noescape
 func weightedCentreAVX2(n int, dst *float64, x *float64, c float64, a float64, w *float64)
 
+// rotateAVX2 sets a[i] and b[i] to cos·a[i] − sin·b[i] and cos·b[i] + sin·a[i] for i < n.
+//
+//go:noescape
+func rotateAVX2(n int, a *float64, b *float64, cos float64, sin float64)
+
 // dots1x1AVX512 sets out[c·1+k] to Σ_i xc[i]·vk[i] for i < n.
 //
 //go:noescape
@@ -93,3 +98,8 @@ func weightedAxpyAVX512(n int, dst *float64, a float64, w *float64, x *float64)
 //
 //go:noescape
 func weightedCentreAVX512(n int, dst *float64, x *float64, c float64, a float64, w *float64)
+
+// rotateAVX512 sets a[i] and b[i] to cos·a[i] − sin·b[i] and cos·b[i] + sin·a[i] for i < n.
+//
+//go:noescape
+func rotateAVX512(n int, a *float64, b *float64, cos float64, sin float64)

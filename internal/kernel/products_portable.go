@@ -77,6 +77,14 @@ func weightedCentrePortable(dst, x []float64, c, a float64, w []float64) {
 	}
 }
 
+func rotatePortable(a, b []float64, cos, sin float64) {
+	for i, x := range a {
+		y := b[i]
+		a[i] = float64(cos*x) - float64(sin*y)
+		b[i] = float64(cos*y) + float64(sin*x)
+	}
+}
+
 func dotsPortable(dst [][]float64, x *Columns64, lo, hi int, v [][]float64, from, to int) {
 	for i := lo; i < hi; i++ {
 		column := x.part(i, from, to)

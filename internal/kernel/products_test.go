@@ -72,11 +72,15 @@ func TestProducts64(t *testing.T) {
 				check("second moment", s, second)
 				sum, weightedSum, centred := memory(4), memory(4), memory(4)
 				WeightedCentre64(set, centred, x, c, a, w)
+				turned, other := memory(4), memory(1)
+				Rotate64(set, turned, other, c, a)
 				Axpy64(set, sum, a, x)
 				WeightedAxpy64(set, weightedSum, a, w, x)
 				for i, y := range memory(4) {
 					check("axpy", sum[i], y+float64(a*x[i]))
 					check("weighted and centred", centred[i], float64((x[i]-c)*a)*w[i])
+					check("first of a rotation", turned[i], float64(c*y)-float64(a*x[i]))
+					check("second of a rotation", other[i], float64(c*x[i])+float64(a*y))
 					check("weighted axpy", weightedSum[i], y+float64(float64(a*x[i])*w[i]))
 				}
 				for i := range 5 {

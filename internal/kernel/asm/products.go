@@ -32,6 +32,7 @@ func products() {
 		addMultiples(v, 4)
 		addWeighted(v)
 		weightedCentre(v)
+		rotation(v)
 	}
 }
 
@@ -376,6 +377,33 @@ func weightedCentre(v isa) {
 		VMULPD(factor, x, x)
 		VMULPD(l.load(p[2]), x, x)
 		l.store(x, p[0])
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// rotation emits a, b ← cos·a − sin·b, cos·b + sin·a.
+func rotation(v isa) {
+	name := "rotate" + v.name
+	TEXT(name, NOSPLIT, "func(n int, a, b *float64, cos, sin float64)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s sets a[i] and b[i] to cos·a[i] − sin·b[i] and cos·b[i] + sin·a[i] for i < n.", name))
+	p := pointers("a", "b")
+	cos, sin := v.register(), v.register()
+	VBROADCASTSD(paramMem("cos"), cos)
+	VBROADCASTSD(paramMem("sin"), sin)
+	l := &columnLoop{isa: v}
+	l.run(func(int) {
+		a, b := l.load(p[0]), l.load(p[1])
+		newA, newB := v.register(), v.register()
+		VMULPD(cos, a, newA)
+		VMULPD(cos, b, newB)
+		VMULPD(sin, a, a)
+		VMULPD(sin, b, b)
+		VSUBPD(b, newA, newA)
+		VADDPD(a, newB, newB)
+		l.store(newA, p[0])
+		l.store(newB, p[1])
 	})
 	VZEROUPPER()
 	RET()
