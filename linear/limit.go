@@ -186,18 +186,21 @@ func (t *task) margin(ctx context.Context) (*separation.Margin, error) {
 func (l *Limit) read(t *task, path *Path, m *separation.Margin) {
 	gamma := (m.Low + m.High) / 2
 	_, length := norms(m.Direction)
+	left := 0
 	for _, p := range path.Points {
 		if len(p.Value) == 0 || p.Lambda == 0 {
 			continue
 		}
+		if !p.Converged {
+			left++
+			continue
+		}
 		x := LimitPoint{Lambda: p.Lambda, Loss: p.Loss, Gap: p.Gap}
-		norm1, norm2, inner := 0.0, 0.0, 0.0
 		scaled := make([]float64, len(p.Value))
 		for k, j := range p.Index {
 			scaled[k] = p.Value[k] * t.unit(j)
-			inner += scaled[k] * m.Direction[j]
 		}
-		norm1, norm2 = norms(scaled)
+		norm1, norm2 := norms(scaled)
 		x.Norm, x.LossRatio = norm2, p.Loss*gamma/(p.Lambda*norm2)
 		if l.Norm == 1 {
 			x.Norm, x.LossRatio = norm1, p.Loss*gamma/p.Lambda
@@ -207,6 +210,9 @@ func (l *Limit) read(t *task, path *Path, m *separation.Margin) {
 		l.Points = append(l.Points, x)
 	}
 	l.judge()
+	if left > 0 {
+		l.Note += fmt.Sprintf("; %d points whose duality gap is too large are left out", left)
+	}
 }
 
 // angle is that between a sparse and a dense vector, accurate also where it is small.

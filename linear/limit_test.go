@@ -57,7 +57,7 @@ func TestOracle9(t *testing.T) {
 	for _, lambda := range lambdas {
 		var loss float64
 		theta, loss = newton(p, lambda, theta)
-		path.Points = append(path.Points, Point{Lambda: lambda, Loss: loss, Index: []int{0, 1}, Value: []float64{theta[0], theta[1]}})
+		path.Points = append(path.Points, Point{Lambda: lambda, Loss: loss, Converged: true, Index: []int{0, 1}, Value: []float64{theta[0], theta[1]}})
 	}
 	for i, want := range map[int][2]float64{0: {0.4813754, 0.1873801}, 5: {5.4862774, 3.4133296}} {
 		for j, x := range path.Points[i].Value {
