@@ -45,8 +45,11 @@ type Breakpoints struct {
 	// Support and Signs are those of the model itself.
 	Points []Breakpoint
 	// Verdict is Verified if every segment of the path is: by construction of an exact
-	// path, by the check of one in floating point; Inconclusive if not all could be
-	// checked; Refuted if one was found wrong. It is empty if there was no check.
+	// path, by the check of one in floating point; Supported if in one a column has a
+	// correlation larger than λ allows by 1e-11 of λ at most, as happens where columns
+	// are equal but for the rounding of their standard deviations; Inconclusive if not
+	// all could be checked; Refuted if one was found wrong. It is empty if there was no
+	// check.
 	Verdict compactify.Verdict
 	// Reason says what the verdict rests on, or what was in the way.
 	Reason string

@@ -112,7 +112,7 @@ func (m *integerLasso) solve(k []*big.Int, right ...[]*big.Int) ([]rational.Frac
 	if err := m.spend("one more segment", float64(len(right))*rational.SolveWork(size, matrix.Bits())); err != nil {
 		return nil, err
 	}
-	solver, err := rational.NewSolver(matrix, m.rule)
+	solver, err := rational.NewSolver(matrix, rational.Limit{Work: math.Inf(1), Check: m.rule.Check})
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +200,7 @@ func (l *exactLine) descend(tied []member) (event, error) {
 		}
 		left, guess = safe, below(best)
 	}
+	defer clear(l.outside) // of no use any more
 	l.low = l.m.least
 	if e.end = len(best) == 0 || best[0].compare(l.m.least) <= 0; e.end {
 		return e, nil
@@ -330,8 +331,11 @@ func (l *exactLine) sift(columns []int, mu float64) (safe, doubtful []int) {
 	}
 	model := l.model(exactly(mu))
 	gamma := make([]float64, len(l.members))
-	for k := range gamma {
-		gamma[k] = rational.Quotient(model.gamma[k], model.den)
+	for k, v := range model.gamma {
+		gamma[k] = rational.Quotient(v, model.den)
+		if v.Sign() != 0 && math.Abs(gamma[k]) < 0x1p-960 {
+			return nil, columns // not rounded to all digits
+		}
 	}
 	error := 2 * float64(len(gamma)+5) * 0x1p-53
 	for _, j := range columns {
@@ -341,8 +345,9 @@ func (l *exactLine) sift(columns []int, mu float64) (safe, doubtful []int) {
 			c -= term
 			size += math.Abs(term)
 		}
-		// Sums near overflow or underflow are NaN or too large for the test.
-		if math.Abs(c)+error*size+0x1p-900 < mu*l.m.rough.phi[j]*(1-0x1p-50) {
+		// What overflows fails the test; what underflows is less than the last summand.
+		most := mu * l.m.rough.phi[j] * (1 - 0x1p-50)
+		if math.Abs(c)+error*size+0x1p-900 < most && most < math.MaxFloat64 {
 			safe = append(safe, j)
 		} else {
 			doubtful = append(doubtful, j)

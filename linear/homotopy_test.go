@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/internal/rational"
 )
 
@@ -247,6 +249,26 @@ func TestHomotopyNothingToDo(t *testing.T) {
 	}
 }
 
+// TestDotShort compares with big integers, at the ends of the range and its middle.
+func TestDotShort(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 18))
+	ends := []int64{0, 1, -1, 1<<62 - 1, -(1<<62 - 1), 1 << 61, -1 << 32}
+	for range 200 {
+		a, b := make([]int64, 9), make([]int64, 9)
+		want := new(big.Int)
+		for i := range a {
+			a[i], b[i] = ends[r.IntN(len(ends))], ends[r.IntN(len(ends))]
+			if r.IntN(3) == 0 {
+				a[i] = r.Int64N(1<<62) - 1<<61
+			}
+			want.Add(want, new(big.Int).Mul(big.NewInt(a[i]), big.NewInt(b[i])))
+		}
+		if got := dotShort(a, b); got.Cmp(want) != 0 {
+			t.Fatalf("%v times %v: got %v, want %v", a, b, got, want)
+		}
+	}
+}
+
 func TestHomotopyErrors(t *testing.T) {
 	good := oracle3(t)
 	lasso := Penalty{Alpha: 1}
@@ -306,6 +328,22 @@ func TestHomotopyLeast(t *testing.T) {
 		if x, err := b.At(math.Inf(1)); err != nil || len(x.Index) != 0 {
 			t.Errorf("exact %v: at infinity: got %+v, error %v", exact, x, err)
 		}
+	}
+}
+
+// TestHomotopySupported: a second column that is longer than the first by a share of
+// 2^-48 comes in before it, which double precision cannot tell from a tie.
+func TestHomotopySupported(t *testing.T) {
+	p := Problem{Y: []float64{7, 2, 7, 4, 3}}
+	var rows [][]float64
+	for _, x := range []float64{3, 4, 6, 5, 4} {
+		rows = append(rows, []float64{x, x * (1 + 0x1p-48)})
+	}
+	p.X = columnsOf(t, rows)
+	exact := homotopy(t, p, HomotopyOptions{Exact: true})
+	b := homotopy(t, p, HomotopyOptions{Verify: true})
+	if exact.Points[0].Support[0] != 1 || b.Points[0].Support[0] != 0 || b.Verdict != compactify.Supported {
+		t.Errorf("column %d enters exactly, column %d in double precision: got %v: %s", exact.Points[0].Support[0], b.Points[0].Support[0], b.Verdict, b.Reason)
 	}
 }
 

@@ -3,7 +3,9 @@ package linear
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
+	"slices"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/internal/rational"
@@ -34,12 +36,15 @@ func (b *Breakpoints) verify(t *task, problem Problem, o HomotopyOptions, check 
 			return err
 		}
 		b.Points[i].Verdict = verdict
-		if verdict == compactify.Refuted || verdict == compactify.Inconclusive && b.Verdict == compactify.Verified {
+		if slices.Index(worse, verdict) > slices.Index(worse, b.Verdict) {
 			b.Verdict, b.Reason = verdict, fmt.Sprintf("below breakpoint %d, λ = %v: %s", i+1, b.Points[i].Lambda, reason)
 		}
 	}
 	return nil
 }
+
+// worse are verdicts from the best to the worst.
+var worse = []compactify.Verdict{compactify.Verified, compactify.Supported, compactify.Inconclusive, compactify.Refuted}
 
 // judge looks at the segment below breakpoint i, or at the end of the path.
 func (m *integerLasso) judge(b *Breakpoints, i int) (compactify.Verdict, string, error) {
@@ -57,12 +62,14 @@ func (m *integerLasso) judge(b *Breakpoints, i int) (compactify.Verdict, string,
 			return compactify.Inconclusive, "the segment is as short as rounding", nil
 		}
 	}
-	reason, err := m.optimal(support, mu)
+	reason, excess, err := m.optimal(support, mu)
 	switch {
 	case errors.Is(err, rational.ErrTooLarge) || errors.Is(err, rational.ErrSingular):
 		return compactify.Inconclusive, err.Error(), nil
 	case err != nil:
 		return "", "", err
+	case reason != "" && excess <= tieTolerance:
+		return compactify.Supported, reason + ": columns that tie but for rounding", nil
 	case reason != "":
 		return compactify.Refuted, reason, nil
 	}
@@ -70,15 +77,16 @@ func (m *integerLasso) judge(b *Breakpoints, i int) (compactify.Verdict, string,
 }
 
 // optimal says in which column the solution with the given support and signs at μ fails
-// the optimality conditions; in none, if it is empty.
-func (m *integerLasso) optimal(support []member, mu *big.Rat) (reason string, err error) {
+// the optimality conditions most; in none, if the reason is empty. excess is by which
+// share of λ a correlation is too large, +Inf for a sign that is wrong.
+func (m *integerLasso) optimal(support []member, mu *big.Rat) (reason string, excess float64, err error) {
 	l, err := m.solution(support, mu)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	for k, a := range support {
 		if a.sign != 0 && l.a[k].Sign() != a.sign {
-			return fmt.Sprintf("column %d has a coefficient of another sign", a.column+1), nil
+			return fmt.Sprintf("column %d has a coefficient of another sign", a.column+1), math.Inf(1), nil
 		}
 	}
 	doubtful := l.others()
@@ -89,11 +97,19 @@ func (m *integerLasso) optimal(support []member, mu *big.Rat) (reason string, er
 	for _, j := range doubtful {
 		// |P|/d ≤ μφ
 		left := new(big.Int).Mul(l.correlation(j).p, mu.Denom())
-		if left.CmpAbs(new(big.Int).Mul(num, m.phi[j])) > 0 {
-			return fmt.Sprintf("column %d has a correlation larger than λ allows", j+1), nil
+		right := new(big.Int).Mul(num, m.phi[j])
+		if left.CmpAbs(right) <= 0 {
+			continue
+		}
+		share := math.Inf(1)
+		if right.Sign() > 0 {
+			share = rational.Quotient(new(big.Int).Sub(left.Abs(left), right), right)
+		}
+		if share > excess {
+			reason, excess = fmt.Sprintf("column %d has a correlation larger than λ allows, by a share of %.2g", j+1, share), share
 		}
 	}
-	return "", nil
+	return reason, excess, nil
 }
 
 // solution is the line that stays at the solution at one μ: b is 0.
