@@ -1,0 +1,289 @@
+package linear
+
+import "math"
+
+// movement is the coordinates of one Newton step, ordered by class and within it as
+// in its block.
+type movement struct {
+	system
+	pieces []piece
+	drawn  []float64 // the objective's negative gradient
+	start  []float64 // where they are
+}
+
+const (
+	maxSteps = 60
+	nothing  = 1e-30 // nats: a loss without a penalty that is less has no minimiser
+)
+
+// descend lowers the objective on the working set until an estimate of the gap, in
+// nats, is at most target. It reports whether it got there.
+func (g *generalized) descend(target float64) bool {
+	best, since := math.Inf(1), 0
+	for range maxSteps {
+		g.correlateSet()
+		m := g.choose()
+		gap := g.estimate(m)
+		if gap <= target {
+			return true
+		}
+		if g.lambda == 0 && math.Abs(g.loss) < nothing {
+			return false
+		}
+		if gap < 0.7*best {
+			best, since = gap, 0
+		} else if since++; since > 8 {
+			return false
+		}
+		share := min(0.05, max(gap/math.Abs(g.magnitude()), 0.03*target/gap))
+		if !g.newton(m, share) && !g.sweep() {
+			return false
+		}
+	}
+	return false
+}
+
+// correlateSet computes the correlations of the working set.
+func (g *generalized) correlateSet() {
+	v, sums := g.classParts(g.v)
+	g.correlate(g.corr, g.working, v, sums)
+}
+
+// classParts are the parts of a vector [K, n] and their sums.
+func (g *generalized) classParts(v []float64) (parts [][]float64, sums []float64) {
+	for k := range g.blocks {
+		part := v[k*g.rows : (k+1)*g.rows]
+		sum := 0.0
+		for _, x := range part {
+			sum += x
+		}
+		parts, sums = append(parts, part), append(sums, sum)
+	}
+	return parts, sums
+}
+
+// choose finds out what moves.
+func (g *generalized) choose() *movement {
+	m := &movement{}
+	m.g = g
+	drawn := make([]float64, g.cols)
+	pieces := make([]piece, g.cols)
+	for k := range g.blocks {
+		b := &g.blocks[k]
+		var fresh []int32
+		if g.intercept && len(b.cols) == 0 {
+			fresh = append(fresh, interceptColumn)
+		}
+		wants := make(map[int32]bool)
+		for i, j := range g.working {
+			h, t, c := g.term(int(j), g.lambda), g.beta[k*g.cols+int(j)], g.corr[k][i]
+			moves, p := h.piece(t, c)
+			if !moves {
+				continue
+			}
+			wants[j] = true
+			pieces[j], drawn[j] = p, c-p.slope-p.curve*t
+			if b.where[j] == 0 {
+				fresh = append(fresh, j)
+			}
+		}
+		if b.h == nil {
+			b.h = g.curvature(k)
+		}
+		b.sync(g, func(j int32) bool { return j == interceptColumn || wants[j] }, fresh)
+		m.cols = append(m.cols, b.cols)
+		for _, j := range b.cols {
+			if j == interceptColumn {
+				sum := 0.0
+				for _, v := range g.v[k*g.rows : (k+1)*g.rows] {
+					sum += v
+				}
+				m.put(piece{lo: math.Inf(-1), hi: math.Inf(1)}, sum, g.bias[k])
+			} else {
+				m.put(pieces[j], drawn[j], g.beta[k*g.cols+int(j)])
+			}
+		}
+	}
+	m.precondition = g.precondition
+	return m
+}
+
+func (m *movement) put(p piece, drawn, start float64) {
+	m.pieces = append(m.pieces, p)
+	m.drawn = append(m.drawn, drawn)
+	m.start = append(m.start, start)
+	m.curve = append(m.curve, p.curve)
+}
+
+// curvature is class k's diagonal of D.
+func (g *generalized) curvature(k int) []float64 {
+	d := make([]float64, len(g.eta))
+	g.like.diagonal(d)
+	return d[k*g.rows : (k+1)*g.rows]
+}
+
+// precondition solves with the factors.
+func (g *generalized) precondition(z []float64) {
+	for k := range g.blocks {
+		b := &g.blocks[k]
+		b.factor.solve(z[:len(b.cols)])
+		z = z[len(b.cols):]
+	}
+}
+
+// newton makes a step; false if it found no way down of full length.
+func (g *generalized) newton(m *movement, share float64) bool {
+	if len(m.drawn) == 0 {
+		return false
+	}
+	const enough = 4 // iterations that need no better factor
+	d, u, iterations := m.solve(m.drawn, share, 2*len(m.drawn)+20)
+	g.excess += 4 * float64(max(0, iterations-enough)*len(m.drawn)*g.rows)
+	cost := 0.0
+	for k := range g.blocks {
+		size := float64(len(g.blocks[k].cols))
+		cost += size*size*float64(g.rows)/2 + size*size*size/6
+	}
+	if g.excess > cost {
+		for k := range g.blocks {
+			g.blocks[k].refresh(g, g.curvature(k))
+		}
+		g.excess = 0
+	}
+	return g.search(m, d, u)
+}
+
+// search follows the direction d, bent where coordinates come to the ends of their
+// pieces. u is X·d.
+func (g *generalized) search(m *movement, d, u []float64) bool {
+	before := g.loss + g.penalty(&g.iterate)
+	start := g.iterate.clone()
+	v := make([]float64, len(g.v))
+	for length := 1.0; length > 1e-9; length /= 4 {
+		gain, at := 0.0, 0
+		for i := range u {
+			g.eta[i] = start.eta[i] + length*u[i]
+		}
+		for k, cols := range m.cols {
+			for _, j := range cols {
+				want := m.start[at] + length*d[at]
+				got := min(m.pieces[at].hi, max(m.pieces[at].lo, want))
+				if j == interceptColumn {
+					g.bias[k] = got
+				} else {
+					g.beta[k*g.cols+int(j)] = got
+					g.shift(k, int(j), got-want, g.eta)
+				}
+				gain += m.drawn[at] * (got - m.start[at])
+				at++
+			}
+		}
+		loss := g.like.at(g.eta, v)
+		after := loss + g.penalty(&g.iterate)
+		// So near the minimum objectives tell no more, and Newton's method needs no watch.
+		close := gain <= 1e-9*math.Abs(before) && math.Abs(after-before) <= 1e-12*math.Abs(before)
+		if gain > 0 && (after <= before-1e-4*gain || close) {
+			g.loss = loss
+			copy(g.v, v)
+			return length == 1
+		}
+	}
+	g.iterate.copy(&start)
+	g.loss = g.like.at(g.eta, g.v)
+	return false
+}
+
+// sweep makes passes of coordinate descent on the quadratic model of a diagonal
+// matrix ≥ D, and goes along the sum of their steps. It reports whether the objective
+// fell.
+func (g *generalized) sweep() bool {
+	before := g.loss + g.penalty(&g.iterate)
+	start := g.iterate.clone()
+	h := make([]float64, len(g.eta))
+	g.like.bound(h)
+	u := make([]float64, len(g.eta))
+	for k := range g.blocks {
+		n := g.rows
+		g.sweepClass(k, h[k*n:(k+1)*n], u[k*n:(k+1)*n])
+	}
+	end := g.iterate.clone()
+	for length := 1.0; length > 1e-6; length /= 4 {
+		mix := func(dst, from, to []float64) {
+			for i, x := range from {
+				dst[i] = x + length*(to[i]-x)
+			}
+		}
+		mix(g.beta, start.beta, end.beta)
+		mix(g.bias, start.bias, end.bias)
+		for i, x := range start.eta {
+			g.eta[i] = x + length*u[i]
+		}
+		g.loss = g.like.at(g.eta, g.v)
+		if g.loss+g.penalty(&g.iterate) < before {
+			return true
+		}
+	}
+	g.iterate.copy(&start)
+	g.loss = g.like.at(g.eta, g.v)
+	return false
+}
+
+// sweepClass is the part of sweep for one class; it adds what η would change by to u.
+func (g *generalized) sweepClass(k int, h, u []float64) {
+	const passes = 3
+	z := append([]float64(nil), g.v[k*g.rows:(k+1)*g.rows]...)
+	column := make([]float64, g.rows)
+	curvature := make([]float64, len(g.working))
+	for pass := range passes {
+		if g.intercept {
+			sum, total := 0.0, 0.0
+			for i, x := range z {
+				sum += x
+				total += h[i]
+			}
+			if total > 0 {
+				step := sum / total
+				g.bias[k] += step
+				for i := range z {
+					u[i] += step
+					z[i] -= h[i] * step
+				}
+			}
+		}
+		sum := 0.0
+		for _, x := range z {
+			sum += x
+		}
+		for i, j := range g.working {
+			t := &g.beta[k*g.cols+int(j)]
+			term := g.term(int(j), g.lambda)
+			if moves, _ := term.piece(*t, g.corr[k][i]); !moves {
+				continue
+			}
+			if pass == 0 {
+				clear(column)
+				shift := g.axpy(int(j), 1, column)
+				for row, x := range column {
+					curvature[i] += h[row] * (x + shift) * (x + shift)
+				}
+			}
+			q := curvature[i]
+			if q+term.b <= 0 {
+				continue
+			}
+			step := term.step(q, g.dot(int(j), z, sum)+q**t) - *t
+			if step == 0 {
+				continue
+			}
+			*t += step
+			clear(column)
+			shift := g.axpy(int(j), step, column)
+			sum = 0
+			for i, x := range column {
+				u[i] += x + shift
+				z[i] -= h[i] * (x + shift)
+				sum += z[i]
+			}
+		}
+	}
+}
