@@ -125,3 +125,33 @@ func TestLimitInput(t *testing.T) {
 		t.Errorf("overlapping: got %+v, %v", l, err)
 	}
 }
+
+// TestMeasureLimit: oracle 9 by the solver, and ridge and lasso on real data.
+func TestMeasureLimit(t *testing.T) {
+	o := Options{Lambdas: []float64{1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10}}
+	l, err := MeasureLimit(context.Background(), oracle9(t), Penalty{}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkOracle9(t, l)
+	if got := l.Points[4].Angle; math.Abs(got-0.03145) > 5e-6 {
+		t.Errorf("angle at 1e-6: got %v, want 0.03145", got)
+	}
+	iris := classTable(t, "tabular/iris/iris.csv")
+	iris.Family = Binomial
+	for i, class := range iris.Y {
+		iris.Y[i] = min(class, 1) // setosa and the others
+	}
+	for _, alpha := range []float64{0, 1} {
+		l, err := MeasureLimit(context.Background(), iris, Penalty{Alpha: alpha}, DefaultOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Verdict != compactify.Supported || len(l.Points) != limitCount {
+			t.Errorf("α = %v: %v, %d points: %s", alpha, l.Verdict, len(l.Points), l.Note)
+		}
+		if last := l.Points[len(l.Points)-1]; last.Reached < 0.95 || math.Abs(last.LossRatio-1) > 0.05 {
+			t.Errorf("α = %v: at the end: got %+v", alpha, last)
+		}
+	}
+}
