@@ -222,22 +222,46 @@ func signOf(x, tolerance float64) int {
 }
 
 func (l *floatLine) descend(tied []member) (event, error) {
-	type crossing struct {
-		at   float64
-		who  member
-		zero bool
+	low := 0.0
+	l.crossings(tied, func(at float64, _ member, _ bool) { low = max(low, at) })
+	low = min(low, l.top)
+	e := event{end: low <= max(l.m.least, l.m.floor)}
+	if e.end {
+		low = l.m.least
+		e.zeros = l.vanishing(low)
+	} else {
+		l.crossings(tied, func(at float64, who member, zero bool) {
+			switch {
+			case at < low*(1-tieTolerance):
+			case zero:
+				e.zeros = append(e.zeros, who)
+			default:
+				e.hits = append(e.hits, who)
+			}
+		})
 	}
-	var list []crossing
-	skip := make(map[member]bool, len(tied))
 	for _, m := range tied {
-		skip[m] = true
+		if !slices.ContainsFunc(l.members, func(a member) bool { return a.column == m.column }) && l.slack(m) == 0 {
+			e.idle = append(e.idle, m)
+		}
 	}
-	in := make(map[int]bool, len(l.members))
+	l.finish(low, e)
+	return e, nil
+}
+
+// crossings visits every λ > 0 at which a coefficient becomes 0 or a correlation as
+// large as allowed.
+func (l *floatLine) crossings(tied []member, visit func(at float64, who member, zero bool)) {
+	in := make([]bool, len(l.p))
 	for k, m := range l.members {
 		in[m.column] = true
 		if l.heads(k) < 0 && l.a[k]/l.b[k] > 0 {
-			list = append(list, crossing{l.a[k] / l.b[k], m, true})
+			visit(l.a[k]/l.b[k], m, true)
 		}
+	}
+	skip := make(map[member]bool, len(tied))
+	for _, m := range tied {
+		skip[m] = true
 	}
 	for j := range l.p {
 		if in[j] || !l.m.penalised(j) {
@@ -247,36 +271,10 @@ func (l *floatLine) descend(tied []member) (event, error) {
 			s := float64(sign)
 			p, rate := s*l.p[j], l.m.task.factor[j]-s*l.q[j]
 			if p > 0 && rate > 0 && !skip[member{j, sign}] {
-				list = append(list, crossing{p / rate, member{j, sign}, false})
+				visit(p/rate, member{j, sign}, false)
 			}
 		}
 	}
-	low := 0.0
-	for _, c := range list {
-		low = max(low, c.at)
-	}
-	low = min(low, l.top)
-	e := event{end: low <= max(l.m.least, l.m.floor)}
-	if e.end {
-		low = l.m.least
-		e.zeros = l.vanishing(low)
-	}
-	for _, c := range list {
-		switch {
-		case e.end || c.at < low*(1-tieTolerance):
-		case c.zero:
-			e.zeros = append(e.zeros, c.who)
-		default:
-			e.hits = append(e.hits, c.who)
-		}
-	}
-	for _, m := range tied {
-		if !in[m.column] && l.slack(m) == 0 {
-			e.idle = append(e.idle, m)
-		}
-	}
-	l.finish(low, e)
-	return e, nil
 }
 
 // vanishing are the members whose part of the fit is rounding at λ.

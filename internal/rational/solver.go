@@ -198,16 +198,27 @@ func (s *Solver) lift(b []*big.Int, digits int) ([]*big.Int, error) {
 
 // assemble is Σ_t digit[i][t]·p^t.
 func (s *Solver) assemble(digit [][]uint64) []*big.Int {
-	p := new(big.Int).SetUint64(s.field.p)
 	out := make([]*big.Int, len(digit))
-	d := new(big.Int)
+	if len(digit) == 0 {
+		return out
+	}
+	limbs := make([]uint64, len(digit[0])+1)
 	for i, list := range digit {
-		x := new(big.Int)
+		used := 0
 		for t := len(list) - 1; t >= 0; t-- {
-			x.Mul(x, p)
-			x.Add(x, d.SetUint64(list[t]))
+			carry := list[t]
+			for k, x := range limbs[:used] {
+				hi, lo := bits.Mul64(x, s.field.p)
+				var c uint64
+				limbs[k], c = bits.Add64(lo, carry, 0)
+				carry = hi + c
+			}
+			if carry != 0 {
+				limbs[used] = carry
+				used++
+			}
 		}
-		out[i] = x
+		out[i] = unsigned(limbs[:used])
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package rational
 
 import (
+	"encoding/binary"
 	"math/big"
 	"math/bits"
 )
@@ -18,6 +19,15 @@ func twos(dst []uint64, x *big.Int) {
 	if x.Sign() < 0 {
 		negate(dst)
 	}
+}
+
+// unsigned is v read without a sign.
+func unsigned(v []uint64) *big.Int {
+	bytes := make([]byte, 0, 8*len(v))
+	for i := len(v) - 1; i >= 0; i-- {
+		bytes = binary.BigEndian.AppendUint64(bytes, v[i])
+	}
+	return new(big.Int).SetBytes(bytes)
 }
 
 func negate(v []uint64) {
