@@ -29,7 +29,9 @@ var families = map[string]func(){
 	"functions": functions,    // of real numbers
 	"grids":     grids,        // of levels for weights
 	"products":  products,     // of columns in float64
-	"rows":      rowKernels,   // extremes and normalisation
+
+	"functions64": functions64, // of real numbers, in float64
+	"rows":        rowKernels,  // extremes and normalisation
 }
 
 func main() {
