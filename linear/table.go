@@ -203,3 +203,11 @@ func (t *Table) FeatureName(j int) string {
 	}
 	return "x" + strconv.Itoa(j+1)
 }
+
+// Bytes is the memory that the matrix takes.
+func (m *Matrix) Bytes() int {
+	if m.dense != nil {
+		return 8 * len(m.dense)
+	}
+	return 8*len(m.start) + 4*len(m.row) + 8*len(m.value)
+}

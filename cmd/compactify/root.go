@@ -50,7 +50,7 @@ Exit status:
 	f.Var(&a.maxBytes, "max-bytes", "a result larger than this, such as 20kB, is none (exit 3)")
 	f.StringVar(&a.kernel, "kernel", "auto", "instructions to compute with: auto, avx512, avx2 or portable")
 	f.BoolVar(&a.quiet, "quiet", false, "no progress and no notes on standard error")
-	root.AddCommand(a.runCommand(), a.walkCommand(), a.blameCommand(), a.trainCommand(), a.inspectCommand(), a.convertCommand(), a.certifyCommand(), a.reproduceCommand())
+	root.AddCommand(a.runCommand(), a.walkCommand(), a.blameCommand(), a.trainCommand(), a.inspectCommand(), a.convertCommand(), a.certifyCommand(), a.linearCommand(), a.reproduceCommand())
 	return root
 }
 

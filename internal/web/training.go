@@ -120,7 +120,7 @@ func sentence(s string) string {
 }
 
 // subscripts are the indices of formulas in sentences.
-var subscripts = strings.NewReplacer("L_λ", "L<sub>λ</sub>", "λ_min", "λ<sub>min</sub>", "θ_g", "θ<sub>g</sub>", "θ_t", "θ<sub>t</sub>")
+var subscripts = strings.NewReplacer("L_λ", "L<sub>λ</sub>", "λ_min", "λ<sub>min</sub>", "λ_max", "λ<sub>max</sub>", "θ_g", "θ<sub>g</sub>", "θ_t", "θ<sub>t</sub>")
 
 // formulas writes a sentence with its subscripts.
 func formulas(s string) template.HTML {

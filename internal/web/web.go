@@ -17,7 +17,7 @@ import (
 	"github.com/compactify/compactify/internal/words"
 )
 
-//go:embed page.html report.html walk.html training.html page.css
+//go:embed page.html report.html walk.html training.html linear.html page.css
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{"style": style, "formulas": formulas}).ParseFS(files, "*.html"))

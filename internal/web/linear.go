@@ -1,0 +1,492 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compactify/compactify"
+	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/linear"
+)
+
+// LinearSummary is what the page of a linear model's path shows beside the path.
+// Pointers may be nil.
+type LinearSummary struct {
+	Title, Kind, Data      string
+	Examples               int
+	Alpha, Gap             float64 // Gap is the one allowed
+	Exact                  bool    // the points are the breakpoints, or computed from them
+	Intercept, Standardize bool
+	Seconds                float64
+	Feature                func(j int) string // the name of a column, counted from 0
+	Classes                []string
+	Validation             *linear.Validation
+	Separability           *linear.Separability
+	Breakpoints            *linear.Breakpoints
+	Notes                  []string // sentences
+}
+
+// Linear writes the path of a linear model as one self-contained HTML page.
+func Linear(w io.Writer, p *linear.Path, s LinearSummary) error {
+	v := linearView{p, s}
+	page := linearPage{Title: s.Title, Headline: v.headline(), Lead: v.lead(), Warning: v.warning(), Tiles: v.tiles(), Walk: v.walk(), Proof: v.proof(), Held: v.held(),
+		Separable: v.separable(), Notes: sentences(s.Notes)}
+	for _, c := range v.largest(namedCurves) {
+		page.Largest = append(page.Largest, v.curveRow(c))
+	}
+	page.Columns, page.Rows, page.Shown = v.table()
+	page.Breaks, page.BreaksShown = v.breaks()
+	return render(w, "linear.html", page)
+}
+
+type linearPage struct {
+	Title, Headline, Lead, Warning string
+	Tiles                          []tile
+	Walk, Proof                    figure
+	Held                           *figure
+	Separable, Notes               []string
+	Largest                        [][]string
+	Columns                        []string
+	Rows                           [][]string
+	Shown                          string
+	Breaks                         [][]string
+	BreaksShown                    string
+}
+
+// linearView is a path on its way to a page.
+type linearView struct {
+	*linear.Path
+	s LinearSummary
+}
+
+const (
+	drawnCurves = 60  // so many coefficients are drawn
+	namedCurves = 8   // so many of them have a colour and a name
+	pathRows    = 100 // so many points and breakpoints are listed
+)
+
+// curve is a coefficient along the path, per standard deviation of its column if
+// columns were standardised.
+type coefficientCurve struct {
+	index   int // k·p + j
+	values  []float64
+	largest float64
+	from    float64 // the largest λ at which it is not 0
+}
+
+// scale is what a coefficient is multiplied by to be drawn.
+func (v linearView) scale(index int) float64 {
+	if !v.s.Standardize || v.Scale == nil {
+		return 1
+	}
+	return v.Scale[index%v.Features]
+}
+
+// largest are the curves that go furthest from 0.
+func (v linearView) largest(most int) []coefficientCurve {
+	top := make(map[int]float64)
+	for _, p := range v.Points {
+		for i, at := range p.Index {
+			top[at] = max(top[at], math.Abs(p.Value[i]*v.scale(at)))
+		}
+	}
+	order := make([]int, 0, len(top))
+	for at := range top {
+		order = append(order, at)
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if top[a] != top[b] {
+			if top[a] > top[b] {
+				return -1
+			}
+			return 1
+		}
+		return a - b
+	})
+	list := make([]coefficientCurve, min(most, len(order)))
+	place := make(map[int]int)
+	for k := range list {
+		list[k] = coefficientCurve{index: order[k], values: make([]float64, len(v.Points)), largest: top[order[k]]}
+		place[order[k]] = k
+	}
+	for i, p := range v.Points {
+		for e, at := range p.Index {
+			if k, ok := place[at]; ok {
+				list[k].values[i] = p.Value[e] * v.scale(at)
+				list[k].from = max(list[k].from, p.Lambda)
+			}
+		}
+	}
+	return list
+}
+
+// name is that of a coefficient.
+func (v linearView) name(index int) string {
+	name := v.s.Feature(index % v.Features)
+	if v.Responses > 1 {
+		name += " for " + v.s.Classes[index/v.Features]
+	}
+	return name
+}
+
+func (v linearView) curveRow(c coefficientCurve) []string {
+	end := c.values[len(c.values)-1] / v.scale(c.index)
+	return []string{v.name(c.index), words.Number(c.from), words.Number(end), words.Number(c.largest / v.scale(c.index))}
+}
+
+func (v linearView) headline() string {
+	last := v.Points[len(v.Points)-1]
+	s := fmt.Sprintf("%s: %s along the path", v.s.Kind, words.Count(len(v.Points), "model", "models"))
+	if v.s.Exact {
+		s = fmt.Sprintf("%s, exactly: %s", v.s.Kind, words.Count(len(v.Points), "model", "models"))
+	}
+	if n := len(last.Support(v.Features)); n > 0 {
+		s += fmt.Sprintf(", up to %s of %s", words.Percent(last.Explained, 1), explainedOf(v.Family))
+	}
+	return s
+}
+
+func explainedOf(f linear.Family) string {
+	if f == linear.Gaussian {
+		return "the variance explained"
+	}
+	return "the deviance explained"
+}
+
+func (v linearView) lead() string {
+	s := fmt.Sprintf("A %s model of %s with %s", familyName(v.Family), words.Count(v.s.Examples, "example", "examples"), words.Count(v.Features, "column", "columns"))
+	s += " of " + v.s.Data
+	if v.s.Alpha == 1 {
+		s += ", under the penalty λ‖θ‖₁"
+	} else if v.s.Alpha == 0 {
+		s += ", under the penalty ½λ‖θ‖²"
+	} else {
+		s += fmt.Sprintf(", under the penalty λ(α‖θ‖₁ + (1 − α)/2·‖θ‖²) with α = %s", words.Number(v.s.Alpha))
+	}
+	if v.s.Kind == "group" {
+		s += ", where ‖θ‖₁ adds up √|g|·‖θ_g‖ over groups"
+	}
+	if v.s.Standardize {
+		s += " on coefficients of standardised columns"
+	}
+	return s + ". The problem is convex: at every λ a dual point proves how near the minimum is."
+}
+
+func familyName(f linear.Family) string {
+	return map[linear.Family]string{linear.Gaussian: "least-squares", linear.Binomial: "logistic", linear.Multinomial: "multinomial logistic", linear.Poisson: "Poisson"}[f]
+}
+
+// warning says that not all points are what was asked for.
+func (v linearView) warning() string {
+	missed := 0
+	for _, p := range v.Points {
+		if !p.Converged {
+			missed++
+		}
+	}
+	if missed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s did not reach the gap of %s that was asked for.", words.Count(missed, "point", "points"), words.Number(v.s.Gap))
+}
+
+// worst is the point with the largest gap.
+func (v linearView) worst() linear.Point {
+	worst := v.Points[0]
+	for _, p := range v.Points {
+		if p.Gap > worst.Gap {
+			worst = p
+		}
+	}
+	return worst
+}
+
+func (v linearView) tiles() []tile {
+	last, worst := v.Points[len(v.Points)-1], v.worst()
+	list := []tile{{Name: "λ_max", After: words.Number(v.LambdaMax), Remark: "from here on θ = 0"}}
+	if math.IsInf(v.LambdaMax, 1) {
+		list[0] = tile{Name: "λ_max", After: "∞", Remark: "θ = 0 is the limit, not reached"}
+	}
+	list = append(list, tile{Name: "largest gap", After: gapWords(worst.Gap), Remark: "of the objective, at λ = " + words.Number(worst.Lambda)},
+		tile{Name: "columns at the end", After: words.Grouped(len(last.Support(v.Features))), Remark: "of " + words.Grouped(v.Features) + ", at λ = " + words.Number(last.Lambda)})
+	if c := v.s.Validation; c != nil {
+		list = append(list, tile{Name: "λ within one error", After: words.Number(c.Lambda1SE), Remark: fmt.Sprintf("%s; least loss at %s", words.Count(len(v.Points[c.Simplest].Support(v.Features)), "column", "columns"), words.Number(c.LambdaMin))})
+	}
+	if s := v.s.Separability; s != nil {
+		list = append(list, tile{Name: "classes", After: s.Kind, Remark: minimiserText(s)})
+	}
+	return append(list, tile{Name: "time to fit", After: words.Duration(v.s.Seconds)})
+}
+
+func minimiserText(s *linear.Separability) string {
+	switch {
+	case s.FiniteMinimiser:
+		return "the loss has a finite minimiser"
+	case s.Verdict == compactify.Inconclusive:
+		return ""
+	}
+	return "no finite minimiser exists"
+}
+
+func gapWords(gap float64) string {
+	if gap == 0 {
+		return "0"
+	}
+	return words.Significant(gap, 2)
+}
+
+// lambdaAxis is linear for an exact path, whose curves are straight there.
+func (v linearView) lambdaAxis() axis {
+	var list []float64
+	zero := ""
+	for _, p := range v.Points {
+		list = append(list, p.Lambda)
+		if p.Lambda == 0 {
+			zero = "0"
+		}
+	}
+	a := newLogAxis("penalty λ", list).withEnds(zero, "")
+	if v.s.Exact {
+		a = newAxis("penalty λ", list)
+	}
+	a.note(v.LambdaMax, "λmax", "shore", beside)
+	if c := v.s.Validation; c != nil {
+		a.note(c.Lambda1SE, "1se", "chosen", beside)
+		if c.LambdaMin != c.Lambda1SE {
+			a.note(c.LambdaMin, "min", "chosen", beside)
+		}
+	}
+	return a
+}
+
+// rules mark the boundary and what cross-validation chose.
+func (v linearView) rules() []rule {
+	list := []rule{{at: v.LambdaMax, vertical: true, class: "shore"}}
+	if c := v.s.Validation; c != nil {
+		list = append(list, rule{at: c.LambdaMin, vertical: true, class: "chosen"}, rule{at: c.Lambda1SE, vertical: true, class: "chosen"})
+	}
+	return list
+}
+
+func (v linearView) over(id, title, desc, label string, of func(i int) float64) chart {
+	c := chart{id: id, title: title, desc: desc, x: v.lambdaAxis(), rules: v.rules(), line: true}
+	var ys []float64
+	for i, p := range v.Points {
+		y := of(i)
+		ys = append(ys, y)
+		c.points = append(c.points, dot{x: p.Lambda, y: y, to: y, class: "point", shape: "small", title: fmt.Sprintf("λ = %s: %s", words.Number(p.Lambda), words.Number(y))})
+	}
+	c.y = newAxis(label, ys)
+	return c
+}
+
+// walk draws the coefficients and what they explain.
+func (v linearView) walk() figure {
+	curves := v.largest(drawnCurves)
+	label := "coefficient"
+	if v.s.Standardize && v.Scale != nil {
+		label = "coefficient × standard deviation"
+	}
+	c := chart{id: "coefficients", title: "The coefficients over λ", x: v.lambdaAxis(), rules: v.rules(),
+		desc: fmt.Sprintf("Each line is the coefficient of a column; they are 0 from the boundary λ = %s on.", words.Number(v.LambdaMax))}
+	ys := []float64{0}
+	var f figure
+	for k := len(curves) - 1; k >= 0; k-- { // the largest on top
+		t := trace{class: "rest"}
+		if k < namedCurves {
+			t.class = "c" + strconv.Itoa(k+1)
+		}
+		for i, p := range v.Points {
+			t.points = append(t.points, dot{x: p.Lambda, y: curves[k].values[i]})
+		}
+		ys = append(ys, curves[k].values...)
+		c.traces = append(c.traces, t)
+	}
+	c.y = newAxis(label, ys)
+	if !math.IsInf(v.LambdaMax, 1) {
+		c.marks = append(c.marks, dot{x: v.LambdaMax, y: 0, to: 0, class: "boundary", shape: "diamond", title: "the boundary: θ = 0 from λ = " + words.Number(v.LambdaMax) + " on"})
+	}
+	f.Legend = append(f.Legend, legendEntry{"boundary", "the boundary λmax, from which on θ = 0"})
+	for k := range min(namedCurves, len(curves)) {
+		f.Legend = append(f.Legend, legendEntry{"c" + strconv.Itoa(k+1), v.name(curves[k].index)})
+	}
+	if len(curves) > namedCurves {
+		f.Legend = append(f.Legend, legendEntry{"rest", "others"})
+	}
+	if v.s.Validation != nil {
+		f.Legend = append(f.Legend, legendEntry{"chosen", "what cross-validation chose"})
+	}
+	explained := v.over("explained", "What is explained over λ", "The share of the null model's deviance that is gone.", "share of the deviance explained, %", func(i int) float64 { return 100 * v.Points[i].Explained })
+	f.Charts = []template.HTML{c.render(), explained.render()}
+	if n := v.ever(); n > len(curves) {
+		f.Sentences = append(f.Sentences, fmt.Sprintf("Drawn are the %d coefficients that go furthest from 0, of %s that are not 0 somewhere on the path.", len(curves), words.Grouped(n)))
+	}
+	return f
+}
+
+// ever counts the coefficients that are not 0 somewhere.
+func (v linearView) ever() int {
+	seen := make(map[int]bool)
+	for _, p := range v.Points {
+		for _, at := range p.Index {
+			seen[at] = true
+		}
+	}
+	return len(seen)
+}
+
+// proof draws the gaps and the number of columns.
+func (v linearView) proof() figure {
+	var f figure
+	support := v.over("support", "How many columns have a coefficient", "The number of coefficients that are not 0, over λ.", "columns with a coefficient", func(i int) float64 { return float64(len(v.Points[i].Support(v.Features))) })
+	f.Charts = append(f.Charts, support.render())
+	if !v.s.Exact {
+		f.Charts = append([]template.HTML{v.gaps()}, f.Charts...)
+		f.Legend = []legendEntry{{"limit", "the gap allowed"}, {"point", "a point of the path"}}
+		f.Sentences = append(f.Sentences, fmt.Sprintf("At every λ the objective is at most the gap above its minimum, as a dual point proves: at worst %s of the objective, at λ = %s. A gap of 0 stands at the lower end.", gapWords(v.worst().Gap), words.Number(v.worst().Lambda)))
+	} else {
+		f.Sentences = append(f.Sentences, "The path was computed in rational numbers: every point is the minimum, without a gap.")
+	}
+	c := v.Checks
+	if c.Monotone && c.Concave && len(c.Beaten) == 0 {
+		f.Sentences = append(f.Sentences, "The penalty falls and the loss rises with λ, the least objective is concave in λ, and no point has a smaller objective than another at the other's λ.")
+	} else {
+		f.Sentences = append(f.Sentences, fmt.Sprintf("The penalty is monotone in λ: %v; the least objective is concave: %v; %s.", c.Monotone, c.Concave, words.Count(len(c.Beaten), "point is beaten by another", "points are beaten by others")))
+	}
+	if b := v.s.Breakpoints; b != nil && b.Verdict != "" {
+		f.Sentences = append(f.Sentences, sentence(fmt.Sprintf("the path has %s: %s; %s", words.Count(len(b.Points), "breakpoint", "breakpoints"), b.Verdict, b.Reason)))
+	}
+	return f
+}
+
+// gaps draws them on a logarithmic axis with a place for 0.
+func (v linearView) gaps() template.HTML {
+	c := chart{id: "gaps", title: "The duality gap over λ", desc: "How far the objective can be from its minimum, relative to it.", x: v.lambdaAxis(),
+		rules: append(v.rules(), rule{at: v.s.Gap, class: "limit", text: "allowed"})}
+	ys := []float64{v.s.Gap}
+	zero := ""
+	for _, p := range v.Points {
+		ys = append(ys, p.Gap)
+		if p.Gap == 0 {
+			zero = "0"
+		}
+		c.points = append(c.points, dot{x: p.Lambda, y: p.Gap, to: p.Gap, class: "point", title: fmt.Sprintf("λ = %s: gap %s", words.Number(p.Lambda), gapWords(p.Gap))})
+	}
+	c.y = newLogAxis("duality gap, relative to the objective", ys).withEnds(zero, "")
+	c.y.hi *= 3 // room for the text above the limit
+	return c.render()
+}
+
+// held draws the losses of cross-validation.
+func (v linearView) held() *figure {
+	c := v.s.Validation
+	if c == nil {
+		return nil
+	}
+	drawn := chart{id: "held-out", title: "The held-out loss over λ", desc: "The mean loss on the folds that a model had not seen, with one standard error.", x: v.lambdaAxis(), rules: v.rules(), line: true}
+	var ys []float64
+	for _, p := range c.Points {
+		ys = append(ys, p.Loss, p.Loss+p.StandardError)
+		drawn.points = append(drawn.points, dot{x: p.Lambda, y: p.Loss, to: p.Loss + p.StandardError, class: "point", shape: "small",
+			title: fmt.Sprintf("λ = %s: loss %s ± %s", words.Number(p.Lambda), words.Number(p.Loss), words.Significant(p.StandardError, 2))})
+	}
+	drawn.y = newAxis("held-out loss", ys)
+	best, simple := c.Points[c.Best], c.Points[c.Simplest]
+	drawn.rules = append(drawn.rules, rule{at: best.Loss + best.StandardError, class: "limit", text: "least loss + 1 error"})
+	drawn.marks = []dot{{x: best.Lambda, y: best.Loss, to: best.Loss, class: "furthest", shape: "ring", title: "the least loss"}}
+	metric := v.Family.MetricName()
+	return &figure{Charts: []template.HTML{drawn.render()},
+		Legend: []legendEntry{{"point", "mean over the folds"}, {"whisker", "one standard error"}, {"furthest", "the least"}, {"chosen", "λ of the least loss, and the largest within one error of it"}},
+		Sentences: []string{fmt.Sprintf("Over %d folds the least loss is %s, at λ = %s (%s %s). The largest λ whose loss is within one standard error of it is %s: loss %s, %s %s.", c.Count,
+			words.Number(best.Loss), words.Number(best.Lambda), metric, words.Metric(metric, best.Metric), words.Number(simple.Lambda), words.Number(simple.Loss), metric, words.Metric(metric, simple.Metric))}}
+}
+
+// separable says what was proved of the classes.
+func (v linearView) separable() []string {
+	s := v.s.Separability
+	if s == nil {
+		return nil
+	}
+	list := []string{sentence(fmt.Sprintf("%s: %s", strings.ToUpper(string(s.Verdict)), s.Statement))}
+	if s.Note != "" {
+		list = append(list, sentence(s.Note))
+	}
+	if s.Margin != nil {
+		list = append(list, fmt.Sprintf("The largest margin is %s; it rests on %s.", words.Number(s.Margin[0]), words.Count(len(s.SupportVectors), "example", "examples")))
+	}
+	if s.Direction == nil {
+		return list
+	}
+	order := make([]int, len(s.Direction))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		if x, y := math.Abs(s.Direction[a]), math.Abs(s.Direction[b]); x != y {
+			if x > y {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	var parts []string
+	for _, at := range order[:min(namedCurves, len(order))] {
+		if s.Direction[at] != 0 {
+			parts = append(parts, v.name(at)+" "+words.Significant(s.Direction[at], 3))
+		}
+	}
+	return append(list, "Along the direction (largest entries: "+strings.Join(parts, ", ")+") no example's loss rises.")
+}
+
+// table lists points of the path.
+func (v linearView) table() (columns []string, rows [][]string, shown string) {
+	columns = []string{"λ", "columns", "objective", "loss", "penalty", "explained", "‖θ‖₁", "‖θ‖₂", "gap", "KKT"}
+	for _, i := range thinned(len(v.Points), pathRows) {
+		p := v.Points[i]
+		norm1, norm2 := p.Norms()
+		rows = append(rows, []string{words.Number(p.Lambda), words.Grouped(len(p.Support(v.Features))), words.Significant(p.Objective, 6), words.Significant(p.Loss, 6), words.Number(p.Penalty),
+			words.Percent(p.Explained, 2), words.Number(norm1), words.Number(norm2), gapWords(p.Gap), gapWords(p.KKT)})
+	}
+	shown = words.Count(len(v.Points), "point", "points")
+	if len(rows) < len(v.Points) {
+		shown = fmt.Sprintf("%d of %s", len(rows), shown)
+	}
+	return columns, rows, shown
+}
+
+// breaks lists breakpoints.
+func (v linearView) breaks() (rows [][]string, shown string) {
+	b := v.s.Breakpoints
+	if b == nil {
+		return nil, ""
+	}
+	names := func(list []int) string {
+		var parts []string
+		for _, j := range list {
+			parts = append(parts, v.s.Feature(j))
+		}
+		return strings.Join(parts, ", ")
+	}
+	const longest = 40
+	for _, i := range thinned(len(b.Points), pathRows) {
+		p := &b.Points[i]
+		exact := ""
+		if b.Exact {
+			if exact = p.String(); len(exact) > longest {
+				exact = fmt.Sprintf("(%d digits)", len(exact))
+			}
+		}
+		rows = append(rows, []string{words.Significant(p.Lambda, 6), exact, names(p.Entered), names(p.Left), words.Grouped(len(p.Support)), string(p.Verdict)})
+	}
+	shown = words.Count(len(b.Points), "breakpoint", "breakpoints")
+	if len(rows) < len(b.Points) {
+		shown = fmt.Sprintf("%d of %s", len(rows), shown)
+	}
+	return rows, shown
+}
