@@ -133,7 +133,7 @@ func plain(err error) error {
 	if !errors.As(err, &invalid) || !errors.As(err, &number) {
 		return err
 	}
-	want := map[string]string{"float64": "a number", "int": "a whole number", "uint64": "a whole number of 0 or more", "intSlice": "whole numbers with commas between them"}
+	want := map[string]string{"float64": "a number", "int": "a whole number", "uint64": "a whole number of 0 or more", "intSlice": "whole numbers with commas between them", "float64Slice": "numbers with commas between them"}
 	flag := invalid.GetFlag()
 	if number.Err == strconv.ErrRange {
 		return fmt.Errorf("--%s: got %q, which is too large or too small", flag.Name, invalid.GetValue())

@@ -12,7 +12,9 @@ import (
 	"github.com/compactify/compactify/engine"
 	"github.com/compactify/compactify/format/onnx"
 	"github.com/compactify/compactify/graph"
+	"github.com/compactify/compactify/internal/rational"
 	store "github.com/compactify/compactify/internal/run"
+	"github.com/compactify/compactify/linear"
 	"github.com/compactify/compactify/paths"
 	"github.com/compactify/compactify/train"
 )
@@ -131,6 +133,12 @@ func hintFor(err error, command string) string {
 		return "--force writes there all the same; another --out, or none, leaves it alone"
 	case errors.Is(err, certify.ErrNoData):
 		return "--data names the examples"
+	case errors.Is(err, linear.ErrClasses) && command == "linear":
+		return "multinomial takes two classes or more; the others take numbers"
+	case errors.Is(err, rational.ErrTooLarge):
+		return "--breakpoints instead of --exact finds the breakpoints in floating point and checks them in rational numbers"
+	case errors.Is(err, linear.ErrDegenerate):
+		return "--exact decides ties in rational numbers"
 	case errors.Is(err, train.ErrDiverged):
 		return "a smaller --rate may help"
 	case errors.Is(err, onnx.ErrOpset):

@@ -27,6 +27,9 @@ type linearWork struct {
 	groups  int
 	notes   []string
 
+	predicted *linear.Table // the examples of --predict; nil without
+	offset    []float64     // theirs
+
 	path        *linear.Path
 	cv          *linear.Validation
 	breakpoints *linear.Breakpoints // nil if not asked for
@@ -71,7 +74,11 @@ func (w *linearWork) read(a *app) error {
 	}
 	w.penalty.Alpha = f.alpha
 	w.options = linear.Options{Intercept: !f.noIntercept, Standardize: !f.noStandardize, Lambdas: f.lambda, Count: f.lambdas, MinRatio: f.ratio, Gap: f.gap, Pool: a.pool}
-	return errors.Join(w.readExamples(), w.readColumns())
+	if err := errors.Join(w.readExamples(), w.readColumns()); err != nil || f.predict == "" {
+		return err
+	}
+	w.predicted, w.offset, err = w.readPredicted()
+	return err
 }
 
 // readExamples reads weights and offsets.
@@ -294,7 +301,11 @@ func (w *linearWork) pointsAt(ctx context.Context) (*linear.Path, []int, error) 
 // readPredicted opens the examples to predict, in the form of those that were fitted.
 func (w *linearWork) readPredicted() (t *linear.Table, offset []float64, err error) {
 	f := w.flags
-	t, err = linear.ReadTable(f.predict, f.kind.family, linear.TableOptions{Label: f.label, Take: f.columns(), Classes: w.table.Classes,
+	label := f.label
+	if strings.HasPrefix(f.predict, "unlabeled:") {
+		label = "" // there is no such column
+	}
+	t, err = linear.ReadTable(f.predict, f.kind.family, linear.TableOptions{Label: label, Take: f.columns(), Classes: w.table.Classes,
 		Columns: w.table.X.Cols(), Seed: w.seed, MaxBytes: w.limit})
 	if err != nil {
 		return nil, nil, fmt.Errorf("--predict: %w", err)

@@ -40,7 +40,7 @@ func (r *linearResult) text(w io.Writer) {
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "note      %s\n", note)
 	}
-	fmt.Fprintf(w, "time      %s to read, %s to fit; the matrix is %s, the program held %s at most\n", words.Duration(r.Timing.Read), words.Duration(r.Timing.Fit),
+	fmt.Fprintf(w, "time      %s to read, %s to fit; the matrix is %s, the program held %s at most\n", shortTime(r.Timing.Read), shortTime(r.Timing.Fit),
 		words.Size(r.Memory.Design), words.Size(r.Memory.Peak))
 	for _, file := range [][2]string{{"coef", r.Files.Coef}, {"answers", r.Files.Predictions}, {"report", r.Files.Report}} {
 		if file[1] != "" {
@@ -102,6 +102,14 @@ func (r *linearResult) table(w io.Writer, shown []int) {
 		rows = append(rows, row)
 	}
 	columns(w, rows)
+}
+
+// shortTime writes seconds, short ones in thousandths.
+func shortTime(seconds float64) string {
+	if seconds < 1 {
+		return words.Milliseconds(1000 * seconds)
+	}
+	return words.Duration(seconds)
 }
 
 func gapText(gap float64) string {
@@ -266,9 +274,11 @@ func (r *linearResult) predictionsText(w io.Writer) {
 		return
 	}
 	p := r.Predictions[0]
-	fmt.Fprintf(w, "predicted %s at %s", words.Count(p.Examples, "example", "examples"), words.Count(n, "λ", "λ"))
+	fmt.Fprintf(w, "predicted %s at ", words.Count(p.Examples, "example", "examples"))
 	if n == 1 {
-		fmt.Fprintf(w, " = %s", words.Number(float64(p.Lambda)))
+		fmt.Fprintf(w, "λ = %s", words.Number(float64(p.Lambda)))
+	} else {
+		fmt.Fprintf(w, "%s λ", words.Grouped(n))
 	}
 	if best := r.bestPrediction(); !math.IsNaN(float64(best.Loss)) {
 		fmt.Fprintf(w, ": loss %s, %s %s", words.Number(float64(best.Loss)), best.MetricName, words.Metric(best.MetricName, float64(best.Metric)))

@@ -191,10 +191,7 @@ func (a *app) predictLinear(ctx context.Context, w *linearWork, r *linearResult)
 	if f.predict == "" {
 		return nil
 	}
-	t, offset, err := w.readPredicted()
-	if err != nil {
-		return err
-	}
+	t, offset := w.predicted, w.offset
 	path, points, err := w.pointsAt(ctx)
 	if err != nil {
 		return err
