@@ -59,6 +59,8 @@ type Breakpoints struct {
 	// Constant are the columns without variation, counted from 0, which take no part
 	// if there is an intercept or standardisation.
 	Constant []int
+	// Scale is what the columns were divided by.
+	Scale []float64
 
 	lines []line
 	null  Point // the model above the first breakpoint; Lambda is +Inf
@@ -139,7 +141,7 @@ func Homotopy(ctx context.Context, problem Problem, penalty Penalty, o HomotopyO
 		steps = 1000 + 100*min(t.rows, t.cols)
 	}
 	f := follower{check: ctx.Err, steps: steps}
-	b := &Breakpoints{Features: t.cols, Exact: o.Exact, Constant: t.constant}
+	b := &Breakpoints{Features: t.cols, Exact: o.Exact, Constant: t.constant, Scale: t.scale}
 	rough, err := f.follow(newFloatLasso(t, o.MinLambda))
 	switch {
 	case o.Exact:

@@ -230,7 +230,7 @@ func (w *linearWork) fitExact(ctx context.Context) (err error) {
 		return err
 	}
 	w.breakpoints = b
-	w.path = &linear.Path{Family: w.problem.Family, Features: b.Features, Responses: 1, LambdaMax: b.LambdaMax, Constant: b.Constant, Checks: b.Checks}
+	w.path = &linear.Path{Family: w.problem.Family, Features: b.Features, Responses: 1, LambdaMax: b.LambdaMax, Constant: b.Constant, Scale: b.Scale, Checks: b.Checks}
 	for _, p := range b.Points {
 		w.path.Points = append(w.path.Points, p.Point)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/compactify/compactify"
@@ -49,6 +50,8 @@ type linearResult struct {
 	Seconds  float64      `json:"seconds"` // of fitting
 	Timing   linearTiming `json:"timing"`
 	Files    linearFiles  `json:"files"`
+
+	name func(j int) string // of a column, counted from 0
 }
 
 type linearPoint struct {
@@ -160,11 +163,9 @@ func (w *linearWork) result() *linearResult {
 	f, p := w.flags, w.path
 	r := &linearResult{Kind: f.kind.name, Data: f.data, Family: f.kind.family.String(), Examples: w.table.X.Rows(), Features: w.table.X.Cols(),
 		Sparse: w.table.X.Sparse(), Classes: w.table.Classes, Groups: w.groups, Alpha: f.alpha, Intercept: !f.noIntercept, Standardize: !f.noStandardize, Exact: f.exact,
-		LambdaMax: jsonnum.Float(p.LambdaMax), Constant: fromOne(p.Constant), Seed: w.seed,
+		LambdaMax: jsonnum.Float(p.LambdaMax), Constant: fromOne(p.Constant), Seed: w.seed, name: w.table.FeatureName,
 		Memory: linearMemory{w.table.X.Bytes(), engine.PeakResident()}}
-	for k, name := range w.table.Classes {
-		r.Mapping += fmt.Sprintf("%s%s → %d", strings.Repeat(", ", min(k, 1)), name, k)
-	}
+	r.Mapping = mappingOf(w.table.Classes)
 	r.GapAllowed = jsonnum.Float(f.gap)
 	if f.gap == 0 {
 		r.GapAllowed = 1e-10
@@ -177,6 +178,20 @@ func (w *linearWork) result() *linearResult {
 	r.Notes = append([]string{}, w.notes...)
 	r.Notes = append(r.Notes, w.remarks()...)
 	return r
+}
+
+// mappingOf says which label became which class; "" if they are the same.
+func mappingOf(classes []string) string {
+	var parts []string
+	same := true
+	for k, name := range classes {
+		parts = append(parts, fmt.Sprintf("%s → %d", name, k))
+		same = same && name == strconv.Itoa(k)
+	}
+	if same {
+		return ""
+	}
+	return strings.Join(parts, ", ")
 }
 
 // fromOne counts columns from 1.

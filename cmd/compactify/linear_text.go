@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/internal/words"
@@ -22,7 +24,7 @@ func (r *linearResult) text(w io.Writer) {
 	}
 	fmt.Fprintln(w)
 	if r.Mapping != "" {
-		fmt.Fprintf(w, "labels    %s\n", r.Mapping)
+		said(w, "labels", "%s", r.Mapping)
 	}
 	fmt.Fprintln(w)
 	shown := r.shown()
@@ -38,15 +40,36 @@ func (r *linearResult) text(w io.Writer) {
 	r.validationText(w)
 	r.predictionsText(w)
 	for _, note := range r.Notes {
-		fmt.Fprintf(w, "note      %s\n", note)
+		said(w, "note", "%s", note)
 	}
-	fmt.Fprintf(w, "time      %s to read, %s to fit; the matrix is %s, the program held %s at most\n", shortTime(r.Timing.Read), shortTime(r.Timing.Fit),
+	said(w, "time", "%s to read, %s to fit; the matrix is %s, the program held %s at most", shortTime(r.Timing.Read), shortTime(r.Timing.Fit),
 		words.Size(r.Memory.Design), words.Size(r.Memory.Peak))
 	for _, file := range [][2]string{{"coef", r.Files.Coef}, {"answers", r.Files.Predictions}, {"report", r.Files.Report}} {
 		if file[1] != "" {
 			fmt.Fprintf(w, "%-9s %s\n", file[0], file[1])
 		}
 	}
+}
+
+// lineWidth is that of the narrowest terminal that people use.
+const lineWidth = 79
+
+// said writes a sentence behind its heading, in lines that fit a terminal.
+func said(w io.Writer, head, format string, args ...any) {
+	const indent = 10
+	line := fmt.Sprintf("%-*s", indent, head)
+	for i, word := range strings.Split(fmt.Sprintf(format, args...), " ") {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > lineWidth {
+			fmt.Fprintln(w, line)
+			line = strings.Repeat(" ", indent) + word
+			continue
+		}
+		if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	fmt.Fprintln(w, line)
 }
 
 // shown are the points of the table: some at equal distances, and those that
@@ -72,7 +95,7 @@ func (r *linearResult) table(w io.Writer, shown []int) {
 		head = []string{"λ", "exactly", "nonzero", "explained", "change below"}
 	}
 	if r.CV != nil {
-		head = append(head, "held-out loss", "± error", "")
+		head = append(head, "held out", "± error", "")
 	}
 	rows := [][]string{head}
 	for _, i := range shown {
@@ -86,13 +109,10 @@ func (r *linearResult) table(w io.Writer, shown []int) {
 			c := r.CV.Points[i]
 			mark := ""
 			if i == r.CV.Best {
-				mark = "least"
+				mark = "min"
 			}
 			if i == r.CV.Simplest {
-				mark = "within one error"
-				if i == r.CV.Best {
-					mark = "least"
-				}
+				mark = strings.TrimPrefix(mark+"=1se", "=")
 			}
 			row = append(row, words.Number(float64(c.Loss)), words.Significant(float64(c.Error), 2), mark)
 		}
@@ -146,9 +166,9 @@ func changeText(b linearBreak) string {
 func (r *linearResult) boundaryText(w io.Writer) {
 	switch lambda := float64(r.LambdaMax); {
 	case math.IsInf(lambda, 1):
-		fmt.Fprintln(w, "boundary  θ = 0 is the limit for λ → ∞; it is not reached")
+		said(w, "boundary", "θ = 0 is the limit for λ → ∞; it is not reached")
 	default:
-		fmt.Fprintf(w, "boundary  θ = 0 from λ_max = %s on\n", words.Significant(lambda, 10))
+		said(w, "boundary", "θ = 0 from λ_max = %s on", words.Significant(lambda, 10))
 	}
 }
 
@@ -156,9 +176,9 @@ func (r *linearResult) boundaryText(w io.Writer) {
 func (r *linearResult) certificateText(w io.Writer) {
 	switch {
 	case r.Exact:
-		fmt.Fprintln(w, "gap       0 at every point: the path is exact")
+		said(w, "gap", "0 at every point: the path is exact")
 	case r.Converged:
-		fmt.Fprintf(w, "gap       at most %s of the objective, at λ = %s; allowed %s\n", gapText(float64(r.Worst.Gap)), words.Number(float64(r.Worst.Lambda)), words.Number(float64(r.GapAllowed)))
+		said(w, "gap", "at most %s of the objective, at λ = %s; allowed %s", gapText(float64(r.Worst.Gap)), words.Number(float64(r.Worst.Lambda)), words.Number(float64(r.GapAllowed)))
 	default:
 		missed := 0
 		for _, p := range r.Points {
@@ -166,18 +186,18 @@ func (r *linearResult) certificateText(w io.Writer) {
 				missed++
 			}
 		}
-		fmt.Fprintf(w, "warning   %s of %d did not reach the gap of %s that was asked for: the worst is %s, at λ = %s\n", words.Count(missed, "point", "points"), len(r.Points),
+		said(w, "warning", "%s of %d did not reach the gap of %s that was asked for: the worst is %s, at λ = %s", words.Count(missed, "point", "points"), len(r.Points),
 			words.Number(float64(r.GapAllowed)), gapText(float64(r.Worst.Gap)), words.Number(float64(r.Worst.Lambda)))
 	}
 	c := r.Checks
 	switch {
 	case len(r.Points) < 2 && !r.Exact:
 	case c.Monotone && c.Concave && len(c.Violations) == 0:
-		fmt.Fprintln(w, "checks    the penalty falls with λ, the least objective is concave in it, no point beats another")
+		said(w, "checks", "the penalty falls with λ, the least objective is concave in it, no point beats another")
 	default:
-		fmt.Fprintf(w, "warning   checks: penalty monotone %v, objective concave %v, %s\n", c.Monotone, c.Concave, words.Count(len(c.Violations), "point is beaten by another", "points are beaten by others"))
+		said(w, "warning", "checks: penalty monotone %v, objective concave %v, %s", c.Monotone, c.Concave, words.Count(len(c.Violations), "point is beaten by another", "points are beaten by others"))
 		for _, v := range c.Violations {
-			fmt.Fprintf(w, "          at λ = %s by that of λ = %s, by %s\n", words.Number(float64(v.Lambda)), words.Number(float64(v.By)), words.Number(float64(v.Gap)))
+			said(w, "", "at λ = %s by that of λ = %s, by %s", words.Number(float64(v.Lambda)), words.Number(float64(v.By)), words.Number(float64(v.Gap)))
 		}
 	}
 }
@@ -186,14 +206,14 @@ func (r *linearResult) breakpointsText(w io.Writer) {
 	if r.Breakpoints == nil {
 		return
 	}
-	fmt.Fprintf(w, "breaks    %s", words.Count(len(*r.Breakpoints), "breakpoint", "breakpoints"))
+	s := words.Count(len(*r.Breakpoints), "breakpoint", "breakpoints")
 	if r.Verdict != "" {
-		fmt.Fprintf(w, ": %s", r.Verdict)
+		s += ": " + string(r.Verdict)
 	}
 	if r.Reason != "" {
-		fmt.Fprintf(w, "; %s", r.Reason)
+		s += "; " + r.Reason
 	}
-	fmt.Fprintln(w)
+	said(w, "breaks", "%s", s)
 }
 
 func (r *linearResult) separableText(w io.Writer) {
@@ -203,20 +223,20 @@ func (r *linearResult) separableText(w io.Writer) {
 	}
 	switch {
 	case s.Verdict == compactify.Verified:
-		fmt.Fprintln(w, "separable yes: no finite minimiser exists without a penalty; the loss tends to 0 along the direction")
+		said(w, "separable", "yes: no finite minimiser exists without a penalty; the loss tends to 0 along the direction")
 	case s.Kind == "quasi-separable":
-		fmt.Fprintf(w, "separable partly: no finite minimiser exists without a penalty; along the direction the loss of %s tends to 0, %s on the hyperplane\n",
+		said(w, "separable", "partly: no finite minimiser exists without a penalty; along the direction the loss of %s tends to 0, %s on the hyperplane",
 			words.Count(s.Separated, "example", "examples"), words.Count(s.Tied, "example stays", "examples stay"))
 	case s.Minimiser:
-		fmt.Fprintln(w, "separable no: the loss has a finite minimiser")
+		said(w, "separable", "no: the loss has a finite minimiser")
 	default:
-		fmt.Fprintf(w, "separable %s: %s\n", s.Verdict, s.Note)
+		said(w, "separable", "%s: %s", s.Verdict, s.Note)
 	}
 	if len(s.Direction) > 0 {
-		fmt.Fprintf(w, "          direction %s\n", r.directionText())
+		said(w, "", "direction %s", r.directionText())
 	}
 	if len(s.Margin) == 2 {
-		fmt.Fprintf(w, "          margin %s, the largest there is; it rests on %s\n", words.Number(float64(s.Margin[0])), words.Count(len(s.Support), "example", "examples"))
+		said(w, "", "margin %s, the largest there is; it rests on %s", words.Number(float64(s.Margin[0])), words.Count(len(s.Support), "example", "examples"))
 	}
 }
 
@@ -244,7 +264,7 @@ func (r *linearResult) directionText() string {
 		if i > 0 {
 			s += ", "
 		}
-		s += "column " + strconv.Itoa(at%r.Features+1)
+		s += r.name(at % r.Features)
 		if len(r.Classes) > 2 {
 			s += " of " + r.Classes[at/r.Features]
 		}
@@ -262,10 +282,10 @@ func (r *linearResult) validationText(w io.Writer) {
 		return
 	}
 	best, simple := c.Points[c.Best], c.Points[c.Simplest]
-	fmt.Fprintf(w, "folds     %d: least held-out loss %s at λ = %s (%s), within one standard error up to λ = %s (%s)\n", c.Folds,
+	said(w, "folds", "%d: least held-out loss %s at λ = %s (%s), within one standard error up to λ = %s (%s)", c.Folds,
 		words.Number(float64(best.Loss)), words.Number(float64(best.Lambda)), words.Count(len(r.Points[c.Best].Support), "column", "columns"),
 		words.Number(float64(simple.Lambda)), words.Count(len(r.Points[c.Simplest].Support), "column", "columns"))
-	fmt.Fprintf(w, "          %s there %s and %s\n", c.MetricName, words.Metric(c.MetricName, float64(best.Metric)), words.Metric(c.MetricName, float64(simple.Metric)))
+	said(w, "", "%s there %s and %s", c.MetricName, words.Metric(c.MetricName, float64(best.Metric)), words.Metric(c.MetricName, float64(simple.Metric)))
 }
 
 func (r *linearResult) predictionsText(w io.Writer) {
@@ -274,19 +294,19 @@ func (r *linearResult) predictionsText(w io.Writer) {
 		return
 	}
 	p := r.Predictions[0]
-	fmt.Fprintf(w, "predicted %s at ", words.Count(p.Examples, "example", "examples"))
+	s := words.Count(p.Examples, "example", "examples") + " at "
 	if n == 1 {
-		fmt.Fprintf(w, "λ = %s", words.Number(float64(p.Lambda)))
+		s += "λ = " + words.Number(float64(p.Lambda))
 	} else {
-		fmt.Fprintf(w, "%s λ", words.Grouped(n))
+		s += words.Grouped(n) + " λ"
 	}
 	if best := r.bestPrediction(); !math.IsNaN(float64(best.Loss)) {
-		fmt.Fprintf(w, ": loss %s, %s %s", words.Number(float64(best.Loss)), best.MetricName, words.Metric(best.MetricName, float64(best.Metric)))
+		s += fmt.Sprintf(": loss %s, %s %s", words.Number(float64(best.Loss)), best.MetricName, words.Metric(best.MetricName, float64(best.Metric)))
 		if n > 1 {
-			fmt.Fprintf(w, " at best, λ = %s", words.Number(float64(best.Lambda)))
+			s += " at best, λ = " + words.Number(float64(best.Lambda))
 		}
 	}
-	fmt.Fprintln(w)
+	said(w, "predicted", "%s", s)
 }
 
 func (r *linearResult) bestPrediction() linearScore {

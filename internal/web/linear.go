@@ -118,11 +118,20 @@ func (v linearView) largest(most int) []coefficientCurve {
 		for e, at := range p.Index {
 			if k, ok := place[at]; ok {
 				list[k].values[i] = p.Value[e] * v.scale(at)
-				list[k].from = max(list[k].from, p.Lambda)
+				list[k].from = max(list[k].from, v.entered(i))
 			}
 		}
 	}
 	return list
+}
+
+// entered is the λ from which on a coefficient moves that is not 0 at point i: of
+// breakpoints the one before.
+func (v linearView) entered(i int) float64 {
+	if b := v.s.Breakpoints; v.s.Exact && b != nil && len(b.Points) == len(v.Points) && i > 0 {
+		i--
+	}
+	return v.Points[i].Lambda
 }
 
 // name is that of a coefficient.
@@ -212,15 +221,25 @@ func (v linearView) tiles() []tile {
 	if math.IsInf(v.LambdaMax, 1) {
 		list[0] = tile{Name: "λ_max", After: "∞", Remark: "θ = 0 is the limit, not reached"}
 	}
-	list = append(list, tile{Name: "largest gap", After: gapWords(worst.Gap), Remark: "of the objective, at λ = " + words.Number(worst.Lambda)},
-		tile{Name: "columns at the end", After: words.Grouped(len(last.Support(v.Features))), Remark: "of " + words.Grouped(v.Features) + ", at λ = " + words.Number(last.Lambda)})
+	gap := tile{Name: "largest gap", After: gapWords(worst.Gap), Remark: "of the objective, at λ = " + words.Number(worst.Lambda)}
+	if v.s.Exact {
+		gap = tile{Name: "gap", After: "0", Remark: "the path is exact"}
+	}
+	list = append(list, gap, tile{Name: "columns at the end", After: words.Grouped(len(last.Support(v.Features))), Remark: "of " + words.Grouped(v.Features) + ", at λ = " + words.Number(last.Lambda)})
 	if c := v.s.Validation; c != nil {
 		list = append(list, tile{Name: "λ within one error", After: words.Number(c.Lambda1SE), Remark: fmt.Sprintf("%s; least loss at %s", words.Count(len(v.Points[c.Simplest].Support(v.Features)), "column", "columns"), words.Number(c.LambdaMin))})
 	}
 	if s := v.s.Separability; s != nil {
 		list = append(list, tile{Name: "classes", After: s.Kind, Remark: minimiserText(s)})
 	}
-	return append(list, tile{Name: "time to fit", After: words.Duration(v.s.Seconds)})
+	return append(list, tile{Name: "time to fit", After: fitTime(v.s.Seconds)})
+}
+
+func fitTime(seconds float64) string {
+	if seconds < 1 {
+		return words.Milliseconds(1000 * seconds)
+	}
+	return words.Duration(seconds)
 }
 
 func minimiserText(s *linear.Separability) string {
@@ -293,7 +312,7 @@ func (v linearView) walk() figure {
 		label = "coefficient × standard deviation"
 	}
 	c := chart{id: "coefficients", title: "The coefficients over λ", x: v.lambdaAxis(), rules: v.rules(),
-		desc: fmt.Sprintf("Each line is the coefficient of a column; they are 0 from the boundary λ = %s on.", words.Number(v.LambdaMax))}
+		desc: "Each line is the coefficient of a column; all are 0 at the boundary, the largest λ."}
 	ys := []float64{0}
 	var f figure
 	for k := len(curves) - 1; k >= 0; k-- { // the largest on top
@@ -310,8 +329,8 @@ func (v linearView) walk() figure {
 	c.y = newAxis(label, ys)
 	if !math.IsInf(v.LambdaMax, 1) {
 		c.marks = append(c.marks, dot{x: v.LambdaMax, y: 0, to: 0, class: "boundary", shape: "diamond", title: "the boundary: θ = 0 from λ = " + words.Number(v.LambdaMax) + " on"})
+		f.Legend = append(f.Legend, legendEntry{"boundary", "the boundary λmax, from which on θ = 0"})
 	}
-	f.Legend = append(f.Legend, legendEntry{"boundary", "the boundary λmax, from which on θ = 0"})
 	for k := range min(namedCurves, len(curves)) {
 		f.Legend = append(f.Legend, legendEntry{"c" + strconv.Itoa(k+1), v.name(curves[k].index)})
 	}
@@ -348,7 +367,7 @@ func (v linearView) proof() figure {
 	if !v.s.Exact {
 		f.Charts = append([]template.HTML{v.gaps()}, f.Charts...)
 		f.Legend = []legendEntry{{"limit", "the gap allowed"}, {"point", "a point of the path"}}
-		f.Sentences = append(f.Sentences, fmt.Sprintf("At every λ the objective is at most the gap above its minimum, as a dual point proves: at worst %s of the objective, at λ = %s. A gap of 0 stands at the lower end.", gapWords(v.worst().Gap), words.Number(v.worst().Lambda)))
+		f.Sentences = append(f.Sentences, fmt.Sprintf("At every λ the objective is at most the gap above its minimum, as a dual point proves: at worst %s of the objective, at λ = %s.", gapWords(v.worst().Gap), words.Number(v.worst().Lambda)))
 	} else {
 		f.Sentences = append(f.Sentences, "The path was computed in rational numbers: every point is the minimum, without a gap.")
 	}
@@ -412,7 +431,7 @@ func (v linearView) separable() []string {
 	if s == nil {
 		return nil
 	}
-	list := []string{sentence(fmt.Sprintf("%s: %s", strings.ToUpper(string(s.Verdict)), s.Statement))}
+	list := []string{sentence(fmt.Sprintf("that %s is %s", s.Statement, s.Verdict))}
 	if s.Note != "" {
 		list = append(list, sentence(s.Note))
 	}

@@ -1,0 +1,153 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/compactify/compactify/linear"
+	"golang.org/x/net/html"
+)
+
+// fittedPath is a path on made-up data whose columns count for less and less.
+func fittedPath(t *testing.T, f linear.Family, alpha float64, o linear.Options) (linear.Problem, *linear.Validation) {
+	t.Helper()
+	const n, p = 40, 12
+	x, y := make([]float64, n*p), make([]float64, n)
+	for i := range n {
+		eta := 0.0
+		for j := range p {
+			x[j*n+i] = math.Sin(float64(1 + i*(j+3) + j*j))
+			eta += x[j*n+i] / float64(j+1)
+		}
+		switch f {
+		case linear.Gaussian:
+			y[i] = eta
+		case linear.Binomial:
+			y[i] = float64((i*7 + i/3) % 2)
+		case linear.Poisson:
+			y[i] = math.Round(math.Exp(eta))
+		}
+	}
+	m, err := linear.NewDense(n, p, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	problem := linear.Problem{X: m, Y: y, Family: f}
+	v, err := linear.CrossValidate(context.Background(), problem, linear.Penalty{Alpha: alpha}, o, linear.Folds{Count: 4, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return problem, v
+}
+
+func linearHTML(t *testing.T, p *linear.Path, s LinearSummary) string {
+	t.Helper()
+	s.Feature = func(j int) string { return fmt.Sprintf("<column %d>", j+1) }
+	var b bytes.Buffer
+	if err := Linear(&b, p, s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := html.Parse(bytes.NewReader(b.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	if strings.Contains(page, "<column") || !strings.Contains(page, "&lt;column 1&gt;") {
+		t.Error("names of columns are not escaped")
+	}
+	for _, bad := range []string{`"NaN`, `"-Inf`, `"Inf`, "%!"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("page holds %q", bad)
+		}
+	}
+	return page
+}
+
+func TestLinearPage(t *testing.T) {
+	for _, c := range []struct {
+		family linear.Family
+		alpha  float64
+	}{{linear.Gaussian, 1}, {linear.Gaussian, 0}, {linear.Gaussian, 0.5}, {linear.Binomial, 1}, {linear.Poisson, 1}} {
+		t.Run(fmt.Sprint(c.family, c.alpha), func(t *testing.T) {
+			problem, v := fittedPath(t, c.family, c.alpha, linear.DefaultOptions())
+			separable, err := linear.Separate(context.Background(), problem, linear.DefaultOptions())
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := linearHTML(t, v.Path, LinearSummary{Title: "path", Kind: "kind", Examples: 40, Alpha: c.alpha, Gap: 1e-10, Standardize: true, Validation: v, Separability: separable})
+			for _, want := range []string{`id="coefficients-t"`, `id="gaps-t"`, `id="held-out-t"`, `class="curve c1"`, `class="curve rest"`} {
+				if !strings.Contains(page, want) {
+					t.Errorf("page lacks %q", want)
+				}
+			}
+			// The boundary is marked where there is one: in the drawing, beside the legend.
+			if got := strings.Contains(page, "the boundary: θ = 0 from λ = "); got != (c.alpha > 0) {
+				t.Errorf("boundary marked: got %v, want %v", got, c.alpha > 0)
+			}
+			if strings.Contains(page, `class="warning"`) {
+				t.Error("a warning, and every point converged")
+			}
+		})
+	}
+}
+
+// A point that missed its gap is said to, and beaten points are counted.
+func TestLinearPageWarns(t *testing.T) {
+	_, v := fittedPath(t, linear.Gaussian, 1, linear.DefaultOptions())
+	v.Path.Points[3].Converged, v.Path.Points[3].Gap = false, 1e-3
+	v.Path.Checks.Monotone = false
+	page := linearHTML(t, v.Path, LinearSummary{Title: "path", Kind: "lasso", Gap: 1e-10, Alpha: 1})
+	for _, want := range []string{"1 point did not reach the gap", "monotone in λ: false", "0.001"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("page lacks %q", want)
+		}
+	}
+}
+
+// The exact path lists its breakpoints and has no gaps to draw.
+func TestLinearPageExact(t *testing.T) {
+	m, err := linear.NewDense(3, 3, []float64{3, 0, 1, 0, -3, 0, 3, -1, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	problem := linear.Problem{X: m, Y: []float64{3, 3, -1}}
+	b, err := linear.Homotopy(context.Background(), problem, linear.Penalty{Alpha: 1}, linear.HomotopyOptions{Exact: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &linear.Path{Features: 3, Responses: 1, LambdaMax: b.LambdaMax, Checks: b.Checks}
+	for _, x := range b.Points {
+		p.Points = append(p.Points, x.Point)
+	}
+	page := linearHTML(t, p, LinearSummary{Title: "path", Kind: "lasso", Alpha: 1, Gap: 1e-10, Exact: true, Breakpoints: b})
+	for _, want := range []string{"18/13", "6 breakpoints: verified", `class="boundary" d="`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("page lacks %q", want)
+		}
+	}
+	if strings.Contains(page, `id="gaps-t"`) {
+		t.Error("an exact path has no gaps to draw")
+	}
+}
+
+// A path of one point, where no column explains anything.
+func TestLinearPageOfNothing(t *testing.T) {
+	m, err := linear.NewDense(2, 1, []float64{1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := linear.Fit(context.Background(), linear.Problem{X: m, Y: []float64{3, 3}}, linear.Penalty{Alpha: 1}, linear.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := Linear(&b, p, LinearSummary{Title: "none", Kind: "lasso", Feature: func(int) string { return "x" }}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(b.String(), "NaN") {
+		t.Error("page holds NaN")
+	}
+}
