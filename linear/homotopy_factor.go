@@ -1,9 +1,9 @@
 package linear
 
 import (
-	"math"
 	"slices"
 
+	"github.com/compactify/compactify/internal/algebra"
 	"github.com/compactify/compactify/internal/kernel"
 	"github.com/compactify/compactify/internal/rational"
 )
@@ -11,8 +11,8 @@ import (
 // activeFactor is the Cholesky factor of the Gram matrix of a support that changes.
 type activeFactor struct {
 	m       *floatLasso
-	order   []int       // the columns in the order of the factor
-	lower   [][]float64 // L, row k of length k+1
+	factor  algebra.Factor
+	order   []int // the columns in the order of the factor
 	columns map[int]activeColumn
 }
 
@@ -27,7 +27,8 @@ type activeColumn struct {
 func (f *activeFactor) set(support []member) error {
 	for k := len(f.order) - 1; k >= 0; k-- {
 		if !slices.ContainsFunc(support, func(a member) bool { return a.column == f.order[k] }) {
-			f.remove(k)
+			f.factor.Delete(k)
+			f.order = slices.Delete(f.order, k, k+1)
 		}
 	}
 	for _, a := range support {
@@ -38,26 +39,17 @@ func (f *activeFactor) set(support []member) error {
 	return nil
 }
 
-// dependent is the share of a column's norm that must be left outside of the span of
-// the others, squared.
-const dependent = 1e-13
-
 func (f *activeFactor) append(j int) bool {
 	x := f.column(j).x
 	w := f.m.weighted(x)
-	row := make([]float64, len(f.order)+1)
-	left := kernel.Dot64(f.m.set, w, x)
-	square := left
-	for k, col := range f.order {
-		sum := kernel.Dot64(f.m.set, w, f.columns[col].x) - kernel.Dot64(f.m.set, row[:k], f.lower[k][:k])
-		row[k] = sum / f.lower[k][k]
-		left -= row[k] * row[k]
+	products := make([]float64, 0, len(f.order)+1)
+	for _, k := range f.order {
+		products = append(products, kernel.Dot64(f.m.set, w, f.columns[k].x))
 	}
-	if !(left > dependent*square) {
+	if !f.factor.Append(append(products, kernel.Dot64(f.m.set, w, x))) {
 		return false
 	}
-	row[len(f.order)] = math.Sqrt(left)
-	f.order, f.lower = append(f.order, j), append(f.lower, row)
+	f.order = append(f.order, j)
 	return true
 }
 
@@ -75,35 +67,18 @@ func (f *activeFactor) column(j int) activeColumn {
 	return c
 }
 
-// remove takes out row k; rotations bring the rows below back to triangular form.
-func (f *activeFactor) remove(k int) {
-	f.order = slices.Delete(f.order, k, k+1)
-	f.lower = slices.Delete(f.lower, k, k+1)
-	for r := k; r < len(f.lower); r++ {
-		a, b := f.lower[r][r], f.lower[r][r+1]
-		norm := math.Hypot(a, b)
-		c, s := a/norm, b/norm
-		for _, row := range f.lower[r:] {
-			x, y := row[r], row[r+1]
-			row[r], row[r+1] = c*x+s*y, c*y-s*x
-		}
-		f.lower[r] = f.lower[r][:r+1]
-	}
-}
-
 // solve solves with the Gram matrix, in place and in the order of the support.
 func (f *activeFactor) solve(support []member, v []float64) {
-	u := make([]float64, len(f.order))
 	at := make(map[int]int, len(support))
 	for i, a := range support {
 		at[a.column] = i
 	}
-	for k, row := range f.lower {
-		u[k] = (v[at[f.order[k]]] - kernel.Dot64(f.m.set, row[:k], u[:k])) / row[k]
+	u := make([]float64, len(f.order))
+	for k, j := range f.order {
+		u[k] = v[at[j]]
 	}
-	for k := len(f.lower) - 1; k >= 0; k-- {
-		u[k] /= f.lower[k][k]
-		kernel.Axpy64(f.m.set, u[:k], -u[k], f.lower[k][:k])
-		v[at[f.order[k]]] = u[k]
+	f.factor.Solve(u, u)
+	for k, j := range f.order {
+		v[at[j]] = u[k]
 	}
 }

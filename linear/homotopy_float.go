@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/compactify/compactify/internal/algebra"
 	"github.com/compactify/compactify/internal/kernel"
 )
 
@@ -31,7 +32,7 @@ const (
 
 func newFloatLasso(t *task, least float64) *floatLasso {
 	m := &floatLasso{task: t, least: least, now: math.Inf(1), target: slices.Clone(t.y)}
-	m.active = activeFactor{m: m, columns: map[int]activeColumn{}}
+	m.active = activeFactor{m: m, factor: algebra.Factor{Set: t.set}, columns: map[int]activeColumn{}}
 	for i, o := range t.offset {
 		m.target[i] -= o
 	}

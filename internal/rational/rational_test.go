@@ -191,9 +191,9 @@ func TestSolveRandom(t *testing.T) {
 func TestUnluckyPrime(t *testing.T) {
 	p := new(big.Int).SetUint64(primes(1)[0])
 	a := &Matrix{2, 2, []*big.Int{p, big.NewInt(0), big.NewInt(0), big.NewInt(1)}}
-	x, _, err := Solve(a, ints(1, 1), Limit{})
-	if err != nil || !a.Solves(x, ints(1, 1)) {
-		t.Errorf("one unlucky prime: got %v, error %v", x, err)
+	x, witness, err := Solve(a, ints(1, 1), Limit{})
+	if err != nil || !a.Solves(x, ints(1, 1)) || witness.Den != nil {
+		t.Errorf("one unlucky prime: got %v, witness %v, error %v", x, witness, err)
 	}
 	if r, err := Rank(&Matrix{1, 1, a.a[:1]}, Limit{}); r != 1 || err != nil {
 		t.Errorf("rank of a prime: got %d, error %v", r, err)

@@ -31,7 +31,7 @@ func Solve(a *Matrix, b []*big.Int, limit Limit) (x, witness Fractions, err erro
 		x = part.spread(cols, a.cols)
 		failed := failing(a.Residual(x, b))
 		if failed < 0 {
-			return x, witness, nil
+			return x, Fractions{}, nil
 		}
 		witness, err = dependence(a, core, rows, cols, failed, limit)
 		if err != nil {
