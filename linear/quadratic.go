@@ -36,6 +36,7 @@ type quadratic struct {
 	forces   [][]float64 // w∘residual, one for each λ of a batch
 	force    []float64   // the one of the present λ
 	loss     float64     // ½ Σ w residual²
+	total    float64     // Σ w residual while coordinates descend
 }
 
 // pivots is the state of block principal pivoting.
@@ -56,6 +57,7 @@ type pivots struct {
 	descending  bool // too many columns move for a factor
 	x, rhs      []float64
 	work        []float64
+	columns     []int32
 	slots       [3][]float64
 }
 
@@ -218,8 +220,10 @@ func (s *quadratic) remainder() {
 		return
 	}
 	if s.dense != nil {
-		columns := slices.Concat(s.moving, s.held)
-		a := make([]float64, len(columns))
+		s.columns = append(append(s.columns[:0], s.moving...), s.held...)
+		columns := s.columns
+		s.rhs = grown(s.rhs, len(columns))
+		a := s.rhs
 		for i, j := range columns {
 			a[i] = -s.theta[j] / s.scale[j]
 			shift -= a[i] * s.center[j]

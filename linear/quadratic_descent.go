@@ -1,6 +1,10 @@
 package linear
 
-import "math"
+import (
+	"math"
+
+	"github.com/compactify/compactify/internal/kernel"
+)
 
 // descend minimises over the columns of work by cyclic coordinate descent where more
 // columns move than a factor has memory for. It stops when the gap among them is half
@@ -11,6 +15,7 @@ import "math"
 func (s *quadratic) descend(work []int32) {
 	s.gather(work)
 	s.remainder()
+	s.sum()
 	terms := make([]term, len(work))
 	for i, j := range work {
 		terms[i] = s.term(int(j), s.lambda)
@@ -28,6 +33,7 @@ func (s *quadratic) descend(work []int32) {
 			}
 			s.gather(work)
 			s.look(work)
+			s.sum()
 			if s.converged(work) {
 				return
 			}
@@ -41,8 +47,8 @@ func (s *quadratic) descend(work []int32) {
 	s.look(work)
 }
 
-// update minimises over one coefficient and keeps the residual, but for a constant
-// that centred columns do not feel.
+// update minimises over one coefficient and keeps the residual, but for a number that
+// is the same for all rows and that centred columns do not feel, and its sum.
 func (s *quadratic) update(j int32, h term) {
 	q := s.squares[j]
 	if q+h.b == 0 {
@@ -53,29 +59,27 @@ func (s *quadratic) update(j int32, h term) {
 	if x != old {
 		s.theta[j] = x
 		s.axpy(int(j), old-x, s.residual)
+		s.total += (old - x) * s.center[j] / s.scale[j]
 	}
 }
 
 // covariance is Σ w x̃_j residual.
 func (s *quadratic) covariance(j int32) float64 {
-	sum, total := 0.0, 0.0
+	sum := 0.0
 	if s.dense != nil {
-		for i, x := range s.column(int(j)) {
-			sum += s.weights[i] * x * s.residual[i]
-		}
+		sum = kernel.WeightedDot64(s.set, s.weights, s.column(int(j)), s.residual)
 	} else {
 		row, value := s.entries(int(j))
 		for k, i := range row {
 			sum += s.weights[i] * value[k] * s.residual[i]
 		}
 	}
-	if c := s.center[j]; c != 0 {
-		for i, w := range s.weights {
-			total += w * s.residual[i]
-		}
-		sum -= c * total
-	}
-	return sum / s.scale[j]
+	return (sum - s.center[j]*s.total) / s.scale[j]
+}
+
+// sum brings the weighted sum of the residual up to date.
+func (s *quadratic) sum() {
+	s.total = kernel.Dot64(s.set, s.weights, s.residual)
 }
 
 // gather makes the lists of what moves from the coefficients; there is no factor.

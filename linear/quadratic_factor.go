@@ -11,7 +11,8 @@ import (
 type cholesky struct {
 	set    kernel.Set
 	rows   [][]float64
-	cosine []float64 // of the rotations of remove
+	spare  [][]float64 // memory of rows that are gone
+	cosine []float64   // of the rotations of remove
 	sine   []float64
 }
 
@@ -47,6 +48,22 @@ func (f *cholesky) append(block [][]float64, taken []bool) {
 			f.rows = append(f.rows, z[:at+1])
 		}
 	}
+}
+
+// row is memory for a row of n numbers.
+func (f *cholesky) row(n int) []float64 {
+	if len(f.spare) > 0 && cap(f.spare[0]) >= n {
+		row := f.spare[0][:n]
+		f.spare = f.spare[1:]
+		return row
+	}
+	return make([]float64, n)
+}
+
+// clear makes K empty.
+func (f *cholesky) clear() {
+	f.spare = append(f.spare[:0:0], f.rows...)
+	f.rows = nil
 }
 
 // forward solves L·z = x in place.

@@ -9,6 +9,7 @@ type gramian struct {
 	column []int32     // of every slot
 	slot   []int32     // of every column; −1 for none
 	rows   [][]float64 // rows[a][b] for slots b ≤ a
+	scaled [together][]float64
 }
 
 func newGramian(cols int, set kernel.Set) *gramian {
@@ -60,7 +61,11 @@ func (g *gramian) admit(d *design, cols []int32) {
 		v := make([][]float64, len(part))
 		dst := make([][]float64, len(part))
 		for i, j := range part {
-			v[i] = make([]float64, d.rows)
+			if g.scaled[i] == nil {
+				g.scaled[i] = make([]float64, d.rows)
+			}
+			v[i] = g.scaled[i]
+			clear(v[i])
 			shift := d.axpy(int(j), 1, v[i])
 			for k, w := range d.weights {
 				v[i][k] = (v[i][k] + shift) * w

@@ -44,12 +44,13 @@ func (s *quadratic) path(lambdas []float64, check func() error, emit func(fitted
 
 // batch is what λ solved together share.
 type batch struct {
-	limit  int     // how many λ at most
-	work   []int32 // the working set
-	listed []bool  // of every column: whether it is in work
-	extra  []int32 // columns that were found missing
-	sloped bool    // slopes are known
-	before []float64
+	limit  int         // how many λ at most
+	work   []int32     // the working set
+	listed []bool      // of every column: whether it is in work
+	extra  []int32     // columns that were found missing
+	sloped bool        // slopes are known
+	before []float64   // correlations where the batch began
+	old    []float64   // those of work at the λ before
 	full   [][]float64 // correlations of all columns at each λ
 	sums   []float64
 }
@@ -121,14 +122,14 @@ func (s *quadratic) silence(c []float64) {
 // solveOne solves for one λ and notes the slopes of the working set's correlations.
 func (s *quadratic) solveOne(b *batch, lambda float64) {
 	from := s.lambda
-	old := make([]float64, len(b.work))
+	b.old = grown(b.old, len(b.work))
 	for i, j := range b.work {
-		old[i] = s.pivots.correlation[j]
+		b.old[i] = s.pivots.correlation[j]
 	}
 	s.within(lambda, b.work)
 	if lambda < from && !math.IsInf(from, 1) {
 		for i, j := range b.work {
-			s.slope[j] = (s.pivots.correlation[j] - old[i]) / (lambda - from)
+			s.slope[j] = (s.pivots.correlation[j] - b.old[i]) / (lambda - from)
 		}
 	}
 }

@@ -35,6 +35,7 @@ func (s *quadratic) within(lambda float64, work []int32) {
 	for range pivotRounds {
 		s.settle(patience == 0)
 		s.look(work)
+		s.refine(work)
 		wrong := s.violators(work)
 		if len(wrong) == 0 || s.descending {
 			break
@@ -221,7 +222,7 @@ func (s *quadratic) enter(columns []int32) int {
 func (s *quadratic) enterBlock(part []int32) int {
 	block := make([][]float64, len(part))
 	for e, j := range part {
-		z := make([]float64, len(s.moving)+e+1)
+		z := s.root.row(len(s.moving) + e + 1)
 		for i, k := range s.moving {
 			z[i] = s.gram.at(j, k)
 		}
@@ -257,18 +258,28 @@ func (s *quadratic) enterBlock(part []int32) int {
 
 // gramBytes is the least memory that the products and their factor may take; beyond
 // it they may take an eighth of the data's.
-const gramBytes = 16 << 20
+const gramBytes = 64 << 20
 
-// tooMany says that more columns would have slots than memory allows. Both matrices
-// are triangular.
+// tooMany says that more columns would have slots than memory allows, both matrices
+// being triangular, or that many would move, twice as many as there are rows, so that
+// single steps cost less than a factor. (Without a quadratic penalty no more can.)
 func (s *quadratic) tooMany(more int) bool {
+	if s.inGram {
+		return false
+	}
+	if s.alpha < 1 && len(s.moving)+more > max(crowd, 2*s.rows) {
+		return true
+	}
 	n := len(s.gram.column) + more
 	stored := 8 * len(s.dense)
 	if s.dense == nil {
 		stored = 12 * len(s.value)
 	}
-	return !s.inGram && 8*n*n > max(gramBytes, stored/8)
+	return 8*n*n > max(gramBytes, stored/8)
 }
+
+// crowd is how many columns may move whatever the number of rows.
+const crowd = 1000
 
 // exchange lets column j, which depends on the moving ones, go as far as it and they
 // can while they keep the fit as it is: the penalty falls on the way. What comes to

@@ -555,6 +555,103 @@ func TestQuadraticDescent(t *testing.T) {
 	}
 }
 
+// TestQuadraticEdges: ridge with bounds, which is no longer linear in the targets, far
+// more columns moving than rows, λ far below λ_max, and λ = 0 with bounds.
+func TestQuadraticEdges(t *testing.T) {
+	const n, p = 25, 120
+	problem := random(8, n, p, false)
+	zero, most := make([]float64, p), make([]float64, p)
+	for j := range most {
+		most[j] = math.Inf(1)
+		if j%3 == 0 {
+			most[j] = 0.01
+		}
+	}
+	tall := random(2, 200, 30, true)
+	for name, c := range map[string]struct {
+		problem Problem
+		penalty Penalty
+		o       Options
+	}{
+		"ridge with bounds": {problem, Penalty{Lower: zero, Upper: most}, Options{Intercept: true, Count: 10}},
+		"nearly ridge":      {problem, Penalty{Alpha: 0.02}, Options{Intercept: true, Standardize: true, Count: 10}},
+		"distant λ":         {problem, Penalty{Alpha: 1}, Options{Intercept: true, Standardize: true, Lambdas: []float64{10, 1e-2}}},
+		"small λ":           {tall, Penalty{Alpha: 1}, Options{Intercept: true, Standardize: true, MinRatio: 1e-7}},
+		"least squares ≥ 0": {tall, Penalty{Alpha: 1, Lower: zero[:30]}, Options{Intercept: true, Standardize: true, Lambdas: []float64{1, 0}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkOptimal(t, c.problem, c.penalty, c.o, fit(t, c.problem, c.penalty, c.o))
+		})
+	}
+}
+
+// TestCholesky: rows in and out in any order leave the factor of what remains, and a
+// row that depends on others is turned away.
+func TestCholesky(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	const n, rows = 24, 30
+	x := make([][]float64, n)
+	for j := range x {
+		x[j] = make([]float64, rows)
+		for i := range x[j] {
+			x[j][i] = r.NormFloat64()
+		}
+	}
+	x = append(x, slices.Clone(x[3]))
+	product := func(a, b int) (s float64) {
+		for i, v := range x[a] {
+			s += v * x[b][i]
+		}
+		return s
+	}
+	f := cholesky{set: kernel.Best()}
+	var in []int
+	for step := range 60 {
+		if len(in) > 12 || step%7 == 6 {
+			k := r.IntN(len(in))
+			f.remove(k)
+			in = slices.Delete(in, k, k+1)
+		} else {
+			var fresh []int
+			for _, j := range r.Perm(n)[:3] {
+				if !slices.Contains(in, j) {
+					fresh = append(fresh, j)
+				}
+			}
+			if slices.Contains(in, 3) {
+				fresh = append(fresh, n)
+			}
+			block, taken := make([][]float64, len(fresh)), make([]bool, len(fresh))
+			for e, j := range fresh {
+				for _, k := range slices.Concat(in, fresh[:e+1]) {
+					block[e] = append(block[e], product(j, k))
+				}
+			}
+			f.append(block, taken)
+			for e, j := range fresh {
+				if taken[e] {
+					in = append(in, j)
+				}
+				if taken[e] != (j < n) {
+					t.Fatalf("step %d: column %d taken: got %v", step, j, taken[e])
+				}
+			}
+		}
+		want := make([]float64, len(in))
+		b := make([]float64, len(in))
+		for i := range want {
+			want[i] = r.NormFloat64()
+			for k := range in {
+				b[k] += want[i] * product(in[i], in[k])
+			}
+		}
+		f.solve(b)
+		if !near(b, want, 1e-9) {
+			t.Fatalf("step %d: solution off by %v", step, apart(b, want))
+		}
+	}
+}
+
 // TestMicroarrays: many more columns than rows, in real data.
 func TestMicroarrays(t *testing.T) {
 	for _, name := range []string{"golub", "alon"} {
