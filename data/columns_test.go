@@ -168,3 +168,31 @@ func BenchmarkTranspose(b *testing.B) {
 		transpose(a, 1000, 5000)
 	}
 }
+
+// A table is allocated once, as large as it is, compressed or not; lines that are no
+// rows do not make it larger than its text could be.
+func TestTableAllocatedOnce(t *testing.T) {
+	dir := t.TempDir()
+	text := strings.Repeat("1,2,3,0\n", 1000)
+	for _, c := range []struct {
+		name string
+		text []byte
+		want int
+	}{
+		{"plain.csv", []byte(text), 3 * 1001},
+		{"packed.csv.gz", gzipped([]byte(text)), 3 * 1001},
+		{"blank.csv", []byte("1,2,3,4,5,6,7,8,9,0\n" + strings.Repeat("\n", 1000)), 1021 / 2},
+	} {
+		path := filepath.Join(dir, c.name)
+		if err := os.WriteFile(path, c.text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		src, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cap(src.Train.rows.(dense[float64]).data); got < c.want || got > c.want+c.want/8 {
+			t.Errorf("%s: room for %d numbers, want %d", c.name, got, c.want)
+		}
+	}
+}

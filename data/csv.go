@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,12 +30,13 @@ type table struct {
 // o.Label names one of its cells. A first row that mixes numbers and text is an
 // error: it may be a header or a spoilt example.
 func openCSV(path string, o Options, unlabeled bool) (Source, error) {
+	lines, size := measureText(path, o.maxBytes())
 	in, err := openInput(path, o.maxBytes())
 	if err != nil {
 		return Source{}, err
 	}
 	defer in.Close()
-	t, err := readCSV(in, o.Label, unlabeled, o.maxBytes())
+	t, err := readCSV(in, o.Label, unlabeled, o.maxBytes(), lines, size)
 	if err != nil {
 		return Source{}, fmt.Errorf("read csv %q: %w", path, err)
 	}
@@ -53,8 +55,9 @@ func openCSV(path string, o Options, unlabeled bool) (Source, error) {
 }
 
 // readCSV reads a table. label is the label column by name or number from 1,
-// empty for the last; without labels, a column is left out only if label names it.
-func readCSV(r io.Reader, label string, unlabeled bool, limit int64) (*table, error) {
+// empty for the last; without labels, a column is left out only if label names it. The
+// text has so many lines and bytes, 0 if that is not known.
+func readCSV(r io.Reader, label string, unlabeled bool, limit, lines, size int64) (*table, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	if bom, _ := br.Peek(3); string(bom) == "\ufeff" {
 		br.Discard(3)
@@ -85,6 +88,8 @@ func readCSV(r io.Reader, label string, unlabeled bool, limit int64) (*table, er
 	if t.width < 1 {
 		return nil, fmt.Errorf("columns: got %d, want a label and at least one predictor", len(first))
 	}
+	// A number takes two bytes or more, with what separates it from the next.
+	t.values = make([]float64, 0, min(lines*int64(t.width), size/2))
 	header := named
 	if !named {
 		if header, err = isHeader(first, column); err != nil {
@@ -121,6 +126,31 @@ func readCSV(r io.Reader, label string, unlabeled bool, limit int64) (*table, er
 		return nil, errors.New("got a header and no rows, want at least 1")
 	}
 	return t, nil
+}
+
+// measureText counts lines and bytes, so that a table is allocated once, as large as it
+// is: 0 for what is no file, or cannot be read.
+func measureText(path string, limit int64) (lines, size int64) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return 0, 0
+	}
+	in, err := openInput(path, limit)
+	if err != nil {
+		return 0, 0
+	}
+	defer in.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := in.Read(buf)
+		lines += int64(bytes.Count(buf[:n], []byte("\n")))
+		size += int64(n)
+		if err == io.EOF {
+			return lines + 1, size + 1
+		}
+		if err != nil {
+			return 0, 0
+		}
+	}
 }
 
 func separator(head []byte) rune {

@@ -209,7 +209,7 @@ func TestNPYFortran3D(t *testing.T) {
 			}
 		}
 	}
-	a, err := readNPY(bytes.NewReader(npyBytes(1, "<f4", true, "(2, 3, 4)", binary.LittleEndian, data)), false)
+	a, err := readNPY(bytes.NewReader(npyBytes(1, "<f4", true, "(2, 3, 4)", binary.LittleEndian, data)), false, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func FuzzNPY(f *testing.F) {
 	f.Add(npyBytes(1, "<u8", false, "(99999999, 99999999, 99999999)", le, []byte{}))
 	f.Add(npyBytes(1, "<u2", true, "(0, 70000000000000)", le, []byte{}))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		a, err := readNPY(bytes.NewReader(in), false)
+		a, err := readNPY(bytes.NewReader(in), false, 0)
 		if err != nil {
 			return
 		}
@@ -65,7 +65,7 @@ func FuzzCSV(f *testing.F) {
 	f.Add("1,\n", "", false)
 	f.Fuzz(func(t *testing.T, text, label string, unlabeled bool) {
 		const limit = 1 << 20
-		tab, err := readCSV(strings.NewReader(text), label, unlabeled, limit)
+		tab, err := readCSV(strings.NewReader(text), label, unlabeled, limit, 0, 0)
 		if err != nil {
 			return
 		}

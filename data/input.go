@@ -84,8 +84,12 @@ func tooLarge(limit int64) error {
 
 // readAll reads exactly n bytes. Memory grows with the bytes that arrive, not
 // with n, so a false count in a header costs little: at most eight times as much.
-func readAll(r io.Reader, n int64) ([]byte, error) {
-	const trusted, growth = 1 << 20, 8
+func readAll(r io.Reader, n int64) ([]byte, error) { return readKnown(r, n, 1<<20) }
+
+// readKnown is readAll where so many bytes are known to be there, and can be asked for
+// at once.
+func readKnown(r io.Reader, n, trusted int64) ([]byte, error) {
+	const growth = 8
 	buf, have := make([]byte, min(n, trusted)), int64(0)
 	for {
 		got, err := io.ReadFull(r, buf[have:])

@@ -26,10 +26,11 @@ type npyArray struct {
 
 // readNPY reads format versions 1 to 3 and requires the input to end with the
 // array. Structured and object arrays are errors. A matrix of doubles in Fortran order
-// stays as it is if byColumns is set.
+// stays as it is if byColumns is set. The input is known to have so many bytes, 0 if
+// nothing is.
 //
 // Source: NumPy documentation, numpy.lib.format, "Format Version 1.0" to "3.0".
-func readNPY(r io.Reader, byColumns bool) (npyArray, error) {
+func readNPY(r io.Reader, byColumns bool, known int64) (npyArray, error) {
 	header, err := readNPYHeader(r)
 	if err != nil {
 		return npyArray{}, err
@@ -45,7 +46,7 @@ func readNPY(r io.Reader, byColumns bool) (npyArray, error) {
 		}
 		count *= int64(d)
 	}
-	if a.raw, err = readAll(r, count); err != nil {
+	if a.raw, err = readKnown(r, count, max(known, 1<<20)); err != nil {
 		return npyArray{}, fmt.Errorf("elements of shape %v: %w", a.dims, err)
 	}
 	var more [1]byte

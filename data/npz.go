@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -108,7 +109,11 @@ func (r npzReader) array(key string) (npyArray, error) {
 	}
 	defer in.Close()
 	limit := r.o.maxBytes()
-	return readNPY(bufio.NewReader(&limited{r: in, left: limit, limit: limit}), r.o.byColumns)
+	known := int64(0)
+	if info, err := os.Stat(r.path); err == nil && f.Method == zip.Store { // what is not compressed is no longer than the file
+		known = min(info.Size(), limit)
+	}
+	return readNPY(bufio.NewReader(&limited{r: in, left: limit, limit: limit}), r.o.byColumns, known)
 }
 
 func (r npzReader) labels(key string, count int, like *Set) (labels, error) {

@@ -32,7 +32,7 @@ func TestWriteNPZ(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := readNPY(bytes.NewReader(text), false)
+		a, err := readNPY(bytes.NewReader(text), false, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", f.Name, err)
 		}

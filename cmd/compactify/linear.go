@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -245,6 +247,10 @@ func (f *linearFlags) checkFiles(folder bool) error {
 	return nil
 }
 
+// linearCollectAt is [collectAt] for linear: most of what is in use is one matrix, which
+// costs the collector nothing, and a share of it is a lot of garbage.
+const linearCollectAt = 10
+
 // linear reads, fits, writes and says what came of it.
 func (a *app) linear(ctx context.Context, f *linearFlags) error {
 	for _, path := range []string{f.coef, f.page, f.predictions} {
@@ -254,6 +260,9 @@ func (a *app) linear(ctx context.Context, f *linearFlags) error {
 		if err := a.checkFile(path); err != nil {
 			return err
 		}
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(linearCollectAt)
 	}
 	start := time.Now()
 	a.report.progress("reading", 0)
