@@ -253,28 +253,34 @@ func (l *floatLine) descend(tied []member) (event, error) {
 // crossings visits every λ > 0 at which a coefficient becomes 0 or a correlation as
 // large as allowed.
 func (l *floatLine) crossings(tied []member, visit func(at float64, who member, zero bool)) {
-	in := make([]bool, len(l.p))
+	skip := make([]bool, len(l.p)) // neither side can be hit
 	for k, m := range l.members {
-		in[m.column] = true
+		skip[m.column] = true
 		if l.heads(k) < 0 && l.a[k]/l.b[k] > 0 {
 			visit(l.a[k]/l.b[k], m, true)
 		}
 	}
-	skip := make(map[member]bool, len(tied))
+	// Of a column that is tied the other side only.
 	for _, m := range tied {
-		skip[m] = true
+		if !skip[m.column] {
+			skip[m.column] = true
+			l.side(member{m.column, -m.sign}, visit)
+		}
 	}
 	for j := range l.p {
-		if in[j] || !l.m.penalised(j) {
-			continue
+		if !skip[j] && l.m.penalised(j) {
+			l.side(member{j, 1}, visit)
+			l.side(member{j, -1}, visit)
 		}
-		for _, sign := range []int{1, -1} {
-			s := float64(sign)
-			p, rate := s*l.p[j], l.m.task.factor[j]-s*l.q[j]
-			if p > 0 && rate > 0 && !skip[member{j, sign}] {
-				visit(p/rate, member{j, sign}, false)
-			}
-		}
+	}
+}
+
+// side visits the λ at which s c_j = λf_j.
+func (l *floatLine) side(m member, visit func(at float64, who member, zero bool)) {
+	s := float64(m.sign)
+	p, rate := s*l.p[m.column], l.m.task.factor[m.column]-s*l.q[m.column]
+	if p > 0 && rate > 0 {
+		visit(p/rate, m, false)
 	}
 }
 
@@ -349,7 +355,7 @@ func (l *floatLine) point(lambda float64, rest, c []float64, zeros []member) Poi
 // columns at λ = 0, are rounding of a solution refined by its residual, and taken to
 // be 0.
 func (m *floatLasso) certificate(f *fitted, c []float64) (gap, kkt float64) {
-	share, theta := 1.0, make(map[int]float64, len(f.index))
+	share, theta := 1.0, make([]float64, len(c))
 	for i, j := range f.index {
 		theta[j] = f.value[i]
 	}
