@@ -50,7 +50,7 @@ func ReadTable(spec string, f Family, o TableOptions) (*Table, error) {
 	}
 	t := &Table{Note: c.Note}
 	if c.Test > 0 {
-		t.Note = fmt.Sprintf("its %d test examples are left alone", c.Test)
+		t.Note = fmt.Sprintf("the %d test examples of %s are left alone", c.Test, spec)
 	}
 	if err := t.target(c, f, o); err != nil {
 		return nil, fmt.Errorf("read %q: %w", spec, err)

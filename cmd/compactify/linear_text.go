@@ -177,6 +177,8 @@ func (r *linearResult) certificateText(w io.Writer) {
 	switch {
 	case r.Exact:
 		said(w, "gap", "0 at every point: the path is exact")
+	case r.Converged && r.Worst.Gap == 0:
+		said(w, "gap", "0 at every point")
 	case r.Converged:
 		said(w, "gap", "at most %s of the objective, at λ = %s; allowed %s", gapText(float64(r.Worst.Gap)), words.Number(float64(r.Worst.Lambda)), words.Number(float64(r.GapAllowed)))
 	default:
