@@ -53,8 +53,9 @@ type pivots struct {
 	root        cholesky  // of the moving columns' products, plus ridge on the diagonal
 	ridge       float64   // λ(1−α) that the factor was made with
 	gram        *gramian
-	inGram      bool // all columns have slots: correlations come from there
-	descending  bool // too many columns move for a factor
+	inGram      bool    // all columns have slots: correlations come from there
+	exact       float64 // the least λ for which that is exact enough
+	descending  bool    // too many columns move for a factor
 	x, rhs      []float64
 	work        []float64
 	columns     []int32
@@ -104,9 +105,15 @@ func newQuadratic(t *task) (solver, error) {
 	s.inGram = t.cols*gramShare <= t.rows
 	if s.inGram {
 		s.gram.admitAll(t.design)
+		s.exact = exactShare * largest(s.direct)
 	}
 	return s, nil
 }
+
+// exactShare is the share of the largest correlation at θ = 0 down to which λ are
+// solved for with correlations from products of columns, whose rounding is then 1e-10
+// of λ at most. Below it they come from the residual.
+const exactShare = 1e-5
 
 // gramShare is how many times more rows than columns there are at least where the
 // products of all columns with each other are worth their pass: they take at most

@@ -65,7 +65,7 @@ const (
 
 // advance solves the next λ together and returns how many were.
 func (s *quadratic) advance(b *batch, list []stop, emit func(fitted)) int {
-	if s.inGram {
+	if s.inGram = s.inGram && list[0].lambda >= s.exact; s.inGram {
 		return s.advanceInGram(b, list, emit)
 	}
 	start := s.lambda
@@ -229,7 +229,8 @@ func (s *quadratic) choose(b *batch, lambda float64, list *[]int32) int {
 	return n
 }
 
-// advanceInGram solves for one λ where correlations do not cost a pass.
+// advanceInGram solves for one λ where correlations do not cost a pass. They are off
+// by some 1e-15 of what they are at θ = 0; see exactShare.
 func (s *quadratic) advanceInGram(b *batch, list []stop, emit func(fitted)) int {
 	if len(b.work) == 0 {
 		for j, q := range s.squares {

@@ -205,7 +205,7 @@ func (s *quadratic) enter(columns []int32) int {
 	if len(columns) == 0 {
 		return 0
 	}
-	if s.tooMany(len(columns)) {
+	if s.tooMany(columns) {
 		s.descending = true
 		return 0
 	}
@@ -263,14 +263,19 @@ const gramBytes = 64 << 20
 // tooMany says that more columns would have slots than memory allows, both matrices
 // being triangular, or that many would move, twice as many as there are rows, so that
 // single steps cost less than a factor. (Without a quadratic penalty no more can.)
-func (s *quadratic) tooMany(more int) bool {
+func (s *quadratic) tooMany(columns []int32) bool {
 	if s.inGram {
 		return false
 	}
-	if s.alpha < 1 && len(s.moving)+more > max(crowd, 2*s.rows) {
+	if s.alpha < 1 && len(s.moving)+len(columns) > max(crowd, 2*s.rows) {
 		return true
 	}
-	n := len(s.gram.column) + more
+	n := len(s.gram.column)
+	for _, j := range columns {
+		if s.gram.slot[j] < 0 {
+			n++
+		}
+	}
 	stored := 8 * len(s.dense)
 	if s.dense == nil {
 		stored = 12 * len(s.value)
