@@ -42,6 +42,7 @@ type generalized struct {
 
 	last    iterate // the solution before, at lastAt
 	lastAt  float64
+	stale   bool    // the factors are to be made anew
 	excess  float64 // products spent on iterations that a new factor would save
 	product []float64
 }

@@ -1,6 +1,9 @@
 package linear
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // movement is the coordinates of one Newton step, ordered by class and within it as
 // in its block.
@@ -9,17 +12,26 @@ type movement struct {
 	pieces []piece
 	drawn  []float64 // the objective's negative gradient
 	start  []float64 // where they are
+	spare  []spare
+}
+
+// spare is a coordinate whose column depends on those of others.
+type spare struct {
+	class int
+	col   int32
+	piece
+	drawn float64
 }
 
 const (
-	maxSteps = 60
+	maxSteps = 200
 	nothing  = 1e-30 // nats: a loss without a penalty that is less has no minimiser
 )
 
 // descend lowers the objective on the working set until an estimate of the gap, in
 // nats, is at most target. It reports whether it got there.
 func (g *generalized) descend(target float64) bool {
-	best, since := math.Inf(1), 0
+	best, lowest, since := math.Inf(1), math.Inf(1), 0
 	for range maxSteps {
 		g.correlateSet()
 		m := g.choose()
@@ -30,10 +42,13 @@ func (g *generalized) descend(target float64) bool {
 		if g.lambda == 0 && math.Abs(g.loss) < nothing {
 			return false
 		}
-		if gap < 0.7*best {
-			best, since = gap, 0
+		if objective := g.loss + g.penalty(&g.iterate); gap < 0.7*best || objective < lowest-1e-3*gap {
+			best, lowest, since = min(gap, best), objective, 0
 		} else if since++; since > 8 {
 			return false
+		}
+		if g.exchange(m) {
+			continue
 		}
 		share := min(0.05, max(gap/math.Abs(g.magnitude()), 0.03*target/gap))
 		if !g.newton(m, share) && !g.sweep() {
@@ -87,11 +102,14 @@ func (g *generalized) choose() *movement {
 				fresh = append(fresh, j)
 			}
 		}
-		if b.h == nil {
-			b.h = g.curvature(k)
+		if b.h == nil || g.stale {
+			b.refresh(g, g.curvature(k))
 		}
 		b.sync(g, func(j int32) bool { return j == interceptColumn || wants[j] }, fresh)
-		m.cols = append(m.cols, b.cols)
+		m.cols = append(m.cols, slices.Clone(b.cols))
+		for _, j := range b.spare {
+			m.spare = append(m.spare, spare{k, j, pieces[j], drawn[j]})
+		}
 		for _, j := range b.cols {
 			if j == interceptColumn {
 				sum := 0.0
@@ -104,6 +122,7 @@ func (g *generalized) choose() *movement {
 			}
 		}
 	}
+	g.stale = false
 	m.precondition = g.precondition
 	return m
 }
@@ -145,12 +164,127 @@ func (g *generalized) newton(m *movement, share float64) bool {
 		cost += size*size*float64(g.rows)/2 + size*size*size/6
 	}
 	if g.excess > cost {
-		for k := range g.blocks {
-			g.blocks[k].refresh(g, g.curvature(k))
-		}
-		g.excess = 0
+		g.stale, g.excess = true, 0
 	}
 	return g.search(m, d, u)
+}
+
+// exchange moves coordinates along a combination of columns that vanishes, by which
+// only the penalty changes, until one of them comes to 0 or to a bound. It reports
+// whether that was of use.
+func (g *generalized) exchange(m *movement) bool {
+	for _, s := range m.spare {
+		if g.exchangeSpare(m, s) {
+			return true
+		}
+	}
+	return g.family == Multinomial && g.exchangeClasses(m)
+}
+
+// exchangeSpare moves a spare coordinate in place of those that it depends on.
+func (g *generalized) exchangeSpare(m *movement, s spare) bool {
+	b := &g.blocks[s.class]
+	b.cols = append(b.cols, s.col)
+	d := g.factorRow(b, len(b.cols)-1)
+	b.cols = b.cols[:len(b.cols)-1]
+	d = d[:len(b.cols)]
+	b.factor.solve(d) // x̃_s = Σ d x̃
+	v := vanishing{{s.class, s.col, s.piece, g.beta[s.class*g.cols+int(s.col)], s.drawn, 1}}
+	at := m.first(s.class)
+	for i, j := range b.cols {
+		v = append(v, share{s.class, j, m.pieces[at+i], m.start[at+i], m.drawn[at+i], -d[i]})
+	}
+	return g.follow(v)
+}
+
+// first is the position of a class's first coordinate.
+func (m *movement) first(class int) int {
+	at := 0
+	for _, cols := range m.cols[:class] {
+		at += len(cols)
+	}
+	return at
+}
+
+// exchangeClasses moves a column's coefficients of all classes by the same number,
+// which no probability feels.
+func (g *generalized) exchangeClasses(m *movement) bool {
+	for i, j := range m.cols[0] {
+		if j == interceptColumn || m.curve[i] > 0 {
+			continue
+		}
+		var v vanishing
+		for k := range g.blocks {
+			if at := int(g.blocks[k].where[j]) - 1; at >= 0 {
+				at += m.first(k)
+				v = append(v, share{k, j, m.pieces[at], m.start[at], m.drawn[at], 1})
+			}
+		}
+		if len(v) == g.classes && g.follow(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// vanishing is a combination of columns that is 0.
+type vanishing []share
+
+type share struct {
+	class int
+	col   int32
+	piece
+	start, drawn float64
+	of           float64
+}
+
+// follow moves along v to where the first coordinate gets to an end of its piece.
+func (g *generalized) follow(v vanishing) bool {
+	gain, size := 0.0, 0.0
+	for _, p := range v {
+		gain += p.of * p.drawn
+		size += math.Abs(p.of * p.drawn)
+	}
+	length := math.Inf(1)
+	for _, p := range v {
+		switch d := math.Copysign(1, gain) * p.of; {
+		case d > 0:
+			length = min(length, (p.hi-p.start)/d)
+		case d < 0:
+			length = min(length, (p.lo-p.start)/d)
+		}
+	}
+	if !(math.Abs(gain) > 1e-9*size) || !(length > 0) || math.IsInf(length, 1) {
+		return false
+	}
+	start, before := g.iterate.clone(), g.loss+g.penalty(&g.iterate)
+	for _, p := range v {
+		to := p.settle(p.start + math.Copysign(length, gain)*p.of)
+		if p.col == interceptColumn {
+			g.bias[p.class] = to
+		} else {
+			g.beta[p.class*g.cols+int(p.col)] = to
+		}
+	}
+	g.settle()
+	if g.loss+g.penalty(&g.iterate) < before {
+		return true
+	}
+	g.iterate.copy(&start)
+	g.loss = g.like.at(g.eta, g.v)
+	return false
+}
+
+// settle is t, or an end of the piece where t is that but for rounding.
+func (p *piece) settle(t float64) float64 {
+	const near = 1e-14
+	switch {
+	case t >= p.hi-near*(1+math.Abs(p.hi)) && !math.IsInf(p.hi, 1):
+		return p.hi
+	case t <= p.lo+near*(1+math.Abs(p.lo)) && !math.IsInf(p.lo, -1):
+		return p.lo
+	}
+	return t
 }
 
 // search follows the direction d, bent where coordinates come to the ends of their

@@ -1,6 +1,6 @@
 package linear
 
-import "math"
+import "slices"
 
 // piece is the interval on which the penalty of a coefficient is smooth, with the
 // slope of its ℓ1 part and the curvature of its quadratic one.
@@ -28,6 +28,7 @@ func (h term) piece(t, c float64) (moves bool, p piece) {
 // XᵀDX + B, D diagonal. Column −1 is the intercept.
 type block struct {
 	cols   []int32
+	spare  []int32 // would move, but depend on cols
 	where  []int32 // position + 1 of every column
 	h      []float64
 	factor cholesky
@@ -59,26 +60,33 @@ func (b *block) sync(g *generalized, wanted func(j int32) bool, fresh []int32) {
 	b.grow(g, fresh)
 }
 
-// grow appends columns to the factor.
+// grow appends columns to the factor. Those that depend on the ones before them
+// become spare.
 func (b *block) grow(g *generalized, fresh []int32) {
+	b.spare = b.spare[:0]
 	if len(fresh) == 0 {
 		return
 	}
-	for _, j := range fresh {
+	from := len(b.cols)
+	b.cols = append(b.cols, fresh...)
+	rows := make([][]float64, len(fresh))
+	taken := make([]bool, len(fresh))
+	for i := range rows {
+		rows[i] = g.factorRow(b, from+i)
+	}
+	b.factor.append(rows, taken)
+	b.cols = b.cols[:from]
+	for i, j := range fresh {
+		if !taken[i] {
+			b.spare = append(b.spare, j)
+			continue
+		}
 		b.cols = append(b.cols, j)
 		if j >= 0 {
 			b.where[j] = int32(len(b.cols))
 		}
 	}
-	rows := make([][]float64, len(fresh))
-	for i := range rows {
-		rows[i] = g.factorRow(b, len(b.cols)-len(fresh)+i)
-	}
-	b.factor.append(rows, make([]bool, len(rows)))
 }
-
-// jitter keeps the preconditioner definite where columns depend on each other.
-const jitter = 1e-9
 
 // factorRow is the part of row at of XᵀDX + B up to the diagonal.
 func (g *generalized) factorRow(b *block, at int) []float64 {
@@ -110,17 +118,20 @@ func (g *generalized) factorRow(b *block, at int) []float64 {
 	if j >= 0 {
 		row[at] += g.term(int(j), g.lambda).b
 	}
-	row[at] = row[at]*(1+jitter) + math.SmallestNonzeroFloat64
 	return row
 }
 
 // refresh factors anew, at the present D.
 func (b *block) refresh(g *generalized, h []float64) {
 	b.h = append(b.h[:0], h...)
-	cols := b.cols
-	b.cols = b.cols[:0]
-	b.factor.rows = nil
-	b.grow(g, append([]int32(nil), cols...))
+	cols := slices.Clone(b.cols)
+	for _, j := range cols {
+		if j >= 0 {
+			b.where[j] = 0
+		}
+	}
+	b.cols, b.factor.rows = b.cols[:0], nil
+	b.grow(g, cols)
 }
 
 // system is (XᵀDX + B) d = r on some coordinates, ordered by class.
