@@ -1,18 +1,24 @@
 package linear
 
-import "math"
+import (
+	"math"
+
+	"github.com/compactify/compactify/internal/kernel"
+)
 
 // binomial is the logistic loss log(1 + e^η) − yη.
 type binomial struct {
 	y, w  []float64
 	small []float64 // min(p, 1−p) = e/(1+e), e = e^{−|η|}: exact however large |η| is
 	h     []float64 // w p (1−p)
+	set   kernel.Set
 }
 
 func (b *binomial) at(eta, v []float64) float64 {
 	loss := 0.0
+	kernel.Softplus64(b.set, b.small, b.h, eta)
 	for i, x := range eta {
-		e := math.Exp(-math.Abs(x))
+		e, logarithm := b.small[i], b.h[i]
 		large := 1 / (1 + e)
 		small := e * large
 		b.small[i] = small
@@ -27,7 +33,7 @@ func (b *binomial) at(eta, v []float64) float64 {
 			r = large
 			loss -= w * margin
 		}
-		loss += w * math.Log1p(e)
+		loss += w * logarithm
 		if b.y[i] == 0 {
 			r = -r
 		}

@@ -29,7 +29,7 @@ func (t *task) likelihood() likelihood {
 	size := t.rows * t.classes
 	switch t.family {
 	case Binomial:
-		return &binomial{y: t.y, w: t.weights, small: make([]float64, size), h: make([]float64, size)}
+		return &binomial{y: t.y, w: t.weights, small: make([]float64, size), h: make([]float64, size), set: t.set}
 	case Multinomial:
 		return &multinomial{y: t.y, w: t.weights, classes: t.classes, cell: make([]float64, size)}
 	}
