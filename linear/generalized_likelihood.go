@@ -33,7 +33,7 @@ func (t *task) likelihood() likelihood {
 	case Multinomial:
 		return &multinomial{y: t.y, w: t.weights, classes: t.classes, cell: make([]float64, size)}
 	}
-	return &poisson{y: t.y, w: t.weights, cell: make([]float64, size)}
+	return &poisson{y: t.y, w: t.weights, cell: make([]float64, size), set: t.set}
 }
 
 // divergence is (m+δ) log((m+δ)/m) − δ, the part of one cell in a Kullback–Leibler

@@ -1,23 +1,28 @@
 package linear
 
-import "math"
+import (
+	"math"
+
+	"github.com/compactify/compactify/internal/kernel"
+)
 
 // poisson is the loss e^η − yη.
 type poisson struct {
 	y, w []float64
 	cell []float64 // e^η
+	set  kernel.Set
 }
 
 func (p *poisson) at(eta, v []float64) float64 {
 	loss := 0.0
+	kernel.Exp64(p.set, p.cell, eta)
 	for i, x := range eta {
 		w := p.w[i]
 		if w == 0 {
 			p.cell[i], v[i] = 0, 0
 			continue
 		}
-		m := math.Exp(x)
-		p.cell[i] = m
+		m := p.cell[i]
 		v[i] = w * (p.y[i] - m)
 		loss += w * (m - p.y[i]*x)
 	}
