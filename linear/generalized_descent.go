@@ -145,7 +145,7 @@ func (g *generalized) curvature(k int) []float64 {
 func (g *generalized) precondition(z []float64) {
 	for k := range g.blocks {
 		b := &g.blocks[k]
-		b.factor.solve(z[:len(b.cols)])
+		b.factor.Solve(z[:len(b.cols)])
 		z = z[len(b.cols):]
 	}
 }
@@ -188,7 +188,7 @@ func (g *generalized) exchangeSpare(m *movement, s spare) bool {
 	d := g.factorRow(b, len(b.cols)-1)
 	b.cols = b.cols[:len(b.cols)-1]
 	d = d[:len(b.cols)]
-	b.factor.solve(d) // x̃_s = Σ d x̃
+	b.factor.Solve(d) // x̃_s = Σ d x̃
 	v := vanishing{{s.class, s.col, s.piece, g.beta[s.class*g.cols+int(s.col)], s.drawn, 1}}
 	at := m.first(s.class)
 	for i, j := range b.cols {

@@ -1,6 +1,10 @@
 package linear
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/compactify/compactify/internal/algebra"
+)
 
 // piece is the interval on which the penalty of a coefficient is smooth, with the
 // slope of its ℓ1 part and the curvature of its quadratic one.
@@ -31,11 +35,11 @@ type block struct {
 	spare  []int32 // would move, but depend on cols
 	where  []int32 // position + 1 of every column
 	h      []float64
-	factor cholesky
+	factor algebra.Factor
 }
 
 func newBlock(t *task) block {
-	return block{where: make([]int32, t.cols), factor: cholesky{set: t.set}}
+	return block{where: make([]int32, t.cols), factor: algebra.Factor{Set: t.set}}
 }
 
 // sync makes cols the wanted columns; fresh are the new interceptColumn.
@@ -54,7 +58,7 @@ func (b *block) sync(g *generalized, wanted func(j int32) bool, fresh []int32) {
 		if j >= 0 {
 			b.where[j] = 0
 		}
-		b.factor.remove(kept)
+		b.factor.Delete(kept)
 	}
 	b.cols = b.cols[:kept]
 	b.grow(g, fresh)
@@ -74,7 +78,7 @@ func (b *block) grow(g *generalized, fresh []int32) {
 	for i := range rows {
 		rows[i] = g.factorRow(b, from+i)
 	}
-	b.factor.append(rows, taken)
+	b.factor.AppendBlock(rows, taken)
 	b.cols = b.cols[:from]
 	for i, j := range fresh {
 		if !taken[i] {
@@ -130,7 +134,8 @@ func (b *block) refresh(g *generalized, h []float64) {
 			b.where[j] = 0
 		}
 	}
-	b.cols, b.factor.rows = b.cols[:0], nil
+	b.cols = b.cols[:0]
+	b.factor.Reset()
 	b.grow(g, cols)
 }
 

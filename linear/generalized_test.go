@@ -234,7 +234,7 @@ func TestLogisticOracles(t *testing.T) {
 	// Oracle 30: y x ∈ {(1,0), (0,1), (−1,−1)} cancel: θ = 0 is best for every λ.
 	x, _ = NewDense(3, 2, []float64{1, 0, -1, 0, 1, -1})
 	for _, alpha := range []float64{0, 0.5, 1} {
-		path, err = Fit(context.Background(), Problem{X: x, Y: []float64{1, 1, 1}, Family: Binomial}, Penalty{Alpha: alpha}, Options{Lambdas: []float64{1, 0}})
+		_, err = Fit(context.Background(), Problem{X: x, Y: []float64{1, 1, 1}, Family: Binomial}, Penalty{Alpha: alpha}, Options{Lambdas: []float64{1, 0}})
 		if err == nil {
 			t.Fatal("one class only: got no error")
 		}

@@ -77,7 +77,7 @@ func (f *activeFactor) solve(support []member, v []float64) {
 	for k, j := range f.order {
 		u[k] = v[at[j]]
 	}
-	f.factor.Solve(u, u)
+	f.factor.Solve(u)
 	for k, j := range f.order {
 		v[at[j]] = u[k]
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/compactify/compactify/internal/algebra"
 	"github.com/compactify/compactify/internal/kernel"
 )
 
@@ -48,10 +49,10 @@ type pivots struct {
 	moving      []int32   // columns in the factor's order
 	held        []int32   // columns at a bound that is not 0
 	blocked     map[int32]bool
-	correlation []float64 // of the columns last looked at
-	slope       []float64 // of the correlations by λ
-	root        cholesky  // of the moving columns' products, plus ridge on the diagonal
-	ridge       float64   // λ(1−α) that the factor was made with
+	correlation []float64      // of the columns last looked at
+	slope       []float64      // of the correlations by λ
+	root        algebra.Factor // of the moving columns' products, plus ridge on the diagonal
+	ridge       float64        // λ(1−α) that the factor was made with
 	gram        *gramian
 	inGram      bool    // all columns have slots: correlations come from there
 	exact       float64 // the least λ for which that is exact enough
@@ -91,7 +92,7 @@ func newQuadratic(t *task) (solver, error) {
 	}
 	s.pivots = pivots{theta: make([]float64, t.cols), status: make([]status, t.cols), kink: make([]float64, t.cols),
 		slope: make([]float64, t.cols), blocked: map[int32]bool{}, gram: newGramian(t.cols, t.set)}
-	s.root.set = t.set
+	s.root.Set = t.set
 	s.direct = make([]float64, t.cols)
 	s.force = s.forceOf(0)
 	copy(s.residual, s.target)

@@ -3,6 +3,7 @@ package linear
 import (
 	"math"
 
+	"github.com/compactify/compactify/internal/algebra"
 	"github.com/compactify/compactify/internal/kernel"
 )
 
@@ -71,15 +72,15 @@ func (s *quadratic) projection(f *fitted, c []float64) float64 {
 		}
 		block = append(block, row)
 	}
-	root, taken := cholesky{set: s.set}, make([]bool, len(block))
-	root.append(block, taken)
+	root, taken := algebra.Factor{Set: s.set}, make([]bool, len(block))
+	root.AppendBlock(block, taken)
 	rest := z[:0]
 	for e, ok := range taken {
 		if ok {
 			rest = append(rest, z[e])
 		}
 	}
-	root.forward(rest)
+	root.Forward(rest)
 	return math.Sqrt(kernel.Dot64(s.set, rest, rest))
 }
 

@@ -3,6 +3,7 @@ package linear
 import (
 	"math"
 
+	"github.com/compactify/compactify/internal/algebra"
 	"github.com/compactify/compactify/internal/kernel"
 )
 
@@ -84,7 +85,7 @@ func (s *quadratic) sum() {
 
 // gather makes the lists of what moves from the coefficients; there is no factor.
 func (s *quadratic) gather(work []int32) {
-	s.moving, s.held, s.root.rows = s.moving[:0], s.held[:0], nil
+	s.moving, s.held, s.root = s.moving[:0], s.held[:0], algebra.Factor{Set: s.set}
 	for _, j := range work {
 		s.status[j] = resting
 		if s.theta[j] != 0 {

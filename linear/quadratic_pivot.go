@@ -182,7 +182,7 @@ func (s *quadratic) nearest(j int32, x float64) float64 {
 // leave takes position i out of the factor, its coefficient at a limit.
 func (s *quadratic) leave(i int, limit float64) {
 	j := s.moving[i]
-	s.root.remove(i)
+	s.root.Delete(i)
 	s.moving = slices.Delete(s.moving, i, i+1)
 	s.put(j, limit)
 }
@@ -222,7 +222,7 @@ func (s *quadratic) enter(columns []int32) int {
 func (s *quadratic) enterBlock(part []int32) int {
 	block := make([][]float64, len(part))
 	for e, j := range part {
-		z := s.root.row(len(s.moving) + e + 1)
+		z := s.root.Row(len(s.moving) + e + 1)
 		for i, k := range s.moving {
 			z[i] = s.gram.at(j, k)
 		}
@@ -233,7 +233,7 @@ func (s *quadratic) enterBlock(part []int32) int {
 		block[e] = z
 	}
 	taken := make([]bool, len(part))
-	s.root.append(block, taken)
+	s.root.AppendBlock(block, taken)
 	entered := 0
 	for e, j := range part {
 		if !taken[e] {
@@ -305,7 +305,7 @@ func (s *quadratic) exchange(j int32) {
 	for i, k := range s.moving {
 		z[i] = s.gram.at(j, k)
 	}
-	s.root.solve(z)
+	s.root.Solve(z)
 	end := s.limit(j, direction)
 	step, first := math.Abs(end-s.theta[j]), -1
 	for i, k := range s.moving {

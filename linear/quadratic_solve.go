@@ -24,7 +24,7 @@ func (s *quadratic) refresh() {
 	}
 	columns := append([]int32(nil), s.moving...)
 	s.moving = s.moving[:0]
-	s.root.clear()
+	s.root.Reset()
 	for _, j := range columns {
 		s.status[j] = resting
 	}
@@ -76,7 +76,7 @@ func (s *quadratic) solve() []float64 {
 		return s.x
 	}
 	copy(s.x, s.rhs)
-	s.root.solve(s.x)
+	s.root.Solve(s.x)
 	return s.x
 }
 
@@ -106,7 +106,7 @@ func (s *quadratic) refine(work []int32) {
 			return
 		}
 		before = most
-		s.root.solve(defect)
+		s.root.Solve(defect)
 		for i, j := range s.moving {
 			s.theta[j] = s.nearest(j, s.theta[j]+defect[i])
 		}
@@ -134,7 +134,7 @@ func (s *quadratic) conjugate(ridge float64) {
 			return
 		}
 		copy(z, r)
-		s.root.solve(z)
+		s.root.Solve(z)
 		now := kernel.Dot64(s.set, r, z)
 		if last == 0 {
 			copy(d, z)

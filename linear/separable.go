@@ -93,7 +93,6 @@ type separated struct {
 	examples  []int // of positive weight
 	columns   []int // that a fit would not leave out
 	classes   int
-	rows      []separation.Vector // of the examples
 }
 
 func newSeparation(p Problem, o Options) (*separated, error) {

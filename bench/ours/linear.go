@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -43,6 +44,8 @@ func linearPath(args []string) error {
 	var path *linear.Path
 	var seconds []float64
 	for range w.repeats {
+		path = nil
+		runtime.GC() // or the garbage of one fit counts as memory of the next
 		start := time.Now()
 		if path, err = linear.Fit(context.Background(), w.problem, w.penalty, w.options); err != nil {
 			return err
