@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -45,7 +44,7 @@ func linearPath(args []string) error {
 	var seconds []float64
 	for range w.repeats {
 		path = nil
-		runtime.GC() // or the garbage of one fit counts as memory of the next
+		debug.FreeOSMemory() // or the garbage of one fit, or of reading, counts as memory of the next
 		start := time.Now()
 		if path, err = linear.Fit(context.Background(), w.problem, w.penalty, w.options); err != nil {
 			return err
