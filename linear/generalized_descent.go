@@ -35,7 +35,7 @@ func (g *generalized) descend(target float64) bool {
 	for range maxSteps {
 		g.correlateSet()
 		m := g.choose()
-		gap := g.estimate(m)
+		gap := g.estimate(m, target)
 		if gap <= target {
 			return true
 		}

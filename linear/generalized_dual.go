@@ -11,19 +11,16 @@ type dualCheck struct {
 }
 
 // estimate is the gap of the working set, but for dual constraints that hold with
-// equality, whose violations count by what a Newton step on them alone would gain.
-func (g *generalized) estimate(m *movement) float64 {
+// equality, whose violations count by what a Newton step on them alone would gain. Once
+// it is above target it is not complete.
+func (g *generalized) estimate(m *movement, target float64) float64 {
 	s := 1.0
 	for k := range g.blocks {
 		for i, j := range g.working {
 			s = min(s, g.term(int(j), g.lambda).shrink(g.corr[k][i]))
 		}
 	}
-	nu := make([]float64, len(g.v))
-	for i, v := range g.v {
-		nu[i] = s * v
-	}
-	gap, at := g.like.remainder(g.eta, g.v, nu), 0
+	gap, at := 0.0, 0
 	for k := range g.blocks {
 		for i, j := range g.working {
 			if h := g.term(int(j), g.lambda); !h.free() {
@@ -47,7 +44,14 @@ func (g *generalized) estimate(m *movement) float64 {
 			at++
 		}
 	}
-	return gap
+	if gap > target || s == 1 {
+		return gap // the rest costs logarithms of all examples and is of second order in 1−s
+	}
+	nu := make([]float64, len(g.v))
+	for i, v := range g.v {
+		nu[i] = s * v
+	}
+	return gap + g.like.remainder(g.eta, g.v, nu)
 }
 
 // shrink is the largest factor ≤ 1 that brings a correlation to where the conjugate
@@ -150,7 +154,7 @@ func (g *generalized) balance() []float64 {
 	if g.balanced(r) {
 		return out
 	}
-	_, u, _ := s.solve(r, 1e-10, 2*len(r)+20)
+	_, u, _ := s.solve(r, g.reachable(r), 2*len(r)+20)
 	d := make([]float64, len(u))
 	g.like.curve(d, u)
 	for i, x := range d {
@@ -162,11 +166,22 @@ func (g *generalized) balance() []float64 {
 // balanced says that correlations are 0 but for rounding.
 func (g *generalized) balanced(r []float64) bool {
 	const zero = 3e-15
+	return largestOf(r) <= zero*g.mass()
+}
+
+// reachable is the share of r that a solution's residual can be brought to: below,
+// rounding would be amplified along directions that no probability feels.
+func (g *generalized) reachable(r []float64) float64 {
+	const least, zero = 1e-10, 1e-16
+	return max(least, zero*g.mass()/largestOf(r))
+}
+
+func largestOf(r []float64) float64 {
 	largest := 0.0
 	for _, x := range r {
 		largest = max(largest, math.Abs(x))
 	}
-	return largest <= zero*g.mass()
+	return largest
 }
 
 // polish fits the free coordinates as far as rounding lets it, the others held.
@@ -179,7 +194,7 @@ func (g *generalized) polish() {
 		}
 		before := g.iterate.clone()
 		loss := g.loss
-		d, u, _ := s.solve(r, 1e-6, 2*len(r)+20)
+		d, u, _ := s.solve(r, g.reachable(r), 2*len(r)+20)
 		at := 0
 		for k, cols := range s.cols {
 			for _, j := range cols {
