@@ -42,9 +42,11 @@ type generalized struct {
 
 	last    iterate // the solution before, at lastAt
 	lastAt  float64
-	stale   bool    // the factors are to be made anew
-	excess  float64 // products spent on iterations that a new factor would save
-	product []float64
+	stale   bool      // the factors are to be made anew
+	excess  float64   // products spent on iterations that a new factor would save
+	product []float64 // scratch: [K, n] ...
+	drawn   []float64 // ... and [p]
+	pieces  []piece
 }
 
 // iterate is a point and its η.
@@ -66,7 +68,8 @@ func (x *iterate) copy(y *iterate) {
 
 func newGeneralized(t *task) (solver, error) {
 	k, p, n := t.classes, t.cols, t.rows
-	g := &generalized{task: t, like: t.likelihood(), working: []int32{}, inSet: make([]bool, p), v: make([]float64, k*n), product: make([]float64, k*n)}
+	g := &generalized{task: t, like: t.likelihood(), working: []int32{}, inSet: make([]bool, p), v: make([]float64, k*n), product: make([]float64, k*n),
+		drawn: make([]float64, p), pieces: make([]piece, p)}
 	g.iterate = iterate{make([]float64, k*p), make([]float64, k), make([]float64, k*n)}
 	for range k {
 		g.full = append(g.full, make([]float64, p))
@@ -220,17 +223,21 @@ func (g *generalized) magnitude() float64 { return math.Abs(g.loss + g.penalty(&
 // those with coefficients.
 func (g *generalized) screen() {
 	g.working = g.working[:0]
-	for j := range g.inSet {
-		h := g.term(j, 2*g.lambda-g.fullAt)
-		if math.IsInf(g.fullAt, 1) || math.IsNaN(g.fullAt) {
-			h.a = 0
-		}
-		keep := g.factor[j] == 0
+	kink := g.alpha * (2*g.lambda - g.fullAt)
+	if math.IsInf(g.fullAt, 1) || math.IsNaN(g.fullAt) {
+		kink = 0
+	}
+	for j, f := range g.factor {
+		keep := f == 0
 		for k := range g.blocks {
-			keep = keep || g.beta[k*g.cols+j] != 0 || math.Abs(g.full[k][j]) >= h.a
+			keep = keep || g.beta[k*g.cols+j] != 0 || math.Abs(g.full[k][j]) >= max(0, kink*f)
 		}
-		g.inSet[j] = keep && !(h.lower == 0 && h.upper == 0)
-		if g.inSet[j] {
+		if keep {
+			h := g.term(j, g.lambda)
+			keep = h.lower < h.upper
+		}
+		g.inSet[j] = keep
+		if keep {
 			g.working = append(g.working, int32(j))
 		}
 	}

@@ -81,8 +81,7 @@ func (g *generalized) classParts(v []float64) (parts [][]float64, sums []float64
 func (g *generalized) choose() *movement {
 	m := &movement{}
 	m.g = g
-	drawn := make([]float64, g.cols)
-	pieces := make([]piece, g.cols)
+	drawn, pieces := g.drawn, g.pieces
 	for k := range g.blocks {
 		b := &g.blocks[k]
 		var fresh []int32

@@ -1,6 +1,9 @@
 package linear
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // dualCheck is what a dual point says of the present primal one.
 type dualCheck struct {
@@ -92,7 +95,9 @@ func (g *generalized) certify(cols []int32) dualCheck {
 	s := 1.0
 	for k := range corr {
 		for i, c := range corr[k] {
-			s = min(s, g.term(column(i), g.lambda).shrink(c))
+			if j := column(i); !g.rests(k, j, c) {
+				s = min(s, g.term(j, g.lambda).shrink(c))
+			}
 		}
 	}
 	nu := point.dual
@@ -106,29 +111,36 @@ func (g *generalized) certify(cols []int32) dualCheck {
 			point.kkt = max(point.kkt, math.Abs(sum))
 		}
 	}
-	missing := make([]bool, g.cols)
 	for k := range corr {
 		for i, c := range corr[k] {
 			j := column(i)
+			if g.rests(k, j, c) {
+				continue
+			}
 			h, t := g.term(j, g.lambda), g.beta[k*g.cols+j]
 			point.gap += g.columnGap(h, t, s*c, j)
 			if far := h.violation(t, c); far > 0 {
 				point.kkt = max(point.kkt, far)
-				missing[j] = missing[j] || !g.inSet[j]
+				if !g.inSet[j] {
+					point.missing = append(point.missing, int32(j))
+				}
 			}
 		}
 	}
 	// ν = 0 is always a dual point: it says that no loss is below the saturated one.
 	point.gap = min(point.gap, g.loss+g.penalty(&g.iterate)-g.saturated())
-	for j, m := range missing {
-		if m {
-			point.missing = append(point.missing, int32(j))
-		}
-	}
+	slices.Sort(point.missing)
+	point.missing = slices.Compact(point.missing) // of several classes
 	if g.lambda > 0 {
 		point.kkt /= g.lambda
 	}
 	return point
+}
+
+// rests says that a coefficient is 0 and its correlation c within the penalty's kink:
+// nearly all are.
+func (g *generalized) rests(k, j int, c float64) bool {
+	return g.beta[k*g.cols+j] == 0 && math.Abs(c) <= g.lambda*g.alpha*g.factor[j]
 }
 
 // columnGap is what a coefficient adds to the gap. An equality of the dual point can
