@@ -2,6 +2,7 @@ package algebra
 
 import (
 	"math"
+	"slices"
 
 	"github.com/compactify/compactify/internal/kernel"
 )
@@ -14,7 +15,7 @@ type Factor struct {
 	Set kernel.Set
 
 	rows         [][]float64 // row i holds L[i, 0..i]
-	spare        [][]float64 // memory of rows that are gone
+	spare        [][]float64 // memory of rows that are gone, the first to be used last
 	cosine, sine []float64   // rotations of Delete in progress
 }
 
@@ -27,16 +28,17 @@ func (f *Factor) Order() int { return len(f.rows) }
 
 // Reset makes K empty and keeps its memory.
 func (f *Factor) Reset() {
-	f.spare = append(f.spare[:0:0], f.rows...)
-	f.rows = nil
+	slices.Reverse(f.rows) // so that Row finds the shortest first
+	f.spare = append(f.spare[:0], f.rows...)
+	f.rows = f.rows[:0]
 }
 
 // Row is memory for n numbers, of rows that are gone if there is some: a row of a
 // block for [Factor.AppendBlock].
 func (f *Factor) Row(n int) []float64 {
-	if len(f.spare) > 0 && cap(f.spare[0]) >= n {
-		row := f.spare[0][:n]
-		f.spare = f.spare[1:]
+	if last := len(f.spare) - 1; last >= 0 && cap(f.spare[last]) >= n {
+		row := f.spare[last][:n]
+		f.spare = f.spare[:last]
 		return row
 	}
 	return make([]float64, n)
@@ -97,28 +99,27 @@ func (f *Factor) accept(z []float64, before, e int, taken []bool) bool {
 //
 // Source: G. Golub and C. Van Loan, "Matrix Computations", 4th ed., section 6.5.4.
 func (f *Factor) Delete(k int) {
+	last := len(f.rows) - 1
 	f.cosine, f.sine = f.cosine[:0], f.sine[:0]
-	rows := f.rows[k+1:]
-	for len(rows) >= 4 {
-		f.foldFour(rows[:4], k)
-		rows = rows[4:]
+	r := k + 1
+	for ; r+3 <= last; r += 4 {
+		f.foldFour(r, k)
 	}
-	for _, row := range rows {
-		part, v := closed(row, k)
+	for ; r <= last; r++ {
+		part, v := f.moveUp(r, k)
 		f.fold(part, v, 0)
 	}
-	for i := k + 1; i < len(f.rows); i++ {
-		f.rows[i-1] = f.rows[i][:i]
-	}
-	f.rows[len(f.rows)-1] = nil
-	f.rows = f.rows[:len(f.rows)-1]
+	f.spare = append(f.spare, f.rows[last])
+	f.rows = f.rows[:last]
 }
 
-// closed closes the gap that element k leaves in a row and returns what follows it.
-func closed(row []float64, k int) (rest []float64, taken float64) {
-	taken = row[k]
-	copy(row[k:], row[k+1:])
-	return row[k : len(row)-1], taken
+// moveUp puts row r without its element k into the memory of the row above, which it
+// fills, and returns its part from there on.
+func (f *Factor) moveUp(r, k int) (part []float64, taken float64) {
+	from, to := f.rows[r], f.rows[r-1]
+	copy(to, from[:k])
+	copy(to[k:], from[k+1:])
+	return to[k:], from[k]
 }
 
 // fold makes the rotations after the first done of them on a row's part and its share
@@ -135,12 +136,12 @@ func (f *Factor) fold(part []float64, v float64, done int) {
 	part[last] = norm
 }
 
-// foldFour is fold for four rows, whose chains of dependent sums overlap.
-func (f *Factor) foldFour(rows [][]float64, k int) {
+// foldFour is fold for rows r to r+3, whose chains of dependent sums overlap.
+func (f *Factor) foldFour(r, k int) {
 	var part [4][]float64
 	var v [4]float64
-	for i, row := range rows {
-		part[i], v[i] = closed(row, k)
+	for i := range part {
+		part[i], v[i] = f.moveUp(r+i, k)
 	}
 	n := len(f.cosine)
 	sine := f.sine[:n]
