@@ -48,7 +48,7 @@ type linearFlags struct {
 	groups, factors            string
 	lower, upper               string
 	exact, breakpoints         bool
-	unseparated                bool
+	unseparated, limit         bool
 	cv                         int
 	predict, predictions, at   string
 	predictOffset              string
@@ -90,7 +90,8 @@ points are then the breakpoints, without rounding. --breakpoints finds them in f
 point beside the path and checks them in rational numbers.
 
 logistic and multinomial say whether a hyperplane separates the classes: then the
-likelihood has no finite maximum, and the direction in which it rises is given.
+likelihood has no finite maximum, and the direction in which it rises is given. --limit
+measures how the coefficients grow as λ → 0: like log(1/λ) over the largest margin.
 
 Without flags nothing is written but the answer on standard output. --out DIR writes
 report.html and coefficients.csv.`,
@@ -124,6 +125,7 @@ report.html and coefficients.csv.`,
 	flags.BoolVar(&f.exact, "exact", false, "the lasso path in rational numbers, from breakpoint to breakpoint")
 	flags.BoolVar(&f.breakpoints, "breakpoints", false, "also all breakpoints of the lasso path, in floating point, checked in rational numbers")
 	flags.BoolVar(&f.unseparated, "no-separability", false, "do not ask whether the classes can be separated")
+	flags.BoolVar(&f.limit, "limit", false, "also follow a logistic path towards λ = 0, and hold it against the largest margin")
 	flags.IntVar(&f.cv, "cv", 0, "cross-validate with so many folds: the best λ, and the largest within one standard error")
 	flags.StringVar(&f.predict, "predict", "", "DATA to predict, in the form of the other; unlabeled:PATH if it has no labels")
 	flags.StringVar(&f.predictions, "predictions", "", "FILE.csv for what is predicted")
@@ -148,7 +150,7 @@ func (f *linearFlags) check(kind string, folder bool) error {
 	if !f.changed("alpha") {
 		f.alpha = f.kind.alpha
 	}
-	return errors.Join(f.checkPenalty(), f.checkGrid(), f.checkExact(), f.checkFiles(folder))
+	return errors.Join(f.checkPenalty(), f.checkGrid(), f.checkExact(), f.checkLimit(), f.checkFiles(folder))
 }
 
 func (f *linearFlags) checkPenalty() error {
@@ -278,7 +280,7 @@ func (a *app) linear(ctx context.Context, f *linearFlags) error {
 	}
 	fitted := time.Since(start)
 	a.report.progress("separating", 0.7)
-	if err := w.separate(ctx); err != nil {
+	if err := errors.Join(w.separate(ctx), w.measureLimit(ctx)); err != nil {
 		return fmt.Errorf("linear %s: %w", f.kind.name, err)
 	}
 	a.report.progress("writing", 0.9)

@@ -34,6 +34,7 @@ type linearWork struct {
 	cv          *linear.Validation
 	breakpoints *linear.Breakpoints // nil if not asked for
 	separable   *linear.Separability
+	limited     *linear.Limit
 }
 
 // columns are the names of columns that are no predictors: weights come first.

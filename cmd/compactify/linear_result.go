@@ -37,6 +37,7 @@ type linearResult struct {
 	Worst       linearWorst        `json:"worst_gap"`
 	Checks      linearChecks       `json:"checks"`
 	Separable   linearSeparable    `json:"separable"`
+	Limit       *linearLimit       `json:"limit,omitempty"` // for λ → 0
 	CV          *linearCV          `json:"cv,omitempty"`
 	Breakpoints *[]linearBreak     `json:"breakpoints,omitempty"`
 	Verdict     compactify.Verdict `json:"breakpoints_verdict,omitempty"`
@@ -173,6 +174,7 @@ func (w *linearWork) result() *linearResult {
 	w.addPoints(r)
 	w.addChecks(r)
 	w.addSeparable(r)
+	w.addLimit(r)
 	w.addValidation(r)
 	w.addBreakpoints(r)
 	r.Notes = append([]string{}, w.notes...)

@@ -37,6 +37,7 @@ func (r *linearResult) text(w io.Writer) {
 	r.certificateText(w)
 	r.breakpointsText(w)
 	r.separableText(w)
+	r.limitText(w)
 	r.validationText(w)
 	r.predictionsText(w)
 	for _, note := range r.Notes {
@@ -58,7 +59,10 @@ const lineWidth = 79
 func said(w io.Writer, head, format string, args ...any) {
 	const indent = 10
 	line := fmt.Sprintf("%-*s", indent, head)
-	for i, word := range strings.Split(fmt.Sprintf(format, args...), " ") {
+	const joined = "\u00a0×\u00a0" // a power of ten stays on one line
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), " × ", joined)
+	for i, word := range strings.Split(text, " ") {
+		word = strings.ReplaceAll(word, joined, " × ")
 		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > lineWidth {
 			fmt.Fprintln(w, line)
 			line = strings.Repeat(" ", indent) + word
