@@ -177,22 +177,9 @@ func (p *Path) checkTargets(y []float64, n int) error {
 	if len(y) != n {
 		return fmt.Errorf("targets: got %d, want %d, one per row", len(y), n)
 	}
-	if err := notFinite(y); err != nil {
-		return fmt.Errorf("targets: %w", err)
-	}
-	classes := 0
-	switch p.Family {
-	case Binomial:
-		classes = 2
-	case Multinomial:
-		classes = p.Responses
-	}
 	for i, v := range y {
-		switch {
-		case p.Family == Poisson && v < 0:
-			return fmt.Errorf("target of example %d: got %v, want a count, which is not negative", i+1, v)
-		case classes > 0 && (v < 0 || v >= float64(classes) || v != math.Trunc(v)):
-			return fmt.Errorf("target of example %d: got %v, want a class from 0 to %d", i+1, v, classes-1)
+		if err := p.Family.checkTarget(i, v, p.Responses); err != nil {
+			return err
 		}
 	}
 	return nil

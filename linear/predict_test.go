@@ -133,7 +133,7 @@ func TestPredictRefuses(t *testing.T) {
 		{p, 0, Problem{X: x, Y: []float64{0, 1, 1}, Offset: []float64{1}}, "offsets: got 1, want 3"},
 		{p, 0, Problem{X: x, Y: []float64{0, 1}}, "targets: got 2, want 3"},
 		{p, 0, Problem{X: x, Y: []float64{0, 1, 2}}, "target of example 3: got 2, want a class from 0 to 1"},
-		{p, 0, Problem{X: x, Y: []float64{0, 1, math.NaN()}}, "row 3: got NaN"},
+		{p, 0, Problem{X: x, Y: []float64{0, 1, math.NaN()}}, "target of example 3: got NaN"},
 		{p, 0, Problem{Y: []float64{0, 1, 2}}, "no design matrix"},
 	} {
 		if _, err := c.path.Evaluate(c.point, c.problem); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -122,45 +122,72 @@ func normalized(w []float64, n int) ([]float64, error) {
 	return out, nil
 }
 
-func checkTargets(p Problem) error {
-	n := p.X.rows
-	if len(p.Y) != n {
-		return fmt.Errorf("targets: got %d, want %d, one per row", len(p.Y), n)
-	}
-	classes := 1
-	limit := math.Inf(1)
-	switch p.Family {
+// largestTarget leaves room for sums of squares, and for their products with others.
+const largestTarget = 1e140
+
+// classCount is the number of classes of a problem, 0 for targets that are no classes.
+func (f Family) classCount(classes int) int {
+	switch f {
 	case Binomial:
-		limit = 1
+		return 2
 	case Multinomial:
-		classes = p.Classes
-		limit = float64(p.Classes - 1)
-		if p.Classes < 2 {
-			return fmt.Errorf("classes: got %d, want at least 2", p.Classes)
-		}
+		return classes
+	}
+	return 0
+}
+
+// checkTarget says what is wrong with the target of example i, counted from 0.
+func (f Family) checkTarget(i int, v float64, classes int) error {
+	last := float64(f.classCount(classes) - 1)
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return fmt.Errorf("target of example %d: got %v: %w", i+1, v, ErrNotFinite)
+	case math.Abs(v) > largestTarget:
+		return fmt.Errorf("target of example %d: got %v, want at most %v in magnitude, or squares overflow", i+1, v, largestTarget)
+	case f == Poisson && v < 0:
+		return fmt.Errorf("target of example %d: got %v, want a count, which is not negative", i+1, v)
+	case last >= 0 && (v < 0 || v > last || v != math.Trunc(v)):
+		return fmt.Errorf("target of example %d: got %v, want a class from 0 to %v", i+1, v, last)
+	}
+	return nil
+}
+
+func checkTargets(p Problem) error {
+	if len(p.Y) != p.X.rows {
+		return fmt.Errorf("targets: got %d, want %d, one per row", len(p.Y), p.X.rows)
+	}
+	if p.Family == Multinomial && p.Classes < 2 {
+		return fmt.Errorf("classes: got %d, want at least 2", p.Classes)
 	}
 	seen := map[float64]bool{}
+	classes := p.Family.classCount(p.Classes)
 	for i, v := range p.Y {
-		switch {
-		case math.IsNaN(v) || math.IsInf(v, 0):
-			return fmt.Errorf("target of example %d: got %v: %w", i+1, v, ErrNotFinite)
-		case p.Family == Poisson && v < 0:
-			return fmt.Errorf("target of example %d: got %v, want a count, which is not negative", i+1, v)
-		case limit < math.Inf(1) && (v < 0 || v > limit || v != math.Trunc(v)):
-			return fmt.Errorf("target of example %d: got %v, want a class from 0 to %v", i+1, v, limit)
+		if err := p.Family.checkTarget(i, v, p.Classes); err != nil {
+			return err
 		}
-		if limit < math.Inf(1) && (p.Weights == nil || p.Weights[i] > 0) {
+		if classes > 0 && (p.Weights == nil || p.Weights[i] > 0) {
 			seen[v] = true
 		}
 	}
-	if limit < math.Inf(1) && len(seen) != int(limit)+1 {
-		return fmt.Errorf("classes: got examples of %d, want examples of all %v", len(seen), limit+1)
+	if len(seen) != classes {
+		return fmt.Errorf("classes: got examples of %d, want examples of all %d", len(seen), classes)
 	}
-	if p.Offset != nil && len(p.Offset) != n*classes {
-		return fmt.Errorf("offsets: got %d, want %d", len(p.Offset), n*classes)
+	return checkOffsets(p)
+}
+
+func checkOffsets(p Problem) error {
+	n := p.X.rows
+	want := n
+	if p.Family == Multinomial {
+		want *= p.Classes
 	}
-	if err := notFinite(p.Offset); err != nil {
-		return fmt.Errorf("offsets: %w", err)
+	if p.Offset != nil && len(p.Offset) != want {
+		return fmt.Errorf("offsets: got %d, want %d", len(p.Offset), want)
+	}
+	for i, v := range p.Offset {
+		if !(math.Abs(v) <= largestTarget) {
+			return fmt.Errorf("offset of example %d: got %v, want a number of at most %v in magnitude", i%n+1, v, largestTarget)
+		}
 	}
 	return nil
 }
