@@ -110,7 +110,7 @@ func (g *generalized) factorRow(b *block, at int) []float64 {
 			sum += z[i]
 		}
 	}
-	row := make([]float64, at+1)
+	row := b.factor.Row(at + 1)
 	cols := b.cols[:at+1]
 	from := 0
 	if cols[0] == interceptColumn {
