@@ -47,6 +47,8 @@ type generalized struct {
 	product []float64 // scratch: [K, n] ...
 	drawn   []float64 // ... and [p]
 	pieces  []piece
+	move    movement  // the Newton step under way
+	solving []float64 // scratch of conjugate gradients
 }
 
 // iterate is a point and its η.

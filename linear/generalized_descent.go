@@ -79,7 +79,8 @@ func (g *generalized) classParts(v []float64) (parts [][]float64, sums []float64
 
 // choose finds out what moves.
 func (g *generalized) choose() *movement {
-	m := &movement{}
+	m := &g.move
+	m.empty()
 	m.g = g
 	drawn, pieces := g.drawn, g.pieces
 	for k := range g.blocks {
@@ -124,6 +125,12 @@ func (g *generalized) choose() *movement {
 	g.stale = false
 	m.precondition = g.precondition
 	return m
+}
+
+// empty forgets all coordinates and keeps their memory.
+func (m *movement) empty() {
+	m.cols, m.curve = m.cols[:0], m.curve[:0]
+	m.pieces, m.drawn, m.start, m.spare = m.pieces[:0], m.drawn[:0], m.start[:0], m.spare[:0]
 }
 
 func (m *movement) put(p piece, drawn, start float64) {

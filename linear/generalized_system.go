@@ -208,10 +208,12 @@ func (s *system) collect(c, v []float64) {
 func (s *system) solve(r []float64, share float64, most int) (d, u []float64, iterations int) {
 	m := len(r)
 	d, u = make([]float64, m), make([]float64, len(s.g.eta))
-	work := make([]float64, 3*m+2*len(u))
+	s.g.solving = grown(s.g.solving, 4*m+2*len(u))
+	work := s.g.solving
 	z, p, hp := work[:m], work[m:2*m], work[2*m:3*m]
-	xp, dxp := work[3*m:3*m+len(u)], work[3*m+len(u):]
-	rest := append([]float64(nil), r...)
+	rest, work := work[3*m:4*m], work[4*m:]
+	xp, dxp := work[:len(u)], work[len(u):]
+	copy(rest, r)
 	copy(z, rest)
 	s.precondition(z)
 	copy(p, z)
