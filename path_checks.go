@@ -14,6 +14,8 @@ type Minimiser struct {
 	Loss    float64 // L, without the penalty
 	Penalty float64 // R ≥ 0, without λ
 	Given   bool
+	// Within is how far above the minimum L + λR may be by the claim itself, ≥ 0.
+	Within float64
 }
 
 // value is L + λR of these parameters at another λ; 0·∞ counts as 0.
@@ -49,8 +51,9 @@ type Minimality struct {
 }
 
 // CheckMinimality looks for points that are not what they claim to be. relative is
-// the relative error of the losses, 0 meaning 1e-12; differences up to relative·(1 +
-// the largest |L|) count as none. Points that are not finite claim nothing.
+// the relative error of the losses, 0 meaning 1e-12; differences up to relative times
+// the largest |L|, and those that a claim allows, count as none. Points that are not
+// finite claim nothing.
 func CheckMinimality(points []Minimiser, relative float64) Minimality {
 	if relative <= 0 {
 		relative = 1e-12
@@ -64,7 +67,8 @@ func CheckMinimality(points []Minimiser, relative float64) Minimality {
 		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(points[a].Lambda, points[b].Lambda) })
-	r := Minimality{Monotone: true, Concave: true, Slack: relative * (1 + largest)}
+	r := Minimality{Monotone: true, Concave: true, Slack: relative * largest}
+	lowest := envelope(points, order)
 	var claims []Minimiser
 	for _, i := range order {
 		m := points[i]
@@ -72,13 +76,11 @@ func CheckMinimality(points []Minimiser, relative float64) Minimality {
 			continue
 		}
 		claims = append(claims, m)
-		best := i
-		for _, j := range order {
-			if points[j].value(m.Lambda) < points[best].value(m.Lambda) {
-				best = j
-			}
+		for len(lowest) > 1 && points[lowest[1]].value(m.Lambda) <= points[lowest[0]].value(m.Lambda) {
+			lowest = lowest[1:]
 		}
-		if gap := m.value(m.Lambda) - points[best].value(m.Lambda); gap > r.Slack {
+		best := lowest[0]
+		if gap := m.value(m.Lambda) - points[best].value(m.Lambda); gap > r.Slack+m.Within {
 			r.Beaten = append(r.Beaten, Beaten{Point: i, By: best, Gap: gap})
 		}
 	}
@@ -86,16 +88,41 @@ func CheckMinimality(points []Minimiser, relative float64) Minimality {
 	return r
 }
 
+// envelope lists the points whose line L + λR is the lowest of all at some λ ≥ 0, or
+// might be, in the ascending order of these λ, which is the descending order of R.
+func envelope(points []Minimiser, order []int) []int {
+	lines := slices.Clone(order)
+	slices.SortStableFunc(lines, func(a, b int) int {
+		return cmp.Or(cmp.Compare(points[b].Penalty, points[a].Penalty), cmp.Compare(points[a].Loss, points[b].Loss))
+	})
+	// from is the λ from which on line b, of the smaller R, is below line a.
+	from := func(a, b int) float64 {
+		return (points[b].Loss - points[a].Loss) / (points[a].Penalty - points[b].Penalty)
+	}
+	var hull []int
+	for _, i := range lines {
+		if n := len(hull); n > 0 && points[hull[n-1]].Penalty == points[i].Penalty {
+			continue
+		}
+		for n := len(hull); n > 1 && from(hull[n-1], i) < from(hull[n-2], hull[n-1]); n = len(hull) {
+			hull = hull[:n-1]
+		}
+		hull = append(hull, i)
+	}
+	return hull
+}
+
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// monotone: R does not rise, by more than losses that are off by the slack would let
-// it, and L does not fall, for ascending λ.
+// monotone: R does not rise, by more than the claims and losses that are off by the
+// slack would let it, and L does not fall, for ascending λ.
 func monotone(claims []Minimiser, slack float64) bool {
 	for i := 1; i < len(claims); i++ {
 		a, b := claims[i-1], claims[i]
 		step := b.Lambda - a.Lambda
-		// From both inequalities, each off by the slack.
-		if step*(b.Penalty-a.Penalty) > 2*slack || step*(a.Loss-b.Loss) > slack*(step+2*a.Lambda) {
+		offA, offB := slack+a.Within, slack+b.Within
+		// From both inequalities, each off by that much.
+		if step*(b.Penalty-a.Penalty) > offA+offB || step*(a.Loss-b.Loss) > b.Lambda*offA+a.Lambda*offB {
 			return false
 		}
 	}
@@ -108,7 +135,7 @@ func concave(claims []Minimiser, slack float64) bool {
 	for i := 1; i < len(claims); i++ {
 		a, b := claims[i-1], claims[i]
 		step, rise := b.Lambda-a.Lambda, b.value(b.Lambda)-a.value(a.Lambda)
-		if rise > a.Penalty*step+slack || rise < b.Penalty*step-slack {
+		if rise > a.Penalty*step+slack+b.Within || rise < b.Penalty*step-slack-a.Within {
 			return false
 		}
 		if i < 2 {
@@ -116,9 +143,10 @@ func concave(claims []Minimiser, slack float64) bool {
 		}
 		before := claims[i-2]
 		width := a.Lambda - before.Lambda
-		// The second difference, times both widths; each v is off by the slack at most.
+		// The second difference, times both widths; each v is too large by its claim, and
+		// off by the slack, at most.
 		second := rise*width - (a.value(a.Lambda)-before.value(before.Lambda))*step
-		if second > 2*slack*(width+step) {
+		if second > 2*slack*(width+step)+b.Within*width+before.Within*step {
 			return false
 		}
 	}
@@ -138,7 +166,7 @@ func CheckNested(points []Minimiser, relative float64) Minimality {
 			largest = max(largest, math.Abs(m.Loss))
 		}
 	}
-	r.Slack = relative * (1 + largest)
+	r.Slack = relative * largest
 	order := make([]int, len(points))
 	for i := range order {
 		order[i] = i

@@ -3,6 +3,7 @@ package compactify
 import (
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -180,19 +181,21 @@ func TestCheckMinimalityFindsTheWitness(t *testing.T) {
 		relative float64
 		want     Minimality
 	}{
-		{"no points", nil, 0, Minimality{Monotone: true, Concave: true, Slack: 1e-12}},
-		{"the end alone says nothing of itself", []Minimiser{{Lambda: inf, Loss: 2}}, 0, Minimality{Monotone: true, Concave: true, Slack: 3e-12}},
+		{"no points", nil, 0, Minimality{Monotone: true, Concave: true}},
+		{"the end alone says nothing of itself", []Minimiser{{Lambda: inf, Loss: 2}}, 0, Minimality{Monotone: true, Concave: true, Slack: 2e-12}},
 		{"zero beats a point at λ=1: 1+1·2 > 2.5", []Minimiser{{Lambda: 1, Loss: 1, Penalty: 2}, {Lambda: inf, Loss: 2.5}}, 0,
-			Minimality{Monotone: true, Concave: true, Beaten: []Beaten{{Point: 0, By: 1, Gap: 0.5}}, Slack: 3.5e-12}},
+			Minimality{Monotone: true, Concave: true, Beaten: []Beaten{{Point: 0, By: 1, Gap: 0.5}}, Slack: 2.5e-12}},
 		{"a point that claims nothing beats another", []Minimiser{{Loss: 1, Penalty: 1, Given: true}, {Lambda: 1, Loss: 3, Penalty: 0.5}}, 0,
-			Minimality{Monotone: true, Concave: true, Beaten: []Beaten{{Point: 1, By: 0, Gap: 1.5}}, Slack: 4e-12}},
+			Minimality{Monotone: true, Concave: true, Beaten: []Beaten{{Point: 1, By: 0, Gap: 1.5}}, Slack: 3e-12}},
 		{"R rises: the second is beaten at its λ, 1+2·2 > 2+2·1", []Minimiser{{Lambda: 1, Loss: 2, Penalty: 1}, {Lambda: 2, Loss: 1, Penalty: 2}}, 0,
-			Minimality{Beaten: []Beaten{{Point: 1, By: 0, Gap: 1}}, Slack: 3e-12}},
+			Minimality{Beaten: []Beaten{{Point: 1, By: 0, Gap: 1}}, Slack: 2e-12}},
 		{"L falls at equal R: the first is beaten", []Minimiser{{Lambda: 2, Loss: 1, Penalty: 1}, {Lambda: 1, Loss: 2, Penalty: 1}}, 0,
-			Minimality{Beaten: []Beaten{{Point: 1, By: 0, Gap: 1}}, Slack: 3e-12}},
+			Minimality{Beaten: []Beaten{{Point: 1, By: 0, Gap: 1}}, Slack: 2e-12}},
 		{"that is within what rounding may do", []Minimiser{{Lambda: 2, Loss: 1, Penalty: 1}, {Lambda: 1, Loss: 1.01, Penalty: 1}}, 0.01,
-			Minimality{Monotone: true, Concave: true, Slack: 0.01 * 2.01}},
-		{"not numbers", []Minimiser{{Lambda: 1, Loss: math.NaN()}, {Lambda: -1}, {Lambda: 1, Penalty: inf}}, 0, Minimality{Monotone: true, Concave: true, Slack: 1e-12}},
+			Minimality{Monotone: true, Concave: true, Slack: 0.01 * 1.01}},
+		{"not numbers", []Minimiser{{Lambda: 1, Loss: math.NaN()}, {Lambda: -1}, {Lambda: 1, Penalty: inf}}, 0, Minimality{Monotone: true, Concave: true}},
+		{"a claim to be within 0.6 of the minimum is not disproved by 0.5", []Minimiser{{Lambda: 1, Loss: 1, Penalty: 2, Within: 0.6}, {Lambda: inf, Loss: 2.5}}, 0,
+			Minimality{Monotone: true, Concave: true, Slack: 2.5e-12}},
 	} {
 		if got := CheckMinimality(c.points, c.relative); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", c.about, got, c.want)
@@ -220,6 +223,22 @@ func TestMinimalityFollowsFromPairs(t *testing.T) {
 		if len(got.Beaten) == 0 && !(got.Monotone && got.Concave) {
 			t.Fatalf("%+v: got %+v, want monotone and concave", points, got)
 		}
+		for i, p := range points {
+			for j, q := range points {
+				wins := p.Loss+p.Lambda*p.Penalty-q.Loss-p.Lambda*q.Penalty > got.Slack
+				if wins && !slices.ContainsFunc(got.Beaten, func(b Beaten) bool { return b.Point == i }) {
+					t.Fatalf("%+v: got %+v, want point %d beaten, by %d for one", points, got, i, j)
+				}
+			}
+		}
+		// In other units nothing is different.
+		for i := range points {
+			points[i].Loss *= 0x1p60
+			points[i].Penalty *= 0x1p60
+		}
+		if again := CheckMinimality(points, 1e-9); len(again.Beaten) != len(got.Beaten) || again.Monotone != got.Monotone || again.Concave != got.Concave || again.Slack != 0x1p60*got.Slack {
+			t.Fatalf("%+v: got %+v, in other units %+v", points, again, got)
+		}
 		if len(got.Beaten) > 0 {
 			failed++
 		}
@@ -236,13 +255,13 @@ func TestCheckNested(t *testing.T) {
 		points []Minimiser
 		want   Minimality
 	}{
-		{"losses rise as the ball shrinks", []Minimiser{{Lambda: 2, Loss: 1, Penalty: 2}, {Lambda: 1, Loss: 2, Penalty: 1}}, Minimality{Monotone: true, Slack: 0x3p-30}},
+		{"losses rise as the ball shrinks", []Minimiser{{Lambda: 2, Loss: 1, Penalty: 2}, {Lambda: 1, Loss: 2, Penalty: 1}}, Minimality{Monotone: true, Slack: 0x1p-29}},
 		{"the smaller ball has the smaller loss", []Minimiser{{Lambda: 2, Loss: 2, Penalty: 2}, {Lambda: 1, Loss: 1, Penalty: 1}},
-			Minimality{Beaten: []Beaten{{Point: 0, By: 1, Gap: 1}}, Slack: 0x3p-30}},
+			Minimality{Beaten: []Beaten{{Point: 0, By: 1, Gap: 1}}, Slack: 0x1p-29}},
 		{"a point outside the ball proves nothing of it", []Minimiser{{Lambda: 1, Loss: 2, Penalty: 1}, {Lambda: 3, Loss: 1, Penalty: 3, Given: true}},
-			Minimality{Monotone: true, Slack: 0x3p-30}},
+			Minimality{Monotone: true, Slack: 0x1p-29}},
 		{"one that claims nothing is inside", []Minimiser{{Lambda: 1, Loss: 2, Penalty: 1}, {Lambda: 3, Loss: 1, Penalty: 0.5, Given: true}},
-			Minimality{Monotone: true, Beaten: []Beaten{{Point: 0, By: 1, Gap: 1}}, Slack: 0x3p-30}},
+			Minimality{Monotone: true, Beaten: []Beaten{{Point: 0, By: 1, Gap: 1}}, Slack: 0x1p-29}},
 	} {
 		if got := CheckNested(c.points, 0x1p-30); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, want %+v", c.about, got, c.want)

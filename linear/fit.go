@@ -123,15 +123,15 @@ func (t *task) saturated() float64 {
 	return loss
 }
 
-// checkPath holds all points against each other; differences up to the gaps are none.
+// checkPath holds all points against each other. A point claims to be within its gap
+// of the minimum; one without a finite gap claims nothing.
 func checkPath(points []Point) compactify.Minimality {
 	list := make([]compactify.Minimiser, len(points))
-	slack := 0.0
 	for i, p := range points {
-		list[i] = compactify.Minimiser{Lambda: p.Lambda, Loss: p.Loss, Penalty: p.Penalty}
-		slack = max(slack, 2*p.Gap*math.Abs(p.Objective))
+		within := p.Gap * math.Abs(p.Objective)
+		list[i] = compactify.Minimiser{Lambda: p.Lambda, Loss: p.Loss, Penalty: p.Penalty, Within: within, Given: math.IsNaN(within) || math.IsInf(within, 1)}
 	}
-	return compactify.CheckMinimality(list, max(slack, rounding))
+	return compactify.CheckMinimality(list, rounding)
 }
 
 // rounding is the relative error of losses that are sums of many terms.
