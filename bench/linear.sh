@@ -47,7 +47,7 @@ install_peers() {
 install_peers
 go build -o "$scratch/ours" ./bench/ours
 
-alone() { taskset -c "$(($(nproc) - 1))" "$@"; }
+alone() { taskset -c "$(($(nproc --all) - 1))" "$@"; }
 
 # run PROGRAM SETTING REPEATS WORK prints seconds and megabytes. WORK is "tag n p family
 # alpha standardize" and goes unquoted.
@@ -200,7 +200,7 @@ agree() {
 
 commit=$(git rev-parse --short HEAD)
 machine="$(awk -F': ' '/^model name/ && !m { m = $2 } /^cpu family/ && !f { f = $2 } /^model\t/ && !n { n = $2 }
-	END { printf "%s family %s model %s", m, f, n }' /proc/cpuinfo), $(nproc) CPUs"
+	END { printf "%s family %s model %s", m, f, n }' /proc/cpuinfo), $(nproc --all) CPUs"
 printf 'work\tprogram\tseconds\tMB\tgap\tgap_own\tratio\tgoal\tverdict\tcommit\tmachine\tload\n' | tee "$scratch/rows"
 "$python" bench/peers/linear_data.py "$data" $quick >"$scratch/problems"
 while read -r -u 3 line; do

@@ -165,6 +165,7 @@ func (s *ridge) certify(f *fitted, theta, rest []float64) []float64 {
 	if f.lambda > 0 {
 		f.kkt /= f.lambda
 	}
+	f.gap = min(f.gap, f.objective()) // of the dual point 0
 	return c
 }
 
