@@ -59,6 +59,7 @@ const (
 	marginBottom = 46.0
 	marginRight  = 14.0
 	letter       = 6.6 // mean width of a letter of the tick labels
+	boldLetter   = 8.4 // of those that name a line across the plot
 )
 
 // beside and above are the least distances, as shares of an axis, at which two
@@ -126,7 +127,11 @@ func (c *chart) grid(b *strings.Builder, f frame) {
 		x := f.left + (f.right-f.left)*c.x.position(t.at)
 		segment(b, "axis", x, f.bottom, x, f.bottom+4)
 		anchor := "middle"
-		if x+letter*float64(utf8.RuneCountInString(t.label))/2 > chartWidth {
+		wide := letter
+		if t.mark != "" {
+			wide = boldLetter
+		}
+		if x+wide*float64(utf8.RuneCountInString(t.label))/2 > chartWidth {
 			anchor = "end"
 			x = chartWidth - 1
 		}

@@ -37,6 +37,7 @@ func Linear(w io.Writer, p *linear.Path, s LinearSummary) error {
 	for _, c := range v.largest(namedCurves) {
 		page.Largest = append(page.Largest, v.curveRow(c))
 	}
+	page.Scaled = v.scaled()
 	page.Columns, page.Rows, page.Shown = v.table()
 	page.Breaks, page.BreaksShown = v.breaks()
 	return render(w, "linear.html", page)
@@ -49,6 +50,7 @@ type linearPage struct {
 	Held                           *figure
 	Separable, Notes               []string
 	Largest                        [][]string
+	Scaled                         bool // Largest have one more figure, per standard deviation
 	Columns                        []string
 	Rows                           [][]string
 	Shown                          string
@@ -77,9 +79,12 @@ type coefficientCurve struct {
 	from    float64 // the largest λ at which it is not 0
 }
 
+// scaled reports whether coefficients are drawn per standard deviation.
+func (v linearView) scaled() bool { return v.s.Standardize && v.Scale != nil }
+
 // scale is what a coefficient is multiplied by to be drawn.
 func (v linearView) scale(index int) float64 {
-	if !v.s.Standardize || v.Scale == nil {
+	if !v.scaled() {
 		return 1
 	}
 	return v.Scale[index%v.Features]
@@ -88,7 +93,7 @@ func (v linearView) scale(index int) float64 {
 // largest are the curves that go furthest from 0.
 func (v linearView) largest(most int) []coefficientCurve {
 	top := make(map[int]float64)
-	for _, p := range v.Points {
+	for _, p := range v.course() {
 		for i, at := range p.Index {
 			top[at] = max(top[at], math.Abs(p.Value[i]*v.scale(at)))
 		}
@@ -109,10 +114,10 @@ func (v linearView) largest(most int) []coefficientCurve {
 	list := make([]coefficientCurve, min(most, len(order)))
 	place := make(map[int]int)
 	for k := range list {
-		list[k] = coefficientCurve{index: order[k], values: make([]float64, len(v.Points)), largest: top[order[k]]}
+		list[k] = coefficientCurve{index: order[k], values: make([]float64, len(v.course())), largest: top[order[k]]}
 		place[order[k]] = k
 	}
-	for i, p := range v.Points {
+	for i, p := range v.course() {
 		for e, at := range p.Index {
 			if k, ok := place[at]; ok {
 				list[k].values[i] = p.Value[e] * v.scale(at)
@@ -123,11 +128,28 @@ func (v linearView) largest(most int) []coefficientCurve {
 	return list
 }
 
-// entered is the λ from which on a coefficient moves that is not 0 at point i: of
-// breakpoints the one before.
+// exactly reports whether the curves between the points are known: straight lines for
+// coefficients from one breakpoint to the next.
+func (v linearView) exactly() bool { return v.s.Exact && v.s.Breakpoints != nil }
+
+// course are the points that curves run through: all breakpoints of an exact path, of
+// which other points are asked for with --lambda.
+func (v linearView) course() []linear.Point {
+	if !v.exactly() {
+		return v.Points
+	}
+	list := make([]linear.Point, len(v.s.Breakpoints.Points))
+	for i := range list {
+		list[i] = v.s.Breakpoints.Points[i].Point
+	}
+	return list
+}
+
+// entered is the λ from which on a coefficient moves that is not 0 at point i of the
+// course: of breakpoints the one before.
 func (v linearView) entered(i int) float64 {
-	if b := v.s.Breakpoints; v.s.Exact && b != nil && len(b.Points) == len(v.Points) && i > 0 {
-		i--
+	if v.exactly() {
+		return v.s.Breakpoints.Points[max(0, i-1)].Lambda
 	}
 	return v.Points[i].Lambda
 }
@@ -143,7 +165,11 @@ func (v linearView) name(index int) string {
 
 func (v linearView) curveRow(c coefficientCurve) []string {
 	end := c.values[len(c.values)-1] / v.scale(c.index)
-	return []string{v.name(c.index), words.Number(c.from), words.Number(end), words.Number(c.largest / v.scale(c.index))}
+	row := []string{v.name(c.index), words.Number(c.from), words.Number(end), words.Number(c.largest / v.scale(c.index))}
+	if v.scaled() {
+		row = append(row, words.Number(c.largest))
+	}
+	return row
 }
 
 func (v linearView) headline() string {

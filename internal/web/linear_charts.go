@@ -7,13 +7,14 @@ import (
 	"strconv"
 
 	"github.com/compactify/compactify/internal/words"
+	"github.com/compactify/compactify/linear"
 )
 
 // lambdaAxis is linear for an exact path, whose curves are straight there.
 func (v linearView) lambdaAxis() axis {
 	var list []float64
 	zero := ""
-	for _, p := range v.Points {
+	for _, p := range v.course() {
 		list = append(list, p.Lambda)
 		if p.Lambda == 0 {
 			zero = "0"
@@ -42,8 +43,9 @@ func (v linearView) rules() []rule {
 	return list
 }
 
+// over is a chart of a figure of every point; what connects them is the caller's to say.
 func (v linearView) over(id, title, desc, label string, of func(i int) float64) chart {
-	c := chart{id: id, title: title, desc: desc, x: v.lambdaAxis(), rules: v.rules(), line: true}
+	c := chart{id: id, title: title, desc: desc, x: v.lambdaAxis(), rules: v.rules()}
 	var ys []float64
 	for i, p := range v.Points {
 		y := of(i)
@@ -58,7 +60,7 @@ func (v linearView) over(id, title, desc, label string, of func(i int) float64) 
 func (v linearView) walk() figure {
 	curves := v.largest(drawnCurves)
 	label := "coefficient"
-	if v.s.Standardize && v.Scale != nil {
+	if v.scaled() {
 		label = "coefficient × standard deviation"
 	}
 	c := chart{id: "coefficients", title: "The coefficients over λ", x: v.lambdaAxis(), rules: v.rules(),
@@ -70,7 +72,7 @@ func (v linearView) walk() figure {
 		if k < namedCurves {
 			t.class = "c" + strconv.Itoa(k+1)
 		}
-		for i, p := range v.Points {
+		for i, p := range v.course() {
 			t.points = append(t.points, dot{x: p.Lambda, y: curves[k].values[i]})
 		}
 		ys = append(ys, curves[k].values...)
@@ -90,18 +92,73 @@ func (v linearView) walk() figure {
 	if v.s.Validation != nil {
 		f.Legend = append(f.Legend, legendEntry{"chosen", "what cross-validation chose"})
 	}
-	explained := v.over("explained", "What is explained over λ", "The share of the null model's deviance that is gone.", "share of the deviance explained, %", func(i int) float64 { return 100 * v.Points[i].Explained })
-	f.Charts = []template.HTML{c.render(), explained.render()}
+	f.Charts = []template.HTML{c.render(), v.explained()}
 	if n := v.ever(); n > len(curves) {
 		f.Sentences = append(f.Sentences, fmt.Sprintf("Drawn are the %d coefficients that go furthest from 0, of %s that are not 0 somewhere on the path.", len(curves), words.Grouped(n)))
 	}
 	return f
 }
 
+// explained draws the share of the deviance that is gone.
+func (v linearView) explained() template.HTML {
+	c := v.over("explained", "What is explained over λ", "The share of the null model's deviance that is gone.", "share of the deviance explained, %", func(i int) float64 { return 100 * v.Points[i].Explained })
+	if !v.exactly() {
+		c.line = true
+		return c.render()
+	}
+	t := trace{class: "c1"}
+	var ys []float64
+	course := v.course()
+	for i, p := range course {
+		if i > 0 {
+			t.points = append(t.points, parabola(course[i-1], p)...)
+		}
+		t.points = append(t.points, dot{x: p.Lambda, y: 100 * p.Explained})
+		ys = append(ys, 100*p.Explained)
+	}
+	c.traces, c.y = []trace{t}, newAxis(c.y.label, ys)
+	return c.render()
+}
+
+// parabola is what is explained, in %, between two neighbouring breakpoints. There the
+// penalty P is linear in λ and the loss L has L′ = −λP′, as the derivative of the least
+// objective L + λP is P: so L is linear in λ².
+func parabola(above, below linear.Point) (list []dot) {
+	const pieces = 12
+	for k := 1; k < pieces; k++ {
+		lambda := above.Lambda + (below.Lambda-above.Lambda)*float64(k)/pieces
+		share := (above.Lambda - lambda) * (above.Lambda + lambda) / ((above.Lambda - below.Lambda) * (above.Lambda + below.Lambda))
+		list = append(list, dot{x: lambda, y: 100 * (above.Explained + share*(below.Explained-above.Explained))})
+	}
+	return list
+}
+
+// support draws how many coefficients are not 0: of an exact path in steps, as between
+// two breakpoints the columns are the same; otherwise at the points alone.
+func (v linearView) support() template.HTML {
+	c := v.over("support", "How many columns have a coefficient", "The number of coefficients that are not 0, over λ.", "columns with a coefficient", func(i int) float64 { return float64(len(v.Points[i].Support(v.Features))) })
+	if !v.exactly() {
+		return c.render()
+	}
+	t := trace{class: "c1"}
+	ys := []float64{0}
+	breaks := v.s.Breakpoints.Points
+	for i, b := range breaks[:len(breaks)-1] {
+		n := float64(len(b.Support))
+		ys = append(ys, n)
+		t.points = append(t.points, dot{x: b.Lambda, y: n}, dot{x: breaks[i+1].Lambda, y: n})
+	}
+	for _, p := range c.points {
+		ys = append(ys, p.y)
+	}
+	c.traces, c.y = []trace{t}, newAxis(c.y.label, ys)
+	return c.render()
+}
+
 // ever counts the coefficients that are not 0 somewhere.
 func (v linearView) ever() int {
 	seen := make(map[int]bool)
-	for _, p := range v.Points {
+	for _, p := range v.course() {
 		for _, at := range p.Index {
 			seen[at] = true
 		}
@@ -112,8 +169,7 @@ func (v linearView) ever() int {
 // proof draws the gaps and the number of columns.
 func (v linearView) proof() figure {
 	var f figure
-	support := v.over("support", "How many columns have a coefficient", "The number of coefficients that are not 0, over λ.", "columns with a coefficient", func(i int) float64 { return float64(len(v.Points[i].Support(v.Features))) })
-	f.Charts = append(f.Charts, support.render())
+	f.Charts = append(f.Charts, v.support())
 	if !v.s.Exact {
 		f.Charts = append([]template.HTML{v.gaps()}, f.Charts...)
 		f.Legend = []legendEntry{{"limit", "the gap allowed"}, {"point", "a point of the path"}}
@@ -166,11 +222,11 @@ func (v linearView) held() *figure {
 	}
 	drawn.y = newAxis("held-out loss", ys)
 	best, simple := c.Points[c.Best], c.Points[c.Simplest]
-	drawn.rules = append(drawn.rules, rule{at: best.Loss + best.StandardError, class: "limit", text: "least loss + 1 error"})
+	drawn.rules = append(drawn.rules, rule{at: best.Loss + best.StandardError, class: "limit"})
 	drawn.marks = []dot{{x: best.Lambda, y: best.Loss, to: best.Loss, class: "furthest", shape: "ring", title: "the least loss"}}
 	metric := v.Family.MetricName()
 	return &figure{Charts: []template.HTML{drawn.render()},
-		Legend: []legendEntry{{"point", "mean over the folds"}, {"whisker", "one standard error"}, {"furthest", "the least"}, {"chosen", "λ of the least loss, and the largest within one error of it"}},
+		Legend: []legendEntry{{"point", "mean over the folds"}, {"whisker", "one standard error"}, {"furthest", "the least"}, {"limit", "the least and one standard error"}, {"chosen", "λ of the least loss, and the largest within one error of it"}},
 		Sentences: []string{fmt.Sprintf("Over %d folds the least loss is %s, at λ = %s (%s %s). The largest λ whose loss is within one standard error of it is %s: loss %s, %s %s.", c.Count,
 			words.Number(best.Loss), words.Number(best.Lambda), metric, words.Metric(metric, best.Metric), words.Number(simple.Lambda), words.Number(simple.Loss), metric, words.Metric(metric, simple.Metric))}}
 }

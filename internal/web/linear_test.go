@@ -131,6 +131,60 @@ func TestLinearPageExact(t *testing.T) {
 	if strings.Contains(page, `id="gaps-t"`) {
 		t.Error("an exact path has no gaps to draw")
 	}
+	// The label of the right edge ends there.
+	if !strings.Contains(page, `text-anchor="end" x="439" y="242">λmax</text>`) {
+		t.Error("the label of λ_max is not kept within the drawing")
+	}
+	// Five segments: the number of columns has two ends for each, all on one height.
+	d := curveOf(t, page, "support")
+	if got := strings.Count(d, "M") + strings.Count(d, "L"); got != 2*5 {
+		t.Errorf("points of the steps: got %d, want 10", got)
+	}
+	steps := strings.FieldsFunc(d, func(r rune) bool { return r == 'M' || r == 'L' })
+	for i := 0; i+1 < len(steps); i += 2 {
+		if _, a, _ := strings.Cut(steps[i], " "); !strings.HasSuffix(steps[i+1], " "+a) {
+			t.Errorf("step %d: got %q to %q, want one height", i/2, steps[i], steps[i+1])
+		}
+	}
+	if got := strings.Count(curveOf(t, page, "explained"), "L"); got != 5*12 {
+		t.Errorf("pieces of what is explained: got %d, want 60", got)
+	}
+}
+
+// curveOf is what the curve of a chart runs through.
+func curveOf(t *testing.T, page, id string) string {
+	t.Helper()
+	_, after, found := strings.Cut(page, `id="`+id+`-t"`)
+	_, after, drawn := strings.Cut(after, `<path class="curve c1" d="`)
+	d, _, _ := strings.Cut(after, `"`)
+	if !found || !drawn {
+		t.Fatalf("chart %q has no curve", id)
+	}
+	return d
+}
+
+// Between breakpoints the deviance explained is the one of the model there.
+func TestParabola(t *testing.T) {
+	m, err := linear.NewDense(4, 2, []float64{3, 0, 1, 2, 0, -3, 0, 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	problem := linear.Problem{X: m, Y: []float64{3, 3, -1, 2}}
+	b, err := linear.Homotopy(context.Background(), problem, linear.Penalty{Alpha: 1}, linear.HomotopyOptions{Options: linear.DefaultOptions()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < len(b.Points); i++ {
+		for _, d := range parabola(b.Points[i-1].Point, b.Points[i].Point) {
+			p, err := b.At(d.x)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(d.y-100*p.Explained) > 1e-9 {
+				t.Errorf("λ = %v: explained: got %v, want %v", d.x, d.y, 100*p.Explained)
+			}
+		}
+	}
 }
 
 // A path of one point, where no column explains anything.
