@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/compactify/compactify/internal/words"
@@ -26,12 +27,21 @@ func (v linearView) lambdaAxis() axis {
 	}
 	a.note(v.LambdaMax, "λmax", "shore", beside)
 	if c := v.s.Validation; c != nil {
-		a.note(c.Lambda1SE, "1se", "chosen", beside)
-		if c.LambdaMin != c.Lambda1SE {
-			a.note(c.LambdaMin, "min", "chosen", beside)
+		for _, chosen := range []tick{{c.Lambda1SE, "1se", "chosen"}, {c.LambdaMin, "min", "chosen"}} {
+			if !a.named(chosen) {
+				a.note(chosen.at, chosen.label, chosen.mark, beside)
+			}
 		}
 	}
 	return a
+}
+
+// named reports whether a line is so near that its name and that of t would touch.
+func (a axis) named(t tick) bool {
+	const bold = boldLetter / letter
+	return slices.ContainsFunc(a.ticks, func(o tick) bool {
+		return o.mark != "" && math.Abs(a.position(o.at)-a.position(t.at)) < bold*beside(o.label, t.label)
+	})
 }
 
 // rules mark the boundary and what cross-validation chose.

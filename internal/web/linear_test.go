@@ -94,6 +94,21 @@ func TestLinearPage(t *testing.T) {
 	}
 }
 
+// Of lines on one place one has a name.
+func TestLinearPageNamesLinesApart(t *testing.T) {
+	_, v := fittedPath(t, linear.Gaussian, 1, linear.DefaultOptions())
+	for _, c := range []struct {
+		lambda float64
+		want   bool
+	}{{v.Path.LambdaMax, false}, {v.Path.LambdaMax / 50, true}} {
+		v.Lambda1SE = c.lambda
+		page := linearHTML(t, v.Path, LinearSummary{Title: "path", Kind: "lasso", Alpha: 1, Gap: 1e-10, Validation: v})
+		if got := strings.Contains(page, ">1se</text>"); got != c.want {
+			t.Errorf("λ_1se = %v of λ_max = %v is named: got %v, want %v", c.lambda, v.Path.LambdaMax, got, c.want)
+		}
+	}
+}
+
 // A point that missed its gap is said to, and beaten points are counted.
 func TestLinearPageWarns(t *testing.T) {
 	_, v := fittedPath(t, linear.Gaussian, 1, linear.DefaultOptions())
