@@ -83,11 +83,15 @@ DATA is what --data of other commands is: .csv[.gz] (--label names the column), 
 with x and y, LIBSVM text, images. Of a source with a test part the training part is
 taken. COLUMN is a name in the header or a number from 1; a COLUMN that is named here is
 no predictor. FILE for weights, offsets, factors, bounds and groups is text: one entry per
-example or column, with blanks, commas or ends of lines between them.
+example or column, with blanks, commas or ends of lines between them. multinomial takes
+an offset per example and class: those of the first example, one for each class in the
+order that "labels" gives, then those of the second.
 
 --exact follows the lasso from one breakpoint to the next in rational numbers: the
-points are then the breakpoints, without rounding. --breakpoints finds them in floating
-point beside the path and checks them in rational numbers.
+points are then the breakpoints. Nothing is rounded with --no-standardize; without it
+the standard deviations of the columns are, to float64, and then taken as exact.
+--breakpoints finds breakpoints in floating point beside the path and checks them in
+rational numbers.
 
 logistic and multinomial say whether a hyperplane separates the classes: then the
 likelihood has no finite maximum, and the direction in which it rises is given. --limit
@@ -150,7 +154,7 @@ func (f *linearFlags) check(kind string, folder bool) error {
 	if !f.changed("alpha") {
 		f.alpha = f.kind.alpha
 	}
-	return errors.Join(f.checkPenalty(), f.checkGrid(), f.checkExact(), f.checkLimit(), f.checkFiles(folder))
+	return errors.Join(f.checkPenalty(), f.checkGrid(), f.checkExact(), f.checkLimit(), f.checkSeparable(), f.checkFiles(folder))
 }
 
 func (f *linearFlags) checkPenalty() error {
@@ -219,11 +223,26 @@ func (f *linearFlags) checkExact() error {
 	return nil
 }
 
+// checkSeparable refuses a flag about classes where there are none.
+func (f *linearFlags) checkSeparable() error {
+	if f.changed("no-separability") && !f.classes() {
+		return fmt.Errorf("--no-separability: of no meaning to %s: want logistic or multinomial, the kinds with classes", f.kind.name)
+	}
+	return nil
+}
+
+// classes reports whether the labels are classes.
+func (f *linearFlags) classes() bool {
+	return f.kind.family == linear.Binomial || f.kind.family == linear.Multinomial
+}
+
 func (f *linearFlags) checkFiles(folder bool) error {
 	ext := strings.ToLower(filepath.Ext(f.coef))
 	switch {
 	case f.coef != "" && ext != ".csv" && ext != ".npz":
 		return fmt.Errorf("--coef %q: want a name that ends in .csv or .npz", f.coef)
+	case f.page != "" && !slices.Contains([]string{".html", ".htm"}, strings.ToLower(filepath.Ext(f.page))):
+		return fmt.Errorf("--report %q: want a name that ends in .html", f.page)
 	case (f.predict == "") != (f.predictions == ""):
 		return errors.New("--predict names the examples and --predictions the file to write: want both")
 	case f.predict == "" && f.at != "":
@@ -279,7 +298,9 @@ func (a *app) linear(ctx context.Context, f *linearFlags) error {
 		return fmt.Errorf("linear %s: %w", f.kind.name, err)
 	}
 	fitted := time.Since(start)
-	a.report.progress("separating", 0.7)
+	if f.classes() && !f.unseparated {
+		a.report.progress("separating", 0.7)
+	}
 	if err := errors.Join(w.separate(ctx), w.measureLimit(ctx)); err != nil {
 		return fmt.Errorf("linear %s: %w", f.kind.name, err)
 	}

@@ -98,7 +98,7 @@ func (w *linearWork) readExamples() (err error) {
 	}
 	if f.offset != "" {
 		if isFile(f.offset) {
-			w.problem.Offset, err = offsetsOf(f.offset, n, w.responses())
+			w.problem.Offset, err = offsetsOf(f.offset, n, w.table.Classes, w.responses())
 			return err
 		}
 		if w.responses() > 1 {
@@ -109,16 +109,24 @@ func (w *linearWork) readExamples() (err error) {
 	return nil
 }
 
-// offsetsOf reads one number per example and class, and orders them by classes.
-func offsetsOf(path string, n, classes int) ([]float64, error) {
-	list, err := numbersOf("offsets", path, n*classes, "example")
-	if err != nil || classes == 1 {
-		return list, err
+// offsetsOf reads [n, responses] numbers, one per example and class if there are several
+// responses, and gives them as [responses, n].
+func offsetsOf(path string, n int, names []string, responses int) ([]float64, error) {
+	if responses == 1 {
+		return numbersOf("offsets", path, n, "example")
+	}
+	each := fmt.Sprintf("example and class: for each example those of its %d classes, in the order %s", responses, strings.Join(firstNames(names), ", "))
+	if len(names) > len(firstNames(names)) {
+		each += ", …"
+	}
+	list, err := numbersOf("offsets", path, n*responses, each)
+	if err != nil {
+		return nil, err
 	}
 	out := make([]float64, len(list))
 	for i := range n {
-		for k := range classes {
-			out[k*n+i] = list[i*classes+k]
+		for k := range responses {
+			out[k*n+i] = list[i*responses+k]
 		}
 	}
 	return out, nil
@@ -320,7 +328,7 @@ func (w *linearWork) readPredicted() (t *linear.Table, offset []float64, err err
 	switch {
 	case f.offset == "":
 	case f.predictOffset != "":
-		offset, err = offsetsOf(f.predictOffset, t.X.Rows(), w.responses())
+		offset, err = offsetsOf(f.predictOffset, t.X.Rows(), w.table.Classes, w.responses())
 	case isFile(f.offset):
 		return nil, nil, usage(errors.New("--predict-offset: got none, want a file: the offsets that were fitted are those of other examples"))
 	default:

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -102,7 +103,7 @@ type linearSeparable struct {
 	Separated int                 `json:"separated"`
 	Tied      int                 `json:"tied"`
 	Proof     *linear.Certificate `json:"certificate,omitempty"`
-	Minimiser bool                `json:"finite_minimiser"` // of the loss alone
+	Minimiser *bool               `json:"finite_minimiser,omitempty"` // of the loss alone; nil if not decided
 	Note      string              `json:"note,omitempty"`
 }
 
@@ -260,7 +261,10 @@ func (w *linearWork) addSeparable(r *linearResult) {
 		return
 	}
 	r.Separable = linearSeparable{Verdict: s.Verdict, Statement: s.Statement, Kind: s.Kind, Support: s.SupportVectors, Separated: s.Separated, Tied: s.Tied,
-		Proof: s.Certificate, Minimiser: s.FiniteMinimiser, Note: s.Note}
+		Proof: s.Certificate, Note: s.Note}
+	if s.Kind != "undecided" {
+		r.Separable.Minimiser = &s.FiniteMinimiser
+	}
 	if s.Direction != nil {
 		r.Separable.Direction, r.Separable.Intercept = numbers(s.Direction), numbers(s.Intercept)
 	}
@@ -301,7 +305,7 @@ func (w *linearWork) addBreakpoints(r *linearResult) {
 
 // remarks are what the data had that a user may not expect.
 func (w *linearWork) remarks() []string {
-	var list []string
+	list := w.orderRemarks()
 	if n := len(w.path.Constant); n > 0 {
 		const show = 8
 		names := make([]string, 0, show)
@@ -311,9 +315,15 @@ func (w *linearWork) remarks() []string {
 		if n > show {
 			names = append(names, "…")
 		}
-		left := "their coefficients are 0"
+		left := "its coefficient is 0"
+		if n > 1 {
+			left = "their coefficients are 0"
+		}
 		if w.flags.noIntercept && w.flags.noStandardize {
-			left = "without an intercept they count like one"
+			left = "without an intercept it counts like one"
+			if n > 1 {
+				left = "without an intercept they count like one"
+			}
 		}
 		list = append(list, fmt.Sprintf("%s without variation (%s): %s", words.Count(n, "column is", "columns are"), strings.Join(names, ", "), left))
 	}
@@ -322,6 +332,20 @@ func (w *linearWork) remarks() []string {
 	}
 	if math.IsInf(w.path.LambdaMax, 1) {
 		list = append(list, "λ_max is infinite: with α = 0 coefficients tend to 0 and do not reach it")
+	}
+	return list
+}
+
+// orderRemarks say where points are not one by one those of --lambda.
+func (w *linearWork) orderRemarks() (list []string) {
+	given := w.flags.lambda
+	lambdas := slices.Sorted(slices.Values(given))
+	slices.Reverse(lambdas)
+	if !slices.Equal(lambdas, given) {
+		list = append(list, "--lambda: points are in descending λ, which is not the order given")
+	}
+	if n := len(lambdas) - len(slices.Compact(lambdas)); n > 0 {
+		list = append(list, fmt.Sprintf("--lambda: %s left out", words.Count(n, "repeated λ is", "repeated λ are")))
 	}
 	return list
 }

@@ -179,6 +179,8 @@ func (r *linearResult) boundaryText(w io.Writer) {
 // certificateText says what was proved of the points.
 func (r *linearResult) certificateText(w io.Writer) {
 	switch {
+	case r.Exact && r.Standardize:
+		said(w, "gap", "0 at every point: the path is exact for columns divided by their standard deviations as float64 rounds them; for those as they are with --no-standardize")
 	case r.Exact:
 		said(w, "gap", "0 at every point: the path is exact")
 	case r.Converged && r.Worst.Gap == 0:
@@ -233,7 +235,7 @@ func (r *linearResult) separableText(w io.Writer) {
 	case s.Kind == "quasi-separable":
 		said(w, "separable", "partly: no finite minimiser exists without a penalty; along the direction the loss of %s tends to 0, %s on the hyperplane",
 			words.Count(s.Separated, "example", "examples"), words.Count(s.Tied, "example stays", "examples stay"))
-	case s.Minimiser:
+	case s.Minimiser != nil && *s.Minimiser:
 		said(w, "separable", "no: the loss has a finite minimiser")
 	default:
 		said(w, "separable", "%s: %s", s.Verdict, s.Note)

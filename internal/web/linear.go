@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compactify/compactify"
 	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/linear"
 )
@@ -248,6 +247,9 @@ func (v linearView) tiles() []tile {
 	gap := tile{Name: "largest gap", After: gapWords(worst.Gap), Remark: "of the objective, at λ = " + words.Number(worst.Lambda)}
 	if v.s.Exact {
 		gap = tile{Name: "gap", After: "0", Remark: "the path is exact"}
+		if v.scaled() {
+			gap.Remark = "the path is exact but for rounded standard deviations"
+		}
 	}
 	list = append(list, gap, tile{Name: "columns at the end", After: words.Grouped(len(last.Support(v.Features))), Remark: "of " + words.Grouped(v.Features) + ", at λ = " + words.Number(last.Lambda)})
 	if c := v.s.Validation; c != nil {
@@ -270,7 +272,7 @@ func minimiserText(s *linear.Separability) string {
 	switch {
 	case s.FiniteMinimiser:
 		return "the loss has a finite minimiser"
-	case s.Verdict == compactify.Inconclusive:
+	case s.Kind == "undecided":
 		return ""
 	}
 	return "no finite minimiser exists"

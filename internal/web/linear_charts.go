@@ -186,6 +186,9 @@ func (v linearView) proof() figure {
 		f.Sentences = append(f.Sentences, fmt.Sprintf("At every λ the objective is at most the gap above its minimum, as a dual point proves: at worst %s of the objective, at λ = %s.", gapWords(v.worst().Gap), words.Number(v.worst().Lambda)))
 	} else {
 		f.Sentences = append(f.Sentences, "The path was computed in rational numbers: every point is the minimum, without a gap.")
+		if v.scaled() {
+			f.Sentences = append(f.Sentences, "The columns are divided by their standard deviations, which were rounded to float64 first and then taken as exact.")
+		}
 	}
 	c := v.Checks
 	if c.Monotone && c.Concave && len(c.Beaten) == 0 {
