@@ -51,7 +51,7 @@ func (g *generalized) descend(target float64) bool {
 			continue
 		}
 		share := min(0.05, max(gap/math.Abs(g.magnitude()), 0.03*target/gap))
-		if !g.newton(m, share) && !g.sweep() {
+		if !g.newton(m, share) && !g.leapModel() && !g.sweep() {
 			return false
 		}
 	}
@@ -320,9 +320,7 @@ func (g *generalized) search(m *movement, d, u []float64) bool {
 		}
 		loss := g.like.at(g.eta, v)
 		after := loss + g.penalty(&g.iterate)
-		// So near the minimum objectives tell no more, and Newton's method needs no watch.
-		close := gain <= 1e-9*math.Abs(before) && math.Abs(after-before) <= 1e-12*math.Abs(before)
-		if gain > 0 && (after <= before-1e-4*gain || close) {
+		if gain > 0 && fell(before, after, gain) {
 			g.loss = loss
 			copy(g.v, v)
 			return length == 1
