@@ -15,8 +15,9 @@ import (
 // conditions push away from 0, move. As long as none of them changes its sign the
 // problem is smooth: a Newton step solves (XᵀDX + B) d = r by conjugate gradients,
 // with the Cholesky factor of an earlier XᵀDX as preconditioner. Steps are cut where
-// coefficients reach 0 or a bound, and searched along until the objective falls;
-// passes of coordinate descent take over where that needs short steps. All columns
+// coefficients reach 0 or a bound, and searched along until the objective falls; where
+// that needs short steps, as it does if columns are nearly collinear, an active-set
+// method takes the whole of the quadratic model to its minimum (model). All columns
 // are looked at only to certify a point.
 //
 // Sources: J. Friedman, T. Hastie and R. Tibshirani, "Regularization paths for

@@ -11,7 +11,10 @@ import (
 )
 
 // wdbc is the Wisconsin diagnostic breast cancer data, classes as numbers: [569, 30].
-func wdbc(t *testing.T) Problem {
+func wdbc(t *testing.T) Problem { return tabular(t, "wdbc/wdbc.csv") }
+
+// tabular is a table of numbers without a header, the last column being the target.
+func tabular(t *testing.T, name string) Problem {
 	t.Helper()
 	dir, err := os.Getwd()
 	for ; err == nil; dir = filepath.Dir(dir) {
@@ -22,7 +25,7 @@ func wdbc(t *testing.T) Problem {
 			t.Skip("no module root above the package")
 		}
 	}
-	f, err := os.Open(filepath.Join(dir, "../shared/data/tabular/wdbc/wdbc.csv"))
+	f, err := os.Open(filepath.Join(dir, "../shared/data/tabular", name))
 	if err != nil {
 		t.Skipf("no data: %v", err)
 	}
