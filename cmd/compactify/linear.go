@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/compactify/compactify/internal/words"
 	"github.com/compactify/compactify/linear"
 	"github.com/spf13/cobra"
 )
@@ -292,17 +294,19 @@ func (a *app) linear(ctx context.Context, f *linearFlags) error {
 		return err
 	}
 	read := time.Since(start)
-	a.report.progress("fitting", 0.1)
 	start = time.Now()
-	if err := w.fit(ctx); err != nil {
+	if err := a.during("fitting", func() error { return w.fit(ctx) }); err != nil {
 		return fmt.Errorf("linear %s: %w", f.kind.name, err)
 	}
 	fitted := time.Since(start)
-	if f.classes() && !f.unseparated {
-		a.report.progress("separating", 0.7)
-	}
-	if err := errors.Join(w.separate(ctx), w.measureLimit(ctx)); err != nil {
-		return fmt.Errorf("linear %s: %w", f.kind.name, err)
+	if f.classes() && (!f.unseparated || f.limit) {
+		stage := "separating"
+		if f.unseparated {
+			stage = "following the limit"
+		}
+		if err := a.during(stage, func() error { return errors.Join(w.separate(ctx), w.measureLimit(ctx)) }); err != nil {
+			return fmt.Errorf("linear %s: %w", f.kind.name, err)
+		}
 	}
 	a.report.progress("writing", 0.9)
 	r := w.result()
@@ -315,4 +319,28 @@ func (a *app) linear(ctx context.Context, f *linearFlags) error {
 		return err
 	}
 	return a.print(r, func(out io.Writer) { r.text(out) })
+}
+
+// during shows a stage while it works, and for how long it has: how much is left is not
+// known of it.
+func (a *app) during(stage string, work func() error) error {
+	start := time.Now()
+	a.report.progress(stage, 0)
+	stop := make(chan struct{})
+	var shown sync.WaitGroup
+	shown.Go(func() {
+		every := time.NewTicker(time.Second)
+		defer every.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case now := <-every.C:
+				a.report.progress(stage+" for "+words.Duration(now.Sub(start).Round(time.Second).Seconds()), 0)
+			}
+		}
+	})
+	defer shown.Wait()
+	defer close(stop)
+	return work()
 }

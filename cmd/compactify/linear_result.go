@@ -30,6 +30,7 @@ type linearResult struct {
 	Intercept   bool     `json:"intercept"`
 	Standardize bool     `json:"standardize"`
 	Exact       bool     `json:"exact"`
+	Unpenalised int      `json:"unpenalised,omitempty"` // columns whose penalty factor is 0
 
 	LambdaMax   jsonnum.Float      `json:"lambda_max"`
 	Points      []linearPoint      `json:"points"`
@@ -164,7 +165,7 @@ type linearFiles struct {
 func (w *linearWork) result() *linearResult {
 	f, p := w.flags, w.path
 	r := &linearResult{Kind: f.kind.name, Data: f.data, Family: f.kind.family.String(), Examples: w.table.X.Rows(), Features: w.table.X.Cols(),
-		Sparse: w.table.X.Sparse(), Classes: w.table.Classes, Groups: w.groups, Alpha: f.alpha, Intercept: !f.noIntercept, Standardize: !f.noStandardize, Exact: f.exact,
+		Sparse: w.table.X.Sparse(), Classes: w.table.Classes, Groups: w.groups, Alpha: f.alpha, Intercept: !f.noIntercept, Standardize: !f.noStandardize, Exact: f.exact, Unpenalised: w.unpenalised(),
 		LambdaMax: jsonnum.Float(p.LambdaMax), Constant: fromOne(p.Constant), Seed: w.seed, name: w.table.FeatureName,
 		Memory: linearMemory{w.table.X.Bytes(), engine.PeakResident()}}
 	r.Mapping = mappingOf(w.table.Classes)
@@ -327,13 +328,31 @@ func (w *linearWork) remarks() []string {
 		}
 		list = append(list, fmt.Sprintf("%s without variation (%s): %s", words.Count(n, "column is", "columns are"), strings.Join(names, ", "), left))
 	}
-	if w.path.LambdaMax == 0 {
+	free := w.unpenalised()
+	switch {
+	case free == w.path.Features:
+		list = append(list, "no column is penalised: coefficients are the same at every λ")
+	case w.path.LambdaMax == 0 && free > 0:
+		list = append(list, "λ_max is 0: no penalised column has anything to explain")
+	case w.path.LambdaMax == 0:
 		list = append(list, "λ_max is 0: no column has anything to explain")
+	case math.IsInf(w.path.LambdaMax, 1):
+		list = append(list, "λ_max is infinite: with α = 0 penalised coefficients tend to 0 and do not reach it")
 	}
-	if math.IsInf(w.path.LambdaMax, 1) {
-		list = append(list, "λ_max is infinite: with α = 0 coefficients tend to 0 and do not reach it")
+	if free > 0 {
+		list = append(list, fmt.Sprintf("what is explained is relative to the model of %s without a penalty", words.Count(free, "column", "columns")))
 	}
 	return list
+}
+
+// unpenalised counts the columns whose penalty factor is 0.
+func (w *linearWork) unpenalised() (n int) {
+	for _, f := range w.penalty.Factors {
+		if f == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // orderRemarks say where points are not one by one those of --lambda.

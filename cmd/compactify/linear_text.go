@@ -168,9 +168,17 @@ func changeText(b linearBreak) string {
 }
 
 func (r *linearResult) boundaryText(w io.Writer) {
+	zero := "θ = 0"
+	if r.Unpenalised > 0 {
+		zero = "penalised θ = 0"
+	}
 	switch lambda := float64(r.LambdaMax); {
+	case r.Unpenalised == r.Features:
+		said(w, "boundary", "none: no column is penalised")
 	case math.IsInf(lambda, 1):
-		said(w, "boundary", "θ = 0 is the limit for λ → ∞; it is not reached")
+		said(w, "boundary", "%s is the limit for λ → ∞; it is not reached", zero)
+	case r.Unpenalised > 0:
+		said(w, "boundary", "all penalised coefficients are 0 from λ_max = %s on", words.Significant(lambda, 10))
 	default:
 		said(w, "boundary", "θ = 0 from λ_max = %s on", words.Significant(lambda, 10))
 	}

@@ -104,7 +104,7 @@ func (c *counter) Write(b []byte) (int, error) {
 func (w *linearWork) page(out io.Writer, r *linearResult) error {
 	s := web.LinearSummary{Title: "linear " + r.Kind + " " + filepath.Base(r.Data), Kind: r.Kind, Data: filepath.Base(r.Data), Examples: r.Examples, Alpha: r.Alpha, Gap: float64(r.GapAllowed),
 		Exact: r.Exact, Feature: w.table.FeatureName, Classes: w.table.Classes, Validation: w.cv, Separability: w.separable, Breakpoints: w.breakpoints, Notes: r.Notes,
-		Intercept: r.Intercept, Standardize: r.Standardize, Seconds: r.Seconds}
+		Intercept: r.Intercept, Standardize: r.Standardize, Unpenalised: r.Unpenalised, Seconds: r.Seconds}
 	return web.Linear(out, w.path, s)
 }
 

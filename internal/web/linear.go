@@ -19,6 +19,7 @@ type LinearSummary struct {
 	Alpha, Gap             float64 // Gap is the one allowed
 	Exact                  bool    // the points are the breakpoints, or computed from them
 	Intercept, Standardize bool
+	Unpenalised            int // columns whose penalty factor is 0
 	Seconds                float64
 	Feature                func(j int) string // the name of a column, counted from 0
 	Classes                []string
@@ -131,6 +132,14 @@ func (v linearView) largest(most int) []coefficientCurve {
 // coefficients from one breakpoint to the next.
 func (v linearView) exactly() bool { return v.s.Exact && v.s.Breakpoints != nil }
 
+// null says what the model is from the boundary on.
+func (v linearView) null() string {
+	if v.s.Unpenalised > 0 {
+		return "θ = 0 where penalised"
+	}
+	return "θ = 0"
+}
+
 // course are the points that curves run through: all breakpoints of an exact path, of
 // which other points are asked for with --lambda.
 func (v linearView) course() []linear.Point {
@@ -240,9 +249,12 @@ func (v linearView) worst() linear.Point {
 
 func (v linearView) tiles() []tile {
 	last, worst := v.Points[len(v.Points)-1], v.worst()
-	list := []tile{{Name: "λ_max", After: words.Number(v.LambdaMax), Remark: "from here on θ = 0"}}
-	if math.IsInf(v.LambdaMax, 1) {
-		list[0] = tile{Name: "λ_max", After: "∞", Remark: "θ = 0 is the limit, not reached"}
+	list := []tile{{Name: "λ_max", After: words.Number(v.LambdaMax), Remark: "from here on " + v.null()}}
+	switch {
+	case v.s.Unpenalised == v.Features:
+		list[0].Remark = "no column is penalised"
+	case math.IsInf(v.LambdaMax, 1):
+		list[0] = tile{Name: "λ_max", After: "∞", Remark: v.null() + " is the limit, not reached"}
 	}
 	gap := tile{Name: "largest gap", After: gapWords(worst.Gap), Remark: "of the objective, at λ = " + words.Number(worst.Lambda)}
 	if v.s.Exact {

@@ -74,7 +74,7 @@ func (v linearView) walk() figure {
 		label = "coefficient × standard deviation"
 	}
 	c := chart{id: "coefficients", title: "The coefficients over λ", x: v.lambdaAxis(), rules: v.rules(),
-		desc: "Each line is the coefficient of a column; all are 0 at the boundary, the largest λ."}
+		desc: "Each line is the coefficient of a column; penalised ones are 0 at the boundary, the largest λ."}
 	ys := []float64{0}
 	var f figure
 	for k := len(curves) - 1; k >= 0; k-- { // the largest on top
@@ -89,9 +89,9 @@ func (v linearView) walk() figure {
 		c.traces = append(c.traces, t)
 	}
 	c.y = newAxis(label, ys)
-	if !math.IsInf(v.LambdaMax, 1) {
-		c.marks = append(c.marks, dot{x: v.LambdaMax, y: 0, to: 0, class: "boundary", shape: "diamond", title: "the boundary: θ = 0 from λ = " + words.Number(v.LambdaMax) + " on"})
-		f.Legend = append(f.Legend, legendEntry{"boundary", "the boundary λmax, from which on θ = 0"})
+	if !math.IsInf(v.LambdaMax, 1) && v.s.Unpenalised < v.Features {
+		c.marks = append(c.marks, dot{x: v.LambdaMax, y: 0, to: 0, class: "boundary", shape: "diamond", title: "the boundary: " + v.null() + " from λ = " + words.Number(v.LambdaMax) + " on"})
+		f.Legend = append(f.Legend, legendEntry{"boundary", "the boundary λmax, from which on " + v.null()})
 	}
 	for k := range min(namedCurves, len(curves)) {
 		f.Legend = append(f.Legend, legendEntry{"c" + strconv.Itoa(k+1), v.name(curves[k].index)})
@@ -111,7 +111,7 @@ func (v linearView) walk() figure {
 
 // explained draws the share of the deviance that is gone.
 func (v linearView) explained() template.HTML {
-	c := v.over("explained", "What is explained over λ", "The share of the null model's deviance that is gone.", "share of the deviance explained, %", func(i int) float64 { return 100 * v.Points[i].Explained })
+	c := v.over("explained", "What is explained over λ", "The share of the deviance of the model without penalised columns that is gone.", "share of the deviance explained, %", func(i int) float64 { return 100 * v.Points[i].Explained })
 	if !v.exactly() {
 		c.line = true
 		return c.render()

@@ -94,6 +94,23 @@ func TestLinearPage(t *testing.T) {
 	}
 }
 
+// Where columns are not penalised θ = 0 is claimed of the others only.
+func TestLinearPageUnpenalised(t *testing.T) {
+	_, v := fittedPath(t, linear.Gaussian, 1, linear.DefaultOptions())
+	for _, c := range []struct {
+		free int
+		want string
+	}{{0, "from here on θ = 0<"}, {1, "from here on θ = 0 where penalised<"}, {12, "no column is penalised<"}} {
+		page := linearHTML(t, v.Path, LinearSummary{Title: "path", Kind: "lasso", Alpha: 1, Gap: 1e-10, Unpenalised: c.free})
+		if !strings.Contains(page, c.want) {
+			t.Errorf("%d columns without a penalty: page lacks %q", c.free, c.want)
+		}
+		if got := strings.Contains(page, `class="boundary" d="`); got != (c.free < 12) {
+			t.Errorf("%d columns without a penalty: boundary marked: got %v", c.free, got)
+		}
+	}
+}
+
 // Of lines on one place one has a name.
 func TestLinearPageNamesLinesApart(t *testing.T) {
 	_, v := fittedPath(t, linear.Gaussian, 1, linear.DefaultOptions())
