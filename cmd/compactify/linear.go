@@ -87,7 +87,7 @@ taken. COLUMN is a name in the header or a number from 1; a COLUMN that is named
 no predictor. FILE for weights, offsets, factors, bounds and groups is text: one entry per
 example or column, with blanks, commas or ends of lines between them. multinomial takes
 an offset per example and class: those of the first example, one for each class in the
-order that "labels" gives, then those of the second.
+order of "classes" of --json, then those of the second.
 
 --exact follows the lasso from one breakpoint to the next in rational numbers: the
 points are then the breakpoints. Nothing is rounded with --no-standardize; without it
