@@ -93,7 +93,7 @@ func (r *linearResult) shown() []int {
 }
 
 func (r *linearResult) table(w io.Writer, shown []int) {
-	exact := r.Exact && r.Breakpoints != nil && len(*r.Breakpoints) == len(r.Points)
+	exact := len(r.Points) > 0 && r.Points[0].SupportBelow != nil // the points are the breakpoints
 	head := []string{"λ", "nonzero", "explained", "gap"}
 	if exact {
 		head = []string{"λ", "exactly", "nonzero", "explained", "change below"}

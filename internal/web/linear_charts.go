@@ -148,6 +148,7 @@ func parabola(above, below linear.Point) (list []dot) {
 func (v linearView) support() template.HTML {
 	c := v.over("support", "How many columns have a coefficient", "The number of coefficients that are not 0, over λ.", "columns with a coefficient", func(i int) float64 { return float64(len(v.Points[i].Support(v.Features))) })
 	if !v.exactly() {
+		c.y.ticks = wholeTicks(c.y.ticks)
 		return c.render()
 	}
 	t := trace{class: "c1"}
@@ -162,6 +163,7 @@ func (v linearView) support() template.HTML {
 		ys = append(ys, p.y)
 	}
 	c.traces, c.y = []trace{t}, newAxis(c.y.label, ys)
+	c.y.ticks = wholeTicks(c.y.ticks)
 	return c.render()
 }
 
