@@ -205,6 +205,9 @@ func (g *generalized) reach(lambda, gap float64) dualCheck {
 		g.polish()
 		g.settle()
 		point = g.certify(nil)
+		if stalled && len(point.missing) == 0 && point.gap > gap*g.magnitude() {
+			point = g.sharpen(point)
+		}
 		if point.gap <= gap*g.magnitude() {
 			break
 		}

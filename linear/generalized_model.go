@@ -29,7 +29,8 @@ type model struct {
 	hessian [][]float64      // row i: XᵀDX of coordinates i and 0 to i
 	factor  algebra.Factor   // of hessian + B on free
 	free    []int
-	d, u    []float64 // of the last linear system; X·(value − start)
+	d       []float64 // solution of the last linear system
+	u, v    []float64 // [K, n]: X·(value − start), and −w∘∂ℓ/∂η there in the model
 }
 
 // coordinate is one of a model.
@@ -56,17 +57,20 @@ const (
 // leapModel goes to the minimum of the model, or towards it until the objective falls. It
 // reports whether it does.
 func (g *generalized) leapModel() bool {
+	q := g.minimisedModel()
+	return len(q.coords) > 0 && q.search()
+}
+
+// minimisedModel is the model at its minimum on the working set.
+func (g *generalized) minimisedModel() *model {
 	g.correlateSet()
-	q := &model{g: g, factor: algebra.Factor{Set: g.set}, u: make([]float64, len(g.eta))}
+	q := &model{g: g, factor: algebra.Factor{Set: g.set}, u: make([]float64, len(g.eta)), v: slices.Clone(g.v)}
 	for range g.blocks {
 		q.cols, q.index, q.known = append(q.cols, nil), append(q.index, nil), append(q.known, map[int32]bool{})
 	}
 	if g.intercept {
-		for k := range g.blocks {
-			sum := 0.0
-			for _, v := range g.v[k*g.rows : (k+1)*g.rows] {
-				sum += v
-			}
+		_, sums := g.classParts(g.v)
+		for k, sum := range sums {
 			q.add(k, interceptColumn, sum)
 		}
 	}
@@ -74,31 +78,27 @@ func (g *generalized) leapModel() bool {
 	for k := range corr {
 		corr[k] = slices.Clone(g.corr[k])
 	}
-	if !q.extend(g.corr, corr, 0) && len(q.coords) == 0 {
-		return false
-	}
-	for i := range q.coords {
-		q.release(i)
-	}
+	q.extend(g.corr, corr, 0)
 	tolerance := 0.0
 	for i := range q.coords {
+		q.release(i)
 		tolerance = max(tolerance, modelShare*q.pull(i))
 	}
-	v, dv := make([]float64, len(g.v)), make([]float64, len(g.v))
+	dv := make([]float64, len(g.v))
 	for range modelRounds {
 		q.minimise(tolerance)
 		q.expand()
 		g.like.curve(dv, q.u)
 		for i, d := range dv {
-			v[i] = g.v[i] - d
+			q.v[i] = g.v[i] - d
 		}
-		parts, sums := g.classParts(v)
+		parts, sums := g.classParts(q.v)
 		g.correlate(corr, g.working, parts, sums)
 		if !q.extend(g.corr, corr, tolerance) {
 			break
 		}
 	}
-	return q.search()
+	return q
 }
 
 // extend adds coordinates of the working set that move where correlations are now; at

@@ -30,7 +30,9 @@ func TestGeneralizedRealColumns(t *testing.T) {
 		p := tabular(t, "wdbc/wdbc.csv")
 		p.Family = Binomial
 		o := DefaultOptions()
+		o.MinRatio = 1e-6 // where coefficients are so large that their rounding shows in v
 		converges(t, "with an intercept", p, o)
+		o.MinRatio = DefaultOptions().MinRatio
 		o.Intercept = false
 		converges(t, "without", p, o)
 		// What glmnet 4.1 reaches there, printed with five digits.
