@@ -110,7 +110,7 @@ func (g *generalized) certifyBy(dual []float64, cols []int32) dualCheck {
 	point.gap = g.like.remainder(g.eta, g.v, nu)
 	if g.intercept {
 		for k, sum := range sums {
-			point.gap += math.Abs(g.bias[k] * sum)
+			point.gap += g.columnGap(unheld, g.bias[k], sum, 1)
 			point.kkt = max(point.kkt, math.Abs(sum))
 		}
 	}
@@ -121,7 +121,7 @@ func (g *generalized) certifyBy(dual []float64, cols []int32) dualCheck {
 				continue
 			}
 			h, t := g.term(j, g.lambda), g.beta[k*g.cols+j]
-			point.gap += g.columnGap(h, t, s*c, j)
+			point.gap += g.columnGap(h, t, s*c, math.Sqrt(g.squares[j]))
 			if far := h.violation(t, c); far > 0 {
 				point.kkt = max(point.kkt, far)
 				if !g.inSet[j] {
@@ -158,11 +158,13 @@ func (g *generalized) rests(k, j int, c float64) bool {
 	return g.beta[k*g.cols+j] == 0 && math.Abs(c) <= g.lambda*g.alpha*g.factor[j]
 }
 
-// columnGap is what a coefficient adds to the gap. An equality of the dual point can
-// be met up to rounding only: what it misses counts with the coefficient.
-func (g *generalized) columnGap(h term, t, c float64, j int) float64 {
-	const met = 1e-11 // of what the column's correlation can be
-	if h.a == 0 && h.b == 0 && math.Abs(c) <= met*math.Sqrt(g.squares[j])*g.mass() {
+// columnGap is what a coefficient t adds to the gap, c its correlation with the dual
+// point. An equality of the dual point can be met up to rounding only: near it there is
+// a point that meets it, whose value differs by ct to first order. size is the root of
+// the mean square of the coefficient's column.
+func (g *generalized) columnGap(h term, t, c, size float64) float64 {
+	const met = 1e-11 // of what a correlation can be
+	if h.a == 0 && h.b == 0 && math.Abs(c) <= met*size*g.mass() {
 		return math.Abs(c * t)
 	}
 	return h.excess(t, c)

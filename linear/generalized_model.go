@@ -133,7 +133,7 @@ func (q *model) add(class int, j int32, at float64) {
 	c := coordinate{class: class, col: j, at: at, now: at}
 	u, du := make([]float64, len(g.eta)), make([]float64, len(g.eta))
 	if j == interceptColumn {
-		c.term = term{lower: math.Inf(-1), upper: math.Inf(1)}
+		c.term = unheld
 		c.start = g.bias[class]
 		for i := range n {
 			u[class*n+i] = 1

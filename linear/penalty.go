@@ -7,9 +7,12 @@ import "math"
 //	h(t) = a|t| + b/2 t²  for lower ≤ t ≤ upper, else +∞
 type term struct{ a, b, lower, upper float64 }
 
+// unheld is no penalty at all: that of an intercept.
+var unheld = term{lower: math.Inf(-1), upper: math.Inf(1)}
+
 // term is the penalty of column j at λ, in the scale that is penalised.
 func (t *task) term(j int, lambda float64) term {
-	h := term{lower: math.Inf(-1), upper: math.Inf(1)}
+	h := unheld
 	if t.lower != nil {
 		h.lower = t.lower[j]
 	}
